@@ -1,0 +1,143 @@
+"""The carrier: the context that travels in the arguments of a remote task. A msgpack map of at most 4 KB.
+
+    version      1
+    traceparent  W3C trace context, "00-<trace>-<parent call>-<flags>"; the parent is zero for a root inside an item
+    frames       the enclosing frames root → leaf: [id, type, stage, call id, attempt, slot]
+    slot         position of this call under its parent
+    follows      call id, 0 for none
+    links        call ids whose results are among the arguments
+    run, item, tags   as in the event's context
+    endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
+
+It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
+that loses the least: middle frames first (root and leaf stay), then links, then tags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+
+from embertrace.errors import VersionError, WireError
+from embertrace.event import Frame
+from embertrace.wire.event import MAX_FRAMES, MAX_LINKS
+from embertrace.wire.fields import field, optional, unpack_map, unsigned
+
+VERSION = 1
+MAX_CARRIER_BYTES = 4096
+"""Small beside the 100 KB up to which Ray inlines an argument into the task itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Carrier:
+    """The context of one remote call, as its caller saw it."""
+
+    trace_id: bytes | None
+    """16 bytes; None where the call begins a trace of its own."""
+    frames: tuple[Frame, ...] = ()
+    slot: int = 0
+    follows: int = 0
+    links: tuple[int, ...] = ()
+    run: str | None = None
+    item: Mapping[str, Any] | None = None
+    tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    endpoint: str | None = None
+    key: str | None = None
+    shard: int = 0
+    sampled: bool = True
+
+
+def pack_carrier(carrier: Carrier) -> bytes:
+    """The bytes of a carrier, at most MAX_CARRIER_BYTES. Raises WireError if item and endpoint alone exceed it."""
+    frames = list(carrier.frames)
+    if len(frames) > MAX_FRAMES:
+        frames = frames[: MAX_FRAMES // 2] + frames[-MAX_FRAMES // 2 :]
+    links, tags = list(carrier.links[:MAX_LINKS]), dict(carrier.tags)
+    packed = _pack(carrier, frames, links, tags)
+    while len(packed) > MAX_CARRIER_BYTES:
+        if len(frames) > 2:
+            del frames[1 : 1 + max(1, (len(frames) - 2) // 2)]
+        elif links:
+            del links[len(links) // 2 :]
+        elif tags:
+            tags.clear()
+        else:
+            raise WireError(f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: shorten the item")
+        packed = _pack(carrier, frames, links, tags)
+    return packed
+
+
+def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: dict[str, Any]) -> bytes:
+    message: dict[str, Any] = {"version": VERSION, "slot": carrier.slot}
+    if carrier.trace_id is not None:
+        parent = frames[-1].call_id if frames else 0
+        message["traceparent"] = f"00-{carrier.trace_id.hex()}-{parent:016x}-{'01' if carrier.sampled else '00'}"
+    optional_fields = {
+        "frames": frames,
+        "follows": carrier.follows,
+        "links": links,
+        "run": carrier.run,
+        "item": carrier.item,
+        "tags": tags,
+        "endpoint": carrier.endpoint,
+        "key": carrier.key,
+        "shard": carrier.shard,
+    }
+    message.update((key, value) for key, value in optional_fields.items() if value)
+    return msgpack.packb(message)
+
+
+def unpack_carrier(packed: bytes) -> Carrier:
+    """A carrier from its bytes. Raises VersionError for a newer version, else WireError."""
+    message = unpack_map(packed, "carrier", MAX_CARRIER_BYTES)
+    version = unsigned(message, "version", "carrier")
+    if version != VERSION:
+        raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
+    trace_id, sampled = _traceparent(optional(message, "traceparent", str, "carrier"))
+    links = tuple(field(message, "links", list, "carrier", []))
+    if any(type(link) is not int or not 0 < link < 1 << 64 for link in links):
+        raise WireError("a carrier whose links are not call ids")
+    tags = field(message, "tags", dict, "carrier", {})
+    return Carrier(
+        trace_id=trace_id,
+        frames=unpack_frames(field(message, "frames", list, "carrier", [])),
+        slot=unsigned(message, "slot", "carrier"),
+        follows=unsigned(message, "follows", "carrier", 0),
+        links=links,
+        run=optional(message, "run", str, "carrier"),
+        item=optional(message, "item", dict, "carrier"),
+        tags=tags,
+        endpoint=optional(message, "endpoint", str, "carrier"),
+        key=optional(message, "key", str, "carrier"),
+        shard=unsigned(message, "shard", "carrier", 0),
+        sampled=sampled,
+    )
+
+
+def unpack_frames(values: Any) -> tuple[Frame, ...]:
+    """Frames from their decoded arrays. Raises WireError."""
+    if type(values) is not list or len(values) > MAX_FRAMES:
+        raise WireError(f"frames must be an array of at most {MAX_FRAMES}")
+    frames = []
+    for value in values:
+        if type(value) is not list or [type(part) for part in value] != [str, str, str, int, int, int]:
+            raise WireError("a frame must be [id, type, stage, call id, attempt, slot]")
+        if not all(0 <= number < 1 << 64 for number in value[3:]):
+            raise WireError("a frame's call id, attempt and slot must be unsigned 64-bit integers")
+        frames.append(Frame(*value))
+    return tuple(frames)
+
+
+def _traceparent(text: str | None) -> tuple[bytes | None, bool]:
+    if text is None:
+        return None, True
+    parts = text.split("-")
+    if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+        raise WireError(f"traceparent {text[:80]!r} is not version-trace-parent-flags")
+    try:
+        return bytes.fromhex(parts[1]), bool(int(parts[3], 16) & 1)
+    except ValueError:
+        raise WireError(f"traceparent {text[:80]!r} is not hexadecimal") from None

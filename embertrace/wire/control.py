@@ -1,0 +1,142 @@
+"""The return path: small msgpack maps between a DEALER (producer or client) and the aggregator's ROUTER.
+
+    hello    producer →  who it is and which seqs it still holds; sent on connect and whenever it hears nothing
+    welcome  →           the recording, the producer's high-water mark, and the ports to use
+    ack      →           everything up to `mark` is durable
+    end      producer →  the stream is complete up to `last`; answered with an ack
+    locate   client →    answered with a welcome (mark 0): where PUSH and RPC are
+    refuse   →           why not, and which versions are spoken
+
+Every map has `kind` and `version`. A mark in an ack or welcome is cumulative: it acknowledges all seqs up to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import msgpack
+
+from embertrace.errors import WireError
+from embertrace.wire.batch import PRODUCER_BYTES, VERSION
+from embertrace.wire.fields import field, optional, unpack_map, unsigned
+
+MAX_CONTROL_BYTES = 4096
+"""Host names and versions fit many times over; nothing here carries user data."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hello:
+    """A producer introduces itself. `oldest` is the first seq it still holds, `next` the one it will use next."""
+
+    kind: ClassVar[str] = "hello"
+    producer: bytes
+    oldest: int
+    next: int
+    recording: str | None = None
+    """The id of the recording this stream belongs to, once known; a different one is refused."""
+    host: str = ""
+    pid: int = 0
+    library: str = ""
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Welcome:
+    """The aggregator's answer to hello and locate."""
+
+    kind: ClassVar[str] = "welcome"
+    recording: str
+    name: str
+    mark: int
+    push_port: int
+    rpc_port: int
+    http_port: int | None = None
+    host: str | None = None
+    """Where to reach those ports when not at the host that was dialled (`--advertise`)."""
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ack:
+    kind: ClassVar[str] = "ack"
+    producer: bytes
+    mark: int
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class End:
+    kind: ClassVar[str] = "end"
+    producer: bytes
+    last: int
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Locate:
+    kind: ClassVar[str] = "locate"
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refuse:
+    kind: ClassVar[str] = "refuse"
+    reason: str
+    producer: bytes | None = None
+    version: int = VERSION
+
+
+Control = Hello | Welcome | Ack | End | Locate | Refuse
+
+
+def pack_control(message: Control) -> bytes:
+    """The bytes of a control message."""
+    values = {f.name: getattr(message, f.name) for f in dataclasses.fields(message)}
+    return msgpack.packb({"kind": message.kind, **values})
+
+
+def unpack_control(packed: bytes) -> Control:
+    """A control message from its bytes. Raises WireError. The version is the receiver's to judge."""
+    message = unpack_map(packed, "control message", MAX_CONTROL_BYTES)
+    kind = field(message, "kind", str, "control message")
+    version = unsigned(message, "version", kind)
+    if kind == "hello":
+        return Hello(
+            producer=_producer(message, kind),
+            oldest=unsigned(message, "oldest", kind),
+            next=unsigned(message, "next", kind),
+            recording=optional(message, "recording", str, kind),
+            host=field(message, "host", str, kind, ""),
+            pid=unsigned(message, "pid", kind, 0),
+            library=field(message, "library", str, kind, ""),
+            version=version,
+        )
+    if kind == "welcome":
+        return Welcome(
+            recording=field(message, "recording", str, kind),
+            name=field(message, "name", str, kind),
+            mark=unsigned(message, "mark", kind),
+            push_port=unsigned(message, "push_port", kind),
+            rpc_port=unsigned(message, "rpc_port", kind),
+            http_port=optional(message, "http_port", int, kind),
+            host=optional(message, "host", str, kind),
+            version=version,
+        )
+    if kind == "ack":
+        return Ack(_producer(message, kind), unsigned(message, "mark", kind), version)
+    if kind == "end":
+        return End(_producer(message, kind), unsigned(message, "last", kind), version)
+    if kind == "locate":
+        return Locate(version)
+    if kind == "refuse":
+        producer = _producer(message, kind) if message.get("producer") is not None else None
+        return Refuse(field(message, "reason", str, kind), producer, version)
+    raise WireError(f"a control message of unknown kind {kind[:40]!r}")
+
+
+def _producer(message: dict[str, Any], kind: str) -> bytes:
+    producer = field(message, "producer", bytes, kind)
+    if len(producer) != PRODUCER_BYTES:
+        raise WireError(f"a {kind} with a producer id of {len(producer)} bytes; it has {PRODUCER_BYTES}")
+    return producer

@@ -1,0 +1,156 @@
+"""One event as bytes: a flat msgpack array of 17 elements.
+
+     0 type              0 call, 1 result, 2 error, 3 metric
+     1 timestamp         integer nanoseconds, or a float of seconds where a user gave one; wall clock
+     2 trace id          binary, 16 bytes; nil outside any trace
+     3 call id           unsigned 64 bit; 0 outside any call
+     4 parent call id    0 for a root
+     5 attempt           of this call
+     6 parent attempt    a child belongs to (parent call, parent attempt)
+     7 slot              position under the parent, or among the roots of its execution context
+     8 operator id, 9 operator type, 10 stage
+    11 duration          integer nanoseconds (or a float of seconds a user gave); nil on call and metric
+    12 slots             on result and error: how many calls were begun under this one
+    13 follows           call id; 0 for none
+    14 links             array of call ids, or nil
+    15 context           binary: msgpack map, empty when all of it is inherited from the parent
+    16 data              binary: msgpack, see payload
+
+The context map holds what readers can't take from the parent's call event: `operators` (ancestor frames
+root → leaf, only where a call enters a process), `run`, `item`, `tags` (added by this call), `member`.
+A reader accepts more elements than it knows and ignores them; fewer are an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgpack
+
+from embertrace.errors import WireError
+
+FIELDS = 17
+MAX_EVENT_BYTES = 512 * 1024
+"""An event is a few payloads of at most 64 KiB each, and must fit into one batch with room to spare."""
+MAX_LINKS = 1024
+"""More inputs than that is a reduction over a data set, not a judge reading its members."""
+MAX_NAME_BYTES = 4096
+"""Operator ids, types and stages are names: qualified names and short labels."""
+MAX_FRAMES = 64
+"""Ancestor frames in one context or carrier; deeper hierarchies lose their middle, never root or leaf."""
+MAX_CONTEXT_BYTES = 64 * 1024
+
+
+class RawEvent(NamedTuple):
+    """An event as it is on the wire, with `context` and `data` still packed."""
+
+    type: int
+    timestamp: int | float
+    trace_id: bytes | None
+    call_id: int
+    parent_call_id: int
+    attempt: int
+    parent_attempt: int
+    slot: int
+    operator_id: str
+    operator_type: str
+    stage: str
+    duration: int | float | None
+    slots: int
+    follows: int
+    links: tuple[int, ...]
+    context: bytes
+    data: bytes
+
+
+def pack_event(event: RawEvent, packer: msgpack.Packer | None = None) -> bytes:
+    """The bytes of one event. A `packer` is reused where one thread packs many."""
+    return (packer or msgpack.Packer()).pack(event)
+
+
+def unpack_event(packed: bytes) -> RawEvent:
+    """One event from its bytes. Raises WireError for anything that is not exactly one valid event."""
+    events = list(iter_events(packed, 1))
+    if len(events) != 1:
+        raise WireError(f"{len(packed)} bytes hold no event")
+    if isinstance(events[0], BadEvent):
+        raise WireError(events[0].reason)
+    return events[0]
+
+
+class BadEvent(NamedTuple):
+    """A place in a batch where a reader found something that is no valid event."""
+
+    index: int
+    count: int
+    reason: str
+
+
+def iter_events(payload: bytes, count: int) -> Iterator[RawEvent | BadEvent]:
+    """The events of a batch in order, with a BadEvent where one can't be decoded; the two always add up to `count`.
+
+    A valid msgpack object that is no event costs itself alone. Broken msgpack costs the rest of the batch: what
+    follows can't be found.
+    """
+    unpacker = msgpack.Unpacker(
+        raw=False,
+        strict_map_key=True,
+        max_buffer_size=max(len(payload), 1),
+        max_array_len=MAX_LINKS,
+        max_map_len=0,
+        max_ext_len=0,
+        max_str_len=MAX_NAME_BYTES,
+        max_bin_len=MAX_EVENT_BYTES,
+    )
+    unpacker.feed(payload)
+    for index in range(count):
+        try:
+            fields = unpacker.unpack()
+        except (ValueError, msgpack.UnpackException) as error:
+            yield BadEvent(index, count - index, f"broken msgpack: {error or type(error).__name__}")
+            return
+        try:
+            yield _checked(fields)
+        except WireError as error:
+            yield BadEvent(index, 1, str(error))
+    if unpacker.tell() != len(payload):
+        yield BadEvent(count, 0, f"{len(payload) - unpacker.tell()} bytes after the last of {count} events")
+
+
+_UINT64 = (1 << 64) - 1
+
+
+def _checked(fields: Any) -> RawEvent:
+    """A RawEvent from a decoded array; every element has the type and range the format states."""
+    if type(fields) is not list or len(fields) < FIELDS:
+        raise WireError(f"an event is an array of at least {FIELDS} elements, not {_outline(fields)}")
+    event = RawEvent(*fields[:FIELDS])
+    for name in ("call_id", "parent_call_id", "attempt", "parent_attempt", "slot", "slots", "follows"):
+        value = getattr(event, name)
+        if type(value) is not int or not 0 <= value <= _UINT64:
+            raise WireError(f"{name} is {_outline(value)}; it must be an unsigned 64-bit integer")
+    for name in ("operator_id", "operator_type", "stage"):
+        if type(getattr(event, name)) is not str:
+            raise WireError(f"{name} is {_outline(getattr(event, name))}; it must be a string")
+    if type(event.type) is not int or not 0 <= event.type <= 3:
+        raise WireError(f"event type is {_outline(event.type)}; it must be 0, 1, 2 or 3")
+    if type(event.timestamp) not in (int, float):
+        raise WireError(f"timestamp is {_outline(event.timestamp)}; it must be integer nanoseconds or float seconds")
+    if event.duration is not None and type(event.duration) not in (int, float):
+        raise WireError(f"duration is {_outline(event.duration)}; it must be a number or nil")
+    if event.trace_id is not None and (type(event.trace_id) is not bytes or len(event.trace_id) != 16):
+        raise WireError(f"trace id is {_outline(event.trace_id)}; it must be 16 bytes or nil")
+    if type(event.context) is not bytes or len(event.context) > MAX_CONTEXT_BYTES or type(event.data) is not bytes:
+        raise WireError(f"context and data must be binary, the context of at most {MAX_CONTEXT_BYTES} bytes")
+    links = event.links
+    if links is None:
+        return event._replace(links=())
+    if type(links) is not list or any(type(link) is not int or not 0 < link <= _UINT64 for link in links):
+        raise WireError(f"links is {_outline(links)}; it must be an array of call ids or nil")
+    return event._replace(links=tuple(links))
+
+
+def _outline(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
