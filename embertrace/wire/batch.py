@@ -17,9 +17,9 @@ same stream, accepted by the same rule.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
-from typing import NamedTuple
 
 from embertrace.errors import VersionError, WireError
 
@@ -36,7 +36,8 @@ MAX_SEQ = (1 << 63) - 1
 """Seqs stay in a signed 64-bit integer, for readers that have no unsigned ones (numpy sums, Parquet, SQL)."""
 
 
-class Batch(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
     """A decoded message. `count` seqs from `first_seq` are in it (batch) or lost for good (gap)."""
 
     kind: int

@@ -6,7 +6,7 @@
     slot         position of this call under its parent
     follows      call id, 0 for none
     links        call ids whose results are among the arguments
-    run, item, tags   as in the event's context
+    run, item, tags   as in the event's context (item and tags packed, see wire.context)
     endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
 
 It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
@@ -16,14 +16,14 @@ that loses the least: middle frames first (root and leaf stay), then links, then
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import msgpack
 
 from embertrace.errors import VersionError, WireError
 from embertrace.event import Frame
-from embertrace.wire.event import MAX_FRAMES, MAX_LINKS
+from embertrace.wire.context import MAX_FRAMES, unpack_frames
+from embertrace.wire.event import MAX_LINKS
 from embertrace.wire.fields import field, optional, unpack_map, unsigned
 
 VERSION = 1
@@ -42,8 +42,8 @@ class Carrier:
     follows: int = 0
     links: tuple[int, ...] = ()
     run: str | None = None
-    item: Mapping[str, Any] | None = None
-    tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    item: bytes = b""
+    tags: bytes = b""
     endpoint: str | None = None
     key: str | None = None
     shard: int = 0
@@ -55,7 +55,7 @@ def pack_carrier(carrier: Carrier) -> bytes:
     frames = list(carrier.frames)
     if len(frames) > MAX_FRAMES:
         frames = frames[: MAX_FRAMES // 2] + frames[-MAX_FRAMES // 2 :]
-    links, tags = list(carrier.links[:MAX_LINKS]), dict(carrier.tags)
+    links, tags = list(carrier.links[:MAX_LINKS]), carrier.tags
     packed = _pack(carrier, frames, links, tags)
     while len(packed) > MAX_CARRIER_BYTES:
         if len(frames) > 2:
@@ -63,14 +63,14 @@ def pack_carrier(carrier: Carrier) -> bytes:
         elif links:
             del links[len(links) // 2 :]
         elif tags:
-            tags.clear()
+            tags = b""
         else:
             raise WireError(f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: shorten the item")
         packed = _pack(carrier, frames, links, tags)
     return packed
 
 
-def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: dict[str, Any]) -> bytes:
+def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) -> bytes:
     message: dict[str, Any] = {"version": VERSION, "slot": carrier.slot}
     if carrier.trace_id is not None:
         parent = frames[-1].call_id if frames else 0
@@ -100,7 +100,6 @@ def unpack_carrier(packed: bytes) -> Carrier:
     links = tuple(field(message, "links", list, "carrier", []))
     if any(type(link) is not int or not 0 < link < 1 << 64 for link in links):
         raise WireError("a carrier whose links are not call ids")
-    tags = field(message, "tags", dict, "carrier", {})
     return Carrier(
         trace_id=trace_id,
         frames=unpack_frames(field(message, "frames", list, "carrier", [])),
@@ -108,27 +107,13 @@ def unpack_carrier(packed: bytes) -> Carrier:
         follows=unsigned(message, "follows", "carrier", 0),
         links=links,
         run=optional(message, "run", str, "carrier"),
-        item=optional(message, "item", dict, "carrier"),
-        tags=tags,
+        item=field(message, "item", bytes, "carrier", b""),
+        tags=field(message, "tags", bytes, "carrier", b""),
         endpoint=optional(message, "endpoint", str, "carrier"),
         key=optional(message, "key", str, "carrier"),
         shard=unsigned(message, "shard", "carrier", 0),
         sampled=sampled,
     )
-
-
-def unpack_frames(values: Any) -> tuple[Frame, ...]:
-    """Frames from their decoded arrays. Raises WireError."""
-    if type(values) is not list or len(values) > MAX_FRAMES:
-        raise WireError(f"frames must be an array of at most {MAX_FRAMES}")
-    frames = []
-    for value in values:
-        if type(value) is not list or [type(part) for part in value] != [str, str, str, int, int, int]:
-            raise WireError("a frame must be [id, type, stage, call id, attempt, slot]")
-        if not all(0 <= number < 1 << 64 for number in value[3:]):
-            raise WireError("a frame's call id, attempt and slot must be unsigned 64-bit integers")
-        frames.append(Frame(*value))
-    return tuple(frames)
 
 
 def _traceparent(text: str | None) -> tuple[bytes | None, bool]:

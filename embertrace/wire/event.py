@@ -13,11 +13,9 @@
     12 slots             on result and error: how many calls were begun under this one
     13 follows           call id; 0 for none
     14 links             array of call ids, or nil
-    15 context           binary: msgpack map, empty when all of it is inherited from the parent
+    15 context           binary: a map, see wire.context; empty when all of it is inherited from the parent
     16 data              binary: msgpack, see payload
 
-The context map holds what readers can't take from the parent's call event: `operators` (ancestor frames
-root → leaf, only where a call enters a process), `run`, `item`, `tags` (added by this call), `member`.
 A reader accepts more elements than it knows and ignores them; fewer are an error.
 """
 
@@ -29,6 +27,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from embertrace.errors import WireError
+from embertrace.wire.context import MAX_CONTEXT_BYTES
 
 FIELDS = 17
 MAX_EVENT_BYTES = 512 * 1024
@@ -37,9 +36,6 @@ MAX_LINKS = 1024
 """More inputs than that is a reduction over a data set, not a judge reading its members."""
 MAX_NAME_BYTES = 4096
 """Operator ids, types and stages are names: qualified names and short labels."""
-MAX_FRAMES = 64
-"""Ancestor frames in one context or carrier; deeper hierarchies lose their middle, never root or leaf."""
-MAX_CONTEXT_BYTES = 64 * 1024
 
 
 class RawEvent(NamedTuple):
@@ -80,10 +76,10 @@ def unpack_event(packed: bytes) -> RawEvent:
 
 
 class BadEvent(NamedTuple):
-    """A place in a batch where a reader found something that is no valid event."""
+    """A place in a batch where a reader found something that is no valid event: `lost` of them from `place` on."""
 
-    index: int
-    count: int
+    place: int
+    lost: int
     reason: str
 
 
@@ -143,7 +139,7 @@ def _checked(fields: Any) -> RawEvent:
         raise WireError(f"trace id is {_outline(event.trace_id)}; it must be 16 bytes or nil")
     if type(event.context) is not bytes or len(event.context) > MAX_CONTEXT_BYTES or type(event.data) is not bytes:
         raise WireError(f"context and data must be binary, the context of at most {MAX_CONTEXT_BYTES} bytes")
-    links = event.links
+    links: Any = event.links
     if links is None:
         return event._replace(links=())
     if type(links) is not list or any(type(link) is not int or not 0 < link <= _UINT64 for link in links):
