@@ -1,1 +1,73 @@
-"""embertrace."""
+"""embertrace: tracing and statistics for compound-AI operators (ensembles, judges, verifiers, chains)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from embertrace.collect import EventCollector, EventList, collect_events
+from embertrace.context import ExecutionContext, item
+from embertrace.decorate import TracedOperator, operator, trace
+from embertrace.event import OperatorEvent
+from embertrace.metric import AccuracyMetric, label, score
+from embertrace.operators import Ensemble, Judge, Operator
+from embertrace.spec import OperatorMetadata
+
+if TYPE_CHECKING:
+    from embertrace.analysis import OperatorAnalysis
+    from embertrace.flow import visualize_operator_flow
+    from embertrace.monitor import OperatorMonitor
+    from embertrace.remote import connect
+    from embertrace.replay import replay
+    from embertrace.run import init
+    from embertrace.session import open, session
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "OperatorAnalysis": "embertrace.analysis",
+    "OperatorMonitor": "embertrace.monitor",
+    "connect": "embertrace.remote",
+    "init": "embertrace.run",
+    "open": "embertrace.session",
+    "replay": "embertrace.replay",
+    "session": "embertrace.session",
+    "visualize_operator_flow": "embertrace.flow",
+}
+"""Names that need numpy or zmq, loaded when first used: `import embertrace` stays small."""
+
+__all__ = [
+    "AccuracyMetric",
+    "Ensemble",
+    "EventCollector",
+    "EventList",
+    "ExecutionContext",
+    "Judge",
+    "Operator",
+    "OperatorAnalysis",
+    "OperatorEvent",
+    "OperatorMetadata",
+    "OperatorMonitor",
+    "TracedOperator",
+    "collect_events",
+    "connect",
+    "init",
+    "item",
+    "label",
+    "open",
+    "operator",
+    "replay",
+    "score",
+    "session",
+    "trace",
+    "visualize_operator_flow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'embertrace' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value  # so that a submodule of the same name, once imported, does not hide it
+    return value

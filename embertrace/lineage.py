@@ -65,13 +65,10 @@ class Lineage:
         frame = None
         if event.call_id:
             frame = Frame(event.operator_id, event.operator_type, event.stage, event.call_id, event.attempt, event.slot)
-        chain: list[tuple[Added, Frame | None]] = []
         key: CallKey = (event.parent_call_id, event.parent_attempt)
-        if event.type == CALL or (event.call_id, event.attempt) not in self._calls:
-            chain.append((own, frame))
-        else:
-            chain.append((own, None))
-            key = (event.call_id, event.attempt)
+        if event.type != CALL and not own.frames and (event.call_id, event.attempt) in self._calls:
+            frame, key = None, (event.call_id, event.attempt)  # its own call event says all of this
+        chain: list[tuple[Added, Frame | None]] = [(own, frame)]
         seen: set[CallKey] = set()
         while chain[-1][0].frames == () and key in self._calls and key not in seen and len(seen) < MAX_ANCESTORS:
             seen.add(key)

@@ -21,6 +21,7 @@ A reader accepts more elements than it knows and ignores them; fewer are an erro
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -60,9 +61,16 @@ class RawEvent(NamedTuple):
     data: bytes
 
 
-def pack_event(event: RawEvent, packer: msgpack.Packer | None = None) -> bytes:
-    """The bytes of one event. A `packer` is reused where one thread packs many."""
-    return (packer or msgpack.Packer()).pack(event)
+_packers = threading.local()
+
+
+def pack_event(event: RawEvent | tuple[Any, ...]) -> bytes:
+    """The bytes of one event, from a RawEvent or a plain tuple of the same fields. Thread-safe."""
+    try:
+        packer = _packers.packer
+    except AttributeError:  # a packer is not thread-safe, and making one costs more than packing an event
+        packer = _packers.packer = msgpack.Packer()
+    return packer.pack(event)  # type: ignore[no-any-return]
 
 
 def unpack_event(packed: bytes) -> RawEvent:

@@ -1,0 +1,274 @@
+"""Where events go in this process: EventCollector and collect_events, the process-wide switch and its sinks.
+
+This is the only mutable global state beside the ground scope of `context`. `enabled` is what the hot path asks
+first: False means that a traced call costs one attribute read. It is True while anything in this process wants
+events: a registered sink, or an emitter that a remote call brought along.
+
+Destinations: a call goes to its scope's sinks if a carrier named some, else to the sinks registered here. So a call
+outside any trace in the same worker emits nothing, although `enabled` is True.
+
+A sink that raises is logged once, counted in `failed_sinks`, and removed; tracing goes on without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from embertrace import context, lineage, payload
+from embertrace.config import Settings
+from embertrace.context import Sink
+from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, parse_call_id
+from embertrace.wire.context import Added, pack_context
+from embertrace.wire.event import RawEvent, pack_event, unpack_event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger("embertrace")
+
+enabled = False
+sinks: tuple[Sink, ...] = ()
+failed_sinks = 0
+settings = Settings()
+redaction: payload.Redaction | None = None
+_lock = threading.Lock()
+_pinned = False
+_reported: set[str] = set()
+
+
+def configure(new: Settings) -> None:
+    """Make `new` the settings of this process."""
+    global settings, redaction
+    settings = new
+    rules = new.redact_keys or new.redact_patterns
+    redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
+
+
+def pin() -> None:
+    """Keep tracing enabled although no sink is registered: scopes bring their own (remote workers)."""
+    global enabled, _pinned
+    _pinned = enabled = True
+
+
+def add_sink(sink: Sink) -> None:
+    """Send this process's events to `sink` too."""
+    global sinks, enabled
+    with _lock:
+        sinks = (*sinks, sink)
+        enabled = True
+
+
+def remove_sink(sink: Sink) -> None:
+    """Stop sending events to `sink`; nothing happens if it is not registered."""
+    global sinks, enabled
+    with _lock:
+        sinks = tuple(other for other in sinks if other is not sink)
+        enabled = bool(sinks) or _pinned
+
+
+def put(packed: bytes, destination: tuple[Sink, ...]) -> None:
+    """Give one packed event to every sink of `destination`. Never raises."""
+    for sink in destination:
+        try:
+            sink.put(packed)
+        except Exception:  # whatever a sink does, the operator goes on
+            _retire(sink)
+
+
+def _retire(sink: Sink) -> None:
+    global failed_sinks
+    failed_sinks += 1
+    remove_sink(sink)
+    log.exception("a sink of events raised and was removed: %r; other sinks go on", sink)
+
+
+def report_failure(doing: str, what: object) -> None:
+    """Log, once per kind, that tracing itself failed; the traced program is not affected."""
+    if doing not in _reported:
+        _reported.add(doing)
+        log.exception("tracing could not %s a call (%r); the call itself is not affected", doing, what)
+
+
+def pack_data(value: Any) -> bytes:
+    """Event data under this process's limits and redaction."""
+    return payload.pack(value, settings.payload_bytes, redaction)
+
+
+class CallableSink:
+    """A sink around a function that takes decoded events, each a snapshot with its full context."""
+
+    def __init__(self, function: Callable[[OperatorEvent], object]) -> None:
+        self.function = function
+
+    def put(self, packed: bytes) -> None:
+        event = unpack_event(packed)
+        position = context.current.get()[0]
+        if position is not None and position.call_id == event.call_id:
+            full: Mapping[str, Any] = context.ExecutionContext.current()
+        else:
+            full = _stated_context(event)
+        self.function(lineage.to_operator_event(event, full))
+
+    def __repr__(self) -> str:
+        return repr(self.function)
+
+
+def _stated_context(event: RawEvent) -> dict[str, Any]:
+    """The context as far as the event itself states it."""
+    return lineage.Lineage().context(event)
+
+
+class EventList(Sequence[OperatorEvent]):
+    """The events of a `collect_events` block, in the order they were emitted: a sequence that decodes on access.
+
+    Holds packed bytes, exactly as a recording would, up to `limit` bytes; later events are dropped and counted in
+    `dropped`. Appending is thread-safe; reading while events arrive sees those so far.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.producer = secrets.token_bytes(16)
+        self.dropped = 0
+        self._events: list[bytes] = []
+        self._left = limit
+        self._lineage = lineage.Lineage()
+        self._observed = 0
+
+    def put(self, packed: bytes) -> None:
+        if self._left < len(packed):
+            self.dropped += 1
+            return
+        self._left -= len(packed)
+        self._events.append(packed)
+
+    def packed(self) -> Iterator[tuple[bytes, int, bytes]]:
+        """(producer, seq, packed event) in order; seqs start at 1."""
+        for seq, event in enumerate(self._events, 1):
+            yield self.producer, seq, event
+
+    @overload
+    def __getitem__(self, index: int) -> OperatorEvent: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[OperatorEvent]: ...
+    def __getitem__(self, index: int | slice) -> OperatorEvent | list[OperatorEvent]:
+        self._observe()
+        if isinstance(index, slice):
+            return [self._decode(place) for place in range(*index.indices(len(self._events)))]
+        place = index + len(self._events) if index < 0 else index
+        if not 0 <= place < len(self._events):
+            raise IndexError(f"event {index} of {len(self._events)}")
+        return self._decode(place)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __repr__(self) -> str:
+        dropped = f", {self.dropped} dropped" if self.dropped else ""
+        return f"<{len(self)} events{dropped}>"
+
+    def _observe(self) -> None:
+        for packed in self._events[self._observed :]:
+            self._lineage.observe(unpack_event(packed))
+            self._observed += 1
+
+    def _decode(self, place: int) -> OperatorEvent:
+        event = unpack_event(self._events[place])
+        return lineage.to_operator_event(event, self._lineage.context(event), self.producer, place + 1)
+
+
+class EventCollector:
+    """The process's event collector: emit to it, register with it, collect from it. Thread-safe."""
+
+    @classmethod
+    def emit(cls, event: OperatorEvent) -> None:
+        """Send one event wherever events of the current code go. Does nothing when tracing is off."""
+        if not enabled:
+            return
+        scope = context.position()[1]
+        destination = scope.sinks if scope.sinks is not None else sinks
+        if destination:
+            put(pack_event(_raw(event)), destination)
+
+    @classmethod
+    def register(cls, collector: Callable[[OperatorEvent], object]) -> None:
+        """Call `collector(event)` for every event of this process, in the thread that emits it."""
+        add_sink(CallableSink(collector))
+
+    @classmethod
+    def unregister(cls, collector: Callable[[OperatorEvent], object]) -> None:
+        """Undo `register`; nothing happens if it was not registered."""
+        for sink in sinks:
+            if isinstance(sink, CallableSink) and sink.function == collector:
+                remove_sink(sink)
+                return
+
+    @classmethod
+    @contextlib.contextmanager
+    def collect(cls) -> Iterator[EventList]:
+        """Collect this process's events in memory while the block runs."""
+        events = EventList(settings.collect_bytes)
+        add_sink(events)
+        try:
+            yield events
+        finally:
+            remove_sink(events)
+
+
+def collect_events() -> contextlib.AbstractContextManager[EventList]:
+    """`with collect_events() as events:` collects this process's events in memory while the block runs."""
+    return EventCollector.collect()
+
+
+def _raw(event: OperatorEvent) -> RawEvent:
+    """The wire form of an event that a user made."""
+    frames = _frames(event)
+    item, tags = (event.context.get(name) for name in ("item", "tags"))
+    added = Added(
+        frames=frames,
+        run=event.context.get("run"),
+        item=payload.pack(item, context.ITEM_BYTES) if item else b"",
+        tags=payload.pack(tags, context.TAGS_BYTES) if tags else b"",
+    )
+    return RawEvent(
+        type=EVENT_TYPES.index(event.event_type),
+        timestamp=float(event.timestamp),
+        trace_id=bytes.fromhex(event.trace_id) if event.trace_id else None,
+        call_id=parse_call_id(event.call_id),
+        parent_call_id=parse_call_id(event.parent_call_id),
+        attempt=event.attempt,
+        parent_attempt=event.parent_attempt,
+        slot=event.slot,
+        operator_id=str(event.operator_id),
+        operator_type=str(event.operator_type),
+        stage=str(event.stage),
+        duration=None if event.duration_s is None else float(event.duration_s),
+        slots=event.slots,
+        follows=parse_call_id(event.follows),
+        links=tuple(parse_call_id(link) for link in event.links),
+        context=pack_context(added),
+        data=pack_data(event.data),
+    )
+
+
+def _frames(event: OperatorEvent) -> tuple[Frame, ...]:
+    """The ancestor frames that the event's context states, without its own call; none where readers know them."""
+    here = context.position()[0]
+    own = parse_call_id(event.call_id)
+    if here is not None and here.announced and here.call_id == own:
+        return ()
+    frames = [
+        Frame(
+            str(frame.get("id", "")),
+            str(frame.get("type", "")),
+            str(frame.get("stage", "")),
+            parse_call_id(frame.get("call_id")),
+            frame.get("attempt", 0),
+            frame.get("slot", 0),
+        )
+        for frame in event.context.get("operators", ())
+    ]
+    return tuple(frame for frame in frames if not own or frame.call_id != own)

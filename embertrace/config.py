@@ -1,0 +1,93 @@
+"""Settings: frozen, validated once, and the only reader of EMBERTRACE_* variables.
+
+Arguments in code win over variables, variables over defaults. A bad value is a ConfigError that names the
+variable, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from embertrace.errors import ConfigError
+
+Capture = Literal["all", "answers", "none"]
+
+_ENDPOINT = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process traces. Immutable: `replace` makes another."""
+
+    endpoint: str | None = None
+    """The aggregator's address, tcp://host:port. Variable EMBERTRACE_ENDPOINT."""
+    run: str | None = None
+    """A name for the run. Variable EMBERTRACE_RUN."""
+    project: str | None = None
+    """A name that groups runs. Variable EMBERTRACE_PROJECT."""
+    capture: Capture = "all"
+    """What is kept of values: "all" of arguments and results, only "answers", or "none". EMBERTRACE_CAPTURE."""
+    payload_bytes: int = 64 * 1024
+    """Bytes kept of one event's values, 256 … 131,072: they must fit into one event. EMBERTRACE_PAYLOAD_BYTES."""
+    spool_bytes: int = 64 * 1024 * 1024
+    """Bytes of undelivered events this process holds before it drops (and counts). EMBERTRACE_SPOOL_BYTES."""
+    linger_s: float = 2.0
+    """Seconds an exiting process waits for its last events to be acknowledged. EMBERTRACE_LINGER_S."""
+    collect_bytes: int = 1024 * 1024 * 1024
+    """Bytes of events that one in-memory list holds before it drops (and counts). EMBERTRACE_COLLECT_BYTES."""
+    redact_keys: tuple[str, ...] = ()
+    """Values under keys containing one of these words are not kept. EMBERTRACE_REDACT_KEYS, comma-separated."""
+    redact_patterns: tuple[str, ...] = ()
+    """Text matching one of these regular expressions is not kept. EMBERTRACE_REDACT_PATTERNS, newline-separated."""
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None:
+            check_endpoint(self.endpoint)
+        if self.capture not in get_args(Capture):
+            raise ConfigError(f"capture is {self.capture!r}; it must be one of {', '.join(get_args(Capture))}")
+        if not 256 <= self.payload_bytes <= 128 * 1024:
+            raise ConfigError(f"payload_bytes is {self.payload_bytes}; it must be from 256 to 131072")
+        if self.spool_bytes < 1024 * 1024:
+            raise ConfigError(f"spool_bytes is {self.spool_bytes}; it must be at least 1048576 (1 MiB)")
+        if self.linger_s < 0:
+            raise ConfigError(f"linger_s is {self.linger_s}; it must not be negative")
+        for pattern in self.redact_patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"redact_patterns holds {pattern!r}, no regular expression: {error}") from None
+
+
+def check_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of an endpoint. Raises ConfigError."""
+    match = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ConfigError(f"endpoint is {endpoint!r}; it must look like tcp://127.0.0.1:5557")
+    return match[1], int(match[2])
+
+
+def from_environment(environment: Mapping[str, str], base: Settings | None = None) -> Settings:
+    """`base` with what EMBERTRACE_* variables say. Raises ConfigError."""
+    values: dict[str, object] = {}
+    for field in dataclasses.fields(Settings):
+        name = f"EMBERTRACE_{field.name.upper()}"
+        text = environment.get(name)
+        if text:
+            values[field.name] = _parse(name, field.name, text)
+    return dataclasses.replace(base or Settings(), **values)  # type: ignore[arg-type]  # checked by Settings itself
+
+
+def _parse(variable: str, field: str, text: str) -> object:
+    if field in ("payload_bytes", "spool_bytes", "collect_bytes", "linger_s"):
+        try:
+            return float(text) if field == "linger_s" else int(text)
+        except ValueError:
+            raise ConfigError(f"{variable} is {text!r}; it must be a number") from None
+    if field == "redact_keys":
+        return tuple(word.strip() for word in text.split(",") if word.strip())
+    if field == "redact_patterns":
+        return tuple(line for line in text.split("\n") if line)
+    return text

@@ -1,0 +1,267 @@
+"""Where in the hierarchy the running code is: the one ContextVar, and everything that reads or moves it.
+
+The variable holds a position: (context, scope, follows).
+
+- `Context` is the innermost active call, None below a root. It is shared by all code that runs inside that call, in
+  whatever task or thread; so the counter that numbers its children is atomic.
+- `Scope` is what all calls of a trace share: run, item, tags, destination. It changes only at `item()`, where a
+  remote call enters a process, and with `set_ground`, the scope of everything that has none.
+- `follows` is the call that ended or was submitted last *in this execution context*: asyncio tasks inherit it and
+  change it without disturbing each other. That makes it the honest answer to "what came before me?".
+
+Leaving a call *sets* the position (outer context, outer scope, this call); nothing is reset by token, because
+generators resume in other contexts than they started in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol
+
+from embertrace import event, lineage, payload
+from embertrace.event import DEFAULT_STAGE, Defaults, Frame, call_hex, optional_call_hex
+
+
+class Sink(Protocol):
+    """Where packed events go. `put` returns quickly, never raises, and may be called from any thread."""
+
+    def put(self, packed: bytes) -> None: ...
+
+
+class Scope(NamedTuple):
+    """What the calls of one trace share."""
+
+    run: str | None = None
+    item: bytes = b""
+    tags: bytes = b""
+    sinks: tuple[Sink, ...] | None = None
+    """Where the events go; None means wherever this process sends its own."""
+    trace_id: bytes | None = None
+    """Of the item; a root outside any item begins a trace of its own."""
+    roots: itertools.count[int] = itertools.count()
+    """Numbers the roots of an item, or of the run outside items."""
+    begun: itertools.count[int] = itertools.count()
+    """Counts all roots of the run: how many trees there are to wait for."""
+
+
+class Context:
+    """One active call. Its identity never changes; `slots` hands out the positions of its children."""
+
+    __slots__ = (
+        "announced", "attempt", "call_id", "operator_id", "operator_type", "owner", "parent",
+        "slot", "slots", "stage", "trace_id",
+    )  # fmt: skip
+
+    def __init__(
+        self, parent: Context | None, operator_id: str, operator_type: str, stage: str,
+        trace_id: bytes, call_id: int, slot: int, attempt: int = 0,
+    ) -> None:  # fmt: skip
+        self.parent = parent
+        self.operator_id = operator_id
+        self.operator_type = operator_type
+        self.stage = stage
+        self.trace_id = trace_id
+        self.call_id = call_id
+        self.slot = slot
+        self.attempt = attempt
+        self.slots = itertools.count()
+        self.announced = False
+        """Whether this process emitted its call event: then children need not repeat its frame."""
+        self.owner: object = None
+        """The operator instance, so that super().__call__ is recognised as the same call."""
+
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.operator_id, self.operator_type, self.stage, self.call_id, self.attempt, self.slot)
+
+    def frames(self) -> tuple[Frame, ...]:
+        """Root → this call."""
+        frames, here = [], self
+        while True:
+            frames.append(here.frame)
+            if here.parent is None:
+                return tuple(reversed(frames))
+            here = here.parent
+
+
+Position = tuple[Context | None, Scope, int]
+
+NO_SCOPE = Scope()
+current: ContextVar[Position] = ContextVar("embertrace_position", default=(None, NO_SCOPE, 0))
+
+_ground = NO_SCOPE
+
+
+def set_ground(scope: Scope) -> Scope:
+    """Make `scope` that of all calls that have none of their own; returns the one before."""
+    global _ground
+    before, _ground = _ground, scope
+    return before
+
+
+def position() -> Position:
+    """The current position, with the ground's scope where the code has none of its own."""
+    context, scope, follows = current.get()
+    return context, _ground if scope is NO_SCOPE else scope, follows
+
+
+# Ids: a random base per process and a counter. 0 names nothing, so it is never handed out.
+
+_MASK64 = (1 << 64) - 1
+_ids = itertools.count()
+_trace_base = b""
+
+
+def _new_base() -> None:
+    """Fresh id ranges: at import, and in a forked child."""
+    global _ids, _trace_base
+    _ids = itertools.count(secrets.randbits(64))
+    _trace_base = secrets.token_bytes(8)
+
+
+_new_base()
+os.register_at_fork(after_in_child=_new_base)
+
+
+def new_call_id() -> int:
+    """64 bits, unique with overwhelming likelihood across processes; never 0."""
+    return (next(_ids) & _MASK64) or new_call_id()
+
+
+def new_trace_id() -> bytes:
+    """128 bits, as above."""
+    return _trace_base + (next(_ids) & _MASK64).to_bytes(8, "big")
+
+
+def begin(
+    parent: Context | None,
+    scope: Scope,
+    operator_id: str,
+    operator_type: str,
+    stage: str,
+    call_id: int = 0,
+    slot: int | None = None,
+    attempt: int = 0,
+) -> Context:
+    """A new active call under `parent`, made current. A remote call brings its own id, slot and attempt."""
+    if slot is None:
+        slot = next_slot(parent, scope)
+    trace_id = parent.trace_id if parent is not None else scope.trace_id or new_trace_id()
+    context = Context(parent, operator_id, operator_type, stage, trace_id, call_id or new_call_id(), slot, attempt)
+    current.set((context, scope, 0))
+    return context
+
+
+def next_slot(parent: Context | None, scope: Scope) -> int:
+    """The place of the next call begun or submitted here: under its parent, or among the roots."""
+    if parent is not None:
+        return next(parent.slots)
+    next(scope.begun)
+    return next(scope.roots)
+
+
+def end(outer: Position, context: Context) -> None:
+    """Back to where the call began, which now follows it."""
+    current.set((outer[0], outer[1], context.call_id))
+
+
+ITEM_BYTES = 2048
+"""Item and tags travel in a carrier of 4 KB: a key and a short truth, not a document."""
+TAGS_BYTES = 1024
+
+
+def merge_tags(packed: bytes, tags: Mapping[str, Any]) -> bytes:
+    """Packed tags with more added; later ones win."""
+    if not tags:
+        return packed
+    return payload.pack({**lineage.unpack_mapping(packed), **tags}, limit=TAGS_BYTES)
+
+
+@contextlib.contextmanager
+def item(
+    key: str | int,
+    *,
+    truth: Any = None,
+    epoch: int | None = None,
+    group: str | int | None = None,
+    **tags: Any,
+) -> Iterator[None]:
+    """One item of the data: the unit of all statistics. Calls made inside belong to it, in a trace of their own.
+
+    `truth` is the right answer (or a list of accepted ones), `epoch` numbers repetitions of the same key, `group`
+    names a cluster of items that are not independent. Further keywords become tags. Costs nothing when tracing is
+    off; safe in threads and asyncio tasks.
+    """
+    fields = {"key": key, "truth": truth, "epoch": epoch, "group": group}
+    present = {name: value for name, value in fields.items() if value is not None}
+    outer = current.get()
+    inherited = position()[1]
+    inside = inherited._replace(
+        item=payload.pack(present, limit=ITEM_BYTES),
+        tags=merge_tags(inherited.tags, tags),
+        trace_id=new_trace_id(),
+        roots=itertools.count(),
+    )
+    current.set((None, inside, 0))
+    try:
+        yield
+    finally:
+        current.set(outer)
+
+
+class ExecutionContext:
+    """The context of the running operator: a stack of frames that follows the code through calls and tasks.
+
+    All methods work on the current execution context; instances hold nothing.
+    """
+
+    @contextlib.contextmanager
+    def operator(self, op_id: str, op_type: str, stage: str = DEFAULT_STAGE) -> Iterator[None]:
+        """Enter a frame without emitting events. `embertrace.operator` also emits."""
+        outer = current.get()
+        parent, scope, _ = position()
+        context = begin(parent, scope, op_id, op_type, stage)
+        try:
+            yield
+        finally:
+            end(outer, context)
+
+    @staticmethod
+    def current() -> dict[str, Any]:
+        """The full context: `operators` (frames root → leaf), and `run`, `item`, `tags` where set."""
+        context, scope, _ = position()
+        inherited: dict[str, Any] = {
+            "run": scope.run,
+            "item": lineage.unpack_mapping(scope.item),
+            "tags": lineage.unpack_mapping(scope.tags),
+        }
+        frames = [frame.as_mapping() for frame in context.frames()] if context is not None else []
+        return {"operators": frames, **{key: value for key, value in inherited.items() if value}}
+
+
+def _defaults() -> Defaults:
+    """What an OperatorEvent takes from the current call."""
+    context, _, _ = position()
+    if context is None:
+        return Defaults(context=ExecutionContext.current())
+    parent = context.parent
+    return Defaults(
+        operator_id=context.operator_id,
+        operator_type=context.operator_type,
+        stage=context.stage,
+        context=ExecutionContext.current(),
+        trace_id=context.trace_id.hex(),
+        call_id=call_hex(context.call_id),
+        parent_call_id=optional_call_hex(parent.call_id) if parent is not None else None,
+        attempt=context.attempt,
+        parent_attempt=parent.attempt if parent is not None else 0,
+        slot=context.slot,
+    )
+
+
+event.install_defaults(_defaults)

@@ -1,0 +1,204 @@
+"""The hot path: the two events around one traced call.
+
+Rules:
+- Tracing never raises into an operator: `enter`, `finish` and `fail` log (once) and swallow what goes wrong in them.
+- `enter` moves the position into the call and emits `call`; `finish` or `fail` emit the end and move it back out.
+- Nothing is computed before it is known that somebody wants the events.
+- An event is packed once, here, and handed to every sink as bytes.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from embertrace import collect, context, payload
+from embertrace.context import Context, Position, Scope, Sink
+from embertrace.event import CALL, ERROR, RESULT
+from embertrace.spec import Spec, argument, extract_answer
+from embertrace.wire.context import Added, pack_context
+from embertrace.wire.event import pack_event
+
+MAX_TRACEBACK_CHARS = 8192
+"""The innermost frames of a deep traceback; recursion repeats the others."""
+
+
+class Call:
+    """One call between its events: its context, where it came from, where its events go."""
+
+    __slots__ = ("arguments", "context", "destination", "inside", "outer", "spec", "started_ns", "yielded")
+
+    def __init__(
+        self, here: Context, outer: Position, inside: Position, destination: tuple[Sink, ...], spec: Spec
+    ) -> None:
+        self.context = here
+        self.outer = outer
+        self.inside = inside
+        self.destination = destination
+        self.spec = spec
+        self.arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
+        self.yielded: Yielded | None = None
+        self.started_ns = time.perf_counter_ns()
+
+
+def enter(
+    spec: Spec,
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    call_id: int = 0,
+    slot: int | None = None,
+    attempt: int = 0,
+    links: tuple[int, ...] = (),
+) -> Call | None:
+    """Begin a call: a new position and its call event. None where nobody wants its events. Never raises."""
+    outer = context.current.get()
+    try:
+        parent, scope, follows = context.position()
+        destination = collect.sinks if scope.sinks is None else scope.sinks
+        if not destination:
+            return None
+        operator_id, operator_type, stage, tags = spec.identity(instance)
+        if spec.item is not None and parent is None and not scope.item:
+            key = argument(spec, spec.item, args, kwargs)
+            scope = scope._replace(item=payload.pack({"key": key}, context.ITEM_BYTES))
+        if tags:
+            scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
+        here = context.begin(parent, scope, operator_id, operator_type, stage, call_id, slot, attempt)
+        here.owner = instance
+        added = pack_context(_added(parent, scope, tags, spec.member))
+        data = _call_data(spec, args, kwargs)
+        packed = pack_event((*_head(CALL, here), None, 0, follows, links or None, added, data))
+        collect.put(packed, destination)
+        here.announced = True
+        call = Call(here, outer, context.current.get(), destination, spec)
+        if spec.metrics:
+            call.arguments = (args, kwargs)
+        return call
+    except Exception:  # a failure of tracing must not become the operator's
+        context.current.set(outer)
+        collect.report_failure("begin", spec)
+        return None
+
+
+def finish(call: Call, result: Any, outer: Position | None = None) -> None:
+    """End a call with its result, and go back to where it began (a generator: to who resumed it last)."""
+    duration = time.perf_counter_ns() - call.started_ns
+    try:
+        context.current.set(call.inside)
+        if call.arguments is not None:
+            for metric in call.spec.metrics:
+                metric(result, _input(call.spec, *call.arguments))
+        _emit_end(call, RESULT, duration, _result_data(call, result))
+    except Exception:  # as in enter
+        collect.report_failure("finish", call.spec)
+    call.context.owner = None
+    context.end(outer or call.outer, call.context)
+
+
+def fail(call: Call, error: BaseException, outer: Position | None = None) -> None:
+    """End a call with its error, which the wrapper raises on unchanged; otherwise as `finish`."""
+    duration = time.perf_counter_ns() - call.started_ns
+    try:
+        context.current.set(call.inside)
+        _emit_end(call, ERROR, duration, collect.pack_data({"error": _describe_error(error)}))
+    except Exception:  # as in enter
+        collect.report_failure("fail", call.spec)
+    call.context.owner = None
+    context.end(outer or call.outer, call.context)
+
+
+def _emit_end(call: Call, kind: int, duration: int, data: bytes) -> None:
+    slots = next(call.context.slots)
+    collect.put(pack_event((*_head(kind, call.context), duration, slots, 0, None, b"", data)), call.destination)
+
+
+def _head(kind: int, here: Context) -> tuple[Any, ...]:
+    """The first eleven fields of an event of this call."""
+    parent = here.parent
+    return (
+        kind,
+        time.time_ns(),
+        here.trace_id,
+        here.call_id,
+        parent.call_id if parent is not None else 0,
+        here.attempt,
+        parent.attempt if parent is not None else 0,
+        here.slot,
+        here.operator_id,
+        here.operator_type,
+        here.stage,
+    )
+
+
+def _added(parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool) -> Added:
+    """What readers can't take from the parent's call event: all of it where that was not emitted by this process."""
+    if parent is not None and parent.announced:
+        return Added(tags=payload.pack(tags, context.TAGS_BYTES) if tags else b"", member=member)
+    frames = parent.frames() if parent is not None else ()
+    return Added(frames, scope.run, scope.item, scope.tags, member)
+
+
+def _call_data(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    if (spec.capture or collect.settings.capture) != "all":
+        return b""
+    return collect.pack_data({"args": args, "kwargs": kwargs})
+
+
+def _result_data(call: Call, result: Any) -> bytes:
+    spec = call.spec
+    capture = spec.capture or collect.settings.capture
+    if capture == "none":
+        return b""
+    data: dict[str, Any] = {}
+    if spec.answer is not None:
+        try:
+            data["answer"] = extract_answer(spec.answer, result)
+        except Exception as error:  # said in the event, so that the analysis can count and show it
+            data["answer_error"] = f"{type(error).__name__}: {error}"
+    if capture == "all" or spec.answer is None:
+        if call.yielded is not None:
+            data["yielded"] = call.yielded.count
+        data["result"] = result
+    return collect.pack_data(data)
+
+
+def _describe_error(error: BaseException) -> dict[str, str]:
+    try:
+        lines = "".join(traceback.format_exception(error))
+        message = str(error)
+    except Exception as broken:  # an exception whose __str__ raises still has a type
+        lines, message = "", f"<str() raised {type(broken).__name__}>"
+    return {"type": type(error).__name__, "message": message, "traceback": lines[-MAX_TRACEBACK_CHARS:]}
+
+
+def _input(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a metric looks its truth up in: the first mapping among the arguments, else the arguments by name."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Mapping):
+            return value
+    names = spec.parameters
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+class Yielded:
+    """What a generator yielded: how many, and the first of them that fit one payload, packed as they came."""
+
+    __slots__ = ("count", "kept", "left")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kept: list[bytes] = []
+        self.left = collect.settings.payload_bytes
+
+    def add(self, value: Any) -> None:
+        self.count += 1
+        if self.left > 0:
+            packed = payload.pack(value, self.left, collect.redaction)
+            self.left -= len(packed)
+            self.kept.append(packed)
+
+    def values(self) -> list[Any]:
+        return [payload.unpack(packed) for packed in self.kept]
