@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from embertrace.errors import ConfigError
 
@@ -69,15 +69,14 @@ def check_endpoint(endpoint: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def from_environment(environment: Mapping[str, str], base: Settings | None = None) -> Settings:
-    """`base` with what EMBERTRACE_* variables say. Raises ConfigError."""
-    values: dict[str, object] = {}
+def from_environment(environment: Mapping[str, str], given: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from what is given in code, else from EMBERTRACE_* variables, else defaults. Raises ConfigError."""
+    values: dict[str, Any] = dict(given or {})
     for field in dataclasses.fields(Settings):
-        name = f"EMBERTRACE_{field.name.upper()}"
-        text = environment.get(name)
-        if text:
-            values[field.name] = _parse(name, field.name, text)
-    return dataclasses.replace(base or Settings(), **values)  # type: ignore[arg-type]  # checked by Settings itself
+        text = environment.get(f"EMBERTRACE_{field.name.upper()}")
+        if text and field.name not in values:
+            values[field.name] = _parse(f"EMBERTRACE_{field.name.upper()}", field.name, text)
+    return Settings(**values)
 
 
 def _parse(variable: str, field: str, text: str) -> object:

@@ -33,6 +33,15 @@ class Sink(Protocol):
     def put(self, packed: bytes) -> None: ...
 
 
+class Arrival(NamedTuple):
+    """A call that was submitted elsewhere and starts here: its place in the tree was decided by its caller."""
+
+    call_id: int
+    slot: int
+    attempt: int = 0
+    links: tuple[int, ...] = ()
+
+
 class Scope(NamedTuple):
     """What the calls of one trace share."""
 
@@ -47,6 +56,8 @@ class Scope(NamedTuple):
     """Numbers the roots of an item, or of the run outside items."""
     begun: itertools.count[int] = itertools.count()
     """Counts all roots of the run: how many trees there are to wait for."""
+    arrival: Arrival | None = None
+    """The next call begun here is this one."""
 
 
 class Context:
@@ -92,7 +103,8 @@ class Context:
 Position = tuple[Context | None, Scope, int]
 
 NO_SCOPE = Scope()
-current: ContextVar[Position] = ContextVar("embertrace_position", default=(None, NO_SCOPE, 0))
+NOWHERE: Position = (None, NO_SCOPE, 0)
+current: ContextVar[Position] = ContextVar("embertrace_position", default=NOWHERE)
 
 _ground = NO_SCOPE
 
@@ -102,6 +114,11 @@ def set_ground(scope: Scope) -> Scope:
     global _ground
     before, _ground = _ground, scope
     return before
+
+
+def ground() -> Scope:
+    """The scope of all calls that have none of their own."""
+    return _ground
 
 
 def position() -> Position:
@@ -138,21 +155,16 @@ def new_trace_id() -> bytes:
     return _trace_base + (next(_ids) & _MASK64).to_bytes(8, "big")
 
 
-def begin(
-    parent: Context | None,
-    scope: Scope,
-    operator_id: str,
-    operator_type: str,
-    stage: str,
-    call_id: int = 0,
-    slot: int | None = None,
-    attempt: int = 0,
-) -> Context:
-    """A new active call under `parent`, made current. A remote call brings its own id, slot and attempt."""
-    if slot is None:
-        slot = next_slot(parent, scope)
+def begin(parent: Context | None, scope: Scope, operator_id: str, operator_type: str, stage: str) -> Context:
+    """A new active call under `parent`, made current: the one that arrives, or one begun here."""
+    arrival = scope.arrival
+    if arrival is None:
+        call_id, slot, attempt = new_call_id(), next_slot(parent, scope), 0
+    else:
+        call_id, slot, attempt, _ = arrival
+        scope = scope._replace(arrival=None)
     trace_id = parent.trace_id if parent is not None else scope.trace_id or new_trace_id()
-    context = Context(parent, operator_id, operator_type, stage, trace_id, call_id or new_call_id(), slot, attempt)
+    context = Context(parent, operator_id, operator_type, stage, trace_id, call_id, slot, attempt)
     current.set((context, scope, 0))
     return context
 
@@ -163,6 +175,16 @@ def next_slot(parent: Context | None, scope: Scope) -> int:
         return next(parent.slots)
     next(scope.begun)
     return next(scope.roots)
+
+
+def arrive(frames: tuple[Frame, ...], trace_id: bytes, scope: Scope, follows: int) -> None:
+    """Take the position a carrier describes: below `frames`, in `scope`, after `follows`."""
+    context: Context | None = None
+    for frame in frames:
+        context = Context(
+            context, frame.id, frame.type, frame.stage, trace_id, frame.call_id, frame.slot, frame.attempt
+        )
+    current.set((context, scope, follows))
 
 
 def end(outer: Position, context: Context) -> None:

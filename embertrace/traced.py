@@ -48,10 +48,6 @@ def enter(
     instance: object,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    call_id: int = 0,
-    slot: int | None = None,
-    attempt: int = 0,
-    links: tuple[int, ...] = (),
 ) -> Call | None:
     """Begin a call: a new position and its call event. None where nobody wants its events. Never raises."""
     outer = context.current.get()
@@ -66,11 +62,12 @@ def enter(
             scope = scope._replace(item=payload.pack({"key": key}, context.ITEM_BYTES))
         if tags:
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
-        here = context.begin(parent, scope, operator_id, operator_type, stage, call_id, slot, attempt)
+        here = context.begin(parent, scope, operator_id, operator_type, stage)
         here.owner = instance
+        links = scope.arrival.links if scope.arrival is not None else None
         added = pack_context(_added(parent, scope, tags, spec.member))
         data = _call_data(spec, args, kwargs)
-        packed = pack_event((*_head(CALL, here), None, 0, follows, links or None, added, data))
+        packed = pack_event((*_head(CALL, here), None, 0, follows, links, added, data))
         collect.put(packed, destination)
         here.announced = True
         call = Call(here, outer, context.current.get(), destination, spec)

@@ -8,6 +8,7 @@ would close a cycle runs backwards, and links give way to calls.
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -110,7 +111,7 @@ def _chains(arcs: Sequence[Arc], ranks: list[int]) -> list[list[int]]:
 def _join(count: int, chains: Sequence[Sequence[int]], ranks: Sequence[int]) -> Neighbours:
     neighbours = Neighbours([[] for _ in range(count)], [[] for _ in range(count)])
     for chain in chains:
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in itertools.pairwise(chain):
             if ranks[lower] == ranks[upper] + 1:
                 neighbours.after[upper].append(lower)
                 neighbours.before[lower].append(upper)
@@ -163,7 +164,7 @@ def _by_mean_place(row: list[int], fixed: list[int], joined: Sequence[Sequence[i
 def crossings(rows: Sequence[Sequence[int]], neighbours: Neighbours) -> int:
     """How many pairs of joins cross between neighbouring rows."""
     total = 0
-    for upper, lower in zip(rows, rows[1:], strict=False):
+    for upper, lower in itertools.pairwise(rows):
         place = {item: index for index, item in enumerate(lower)}
         passed: list[int] = []
         for item in upper:

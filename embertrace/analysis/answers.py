@@ -1,0 +1,178 @@
+"""What a call answered, as a key by which answers are compared.
+
+Rules:
+- The answer is what the operator extracted (`data["answer"]`), else its result. Its key is canonical msgpack, so
+  list = tuple, maps ignore order, and 1, 1.0 and "1" differ.
+- A rule changes what is compared: "str", "casefold", "number", "regex:PATTERN", the name of a field, or (local
+  only) a callable. A rule that finds nothing in a text says that the call abstained.
+- None is an abstention. A value known only by its repr, or cut where nothing was hashed, is unknown: never equal
+  to anything, never wrong, and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+from embertrace.analysis.calls import Call
+from embertrace.errors import QueryError
+from embertrace.payload import Cut, Summary, canonical
+
+Rule = str | Callable[[Any], Any] | None
+
+MAX_PATTERN = 500
+"""Characters of a regular expression that crosses RPC: long enough to find an answer in a text."""
+
+
+class Answer(NamedTuple):
+    """`key` is set exactly where the status is "answered"."""
+
+    status: Literal["answered", "abstained", "unknown"]
+    key: bytes | None = None
+
+
+ABSTAINED, UNKNOWN = Answer("abstained"), Answer("unknown")
+
+
+class _Nothing(Exception):
+    """A rule met a value that holds no answer for it, or whose answer it can't know."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+
+class Answers:
+    """Answers under one rule. Keys are kept per call, for one question. Raises QueryError for a rule nobody knows."""
+
+    def __init__(self, rule: Rule = None) -> None:
+        self._apply = rule_named(rule)
+        self._field = rule if isinstance(rule, str) and rule not in _NAMED and not rule.startswith("regex:") else None
+        self._kept: dict[tuple[int, int], Answer] = {}
+
+    def of(self, call: Call) -> Answer:
+        """The answer of a call that ended with a result."""
+        answer = self._kept.get(call.key)
+        if answer is None:
+            answer = self._kept[call.key] = self._read(call)
+        return answer
+
+    def of_value(self, value: Any) -> Answer:
+        try:
+            value = self._apply(value)
+        except _Nothing as nothing:
+            return nothing.answer
+        if value is None:
+            return ABSTAINED
+        return Answer("answered", canonical(value)) if is_known(value) else UNKNOWN
+
+    def accepts(self, truth: Any, key: bytes) -> bool:
+        """Whether an answer key is the truth's, or that of one of several accepted values (a list)."""
+        accepted = [truth, *truth] if isinstance(truth, list | tuple | set | frozenset) else [truth]
+        return any(key == self._truth_key(value) for value in accepted)
+
+    def _truth_key(self, value: Any) -> bytes | None:
+        answer = self.of_value(value)
+        return answer.key if answer.status == "answered" or self._field is None else canonical(value)
+
+    def _read(self, call: Call) -> Answer:
+        data = call.data
+        if "answer" not in data and "result" not in data:
+            return UNKNOWN  # the payload was not captured
+        if self._field is not None:
+            for name in ("result", "answer"):
+                if self._field in _fields(data.get(name)):
+                    return self.of_value(data[name])
+        return self.of_value(data["answer"] if "answer" in data else data["result"])
+
+
+def is_known(value: Any) -> bool:
+    """Whether a payload says enough of the value it came from to be compared."""
+    if isinstance(value, Cut):
+        return value.digest is not None
+    if isinstance(value, Summary):
+        about = value.about
+        if "fields" in about:
+            return is_known(about["fields"])
+        return any(name in about for name in ("digest", "values", "id", "message"))
+    if isinstance(value, dict):
+        return all(is_known(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return all(is_known(part) for part in value)
+    return True
+
+
+def rule_named(rule: Rule) -> Callable[[Any], Any]:
+    """The function of a rule. Raises QueryError."""
+    if rule is None:
+        return lambda value: value
+    if callable(rule):
+        return lambda value: None if value is None else rule(value)
+    if not isinstance(rule, str) or not rule:
+        raise QueryError(f"answer={rule!r} is no rule; use 'str', 'casefold', 'number', 'regex:…' or a field's name")
+    if rule.startswith("regex:"):
+        return _regex(rule.removeprefix("regex:"))
+    return _NAMED.get(rule) or (lambda value: _field_of(value, rule))
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not is_known(value):
+        raise _Nothing(UNKNOWN)
+    if isinstance(value, Cut):  # equal cuts are equal texts, but what lies between the edges can't be read
+        raise _Nothing(UNKNOWN)
+    return str(value)
+
+
+def _casefold(value: Any) -> str | None:
+    text = _text(value)
+    return None if text is None else text.strip().casefold()
+
+
+_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+
+
+def _number(value: Any) -> str | None:
+    """The number a value is, or the last one in its text, as an exact fraction: "1,200.0", 1200 and 1.2e3 are equal."""
+    found = _NUMBER.findall(_text(value) or "")
+    if not found:
+        return None
+    fraction = Fraction(found[-1].replace(",", "").rstrip("."))
+    return f"{fraction.numerator}/{fraction.denominator}"
+
+
+def _regex(pattern: str) -> Callable[[Any], Any]:
+    if len(pattern) > MAX_PATTERN:
+        raise QueryError(f"answer='regex:…' has a pattern of {len(pattern)} characters; the limit is {MAX_PATTERN}")
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise QueryError(f"answer='regex:{pattern}' is no regular expression: {error}") from None
+
+    def find(value: Any) -> str | None:
+        match = compiled.search(_text(value) or "")
+        if match is None:
+            return None
+        return match.group(1) if compiled.groups else match.group()
+
+    return find
+
+
+def _fields(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Summary):
+        value = value.about.get("fields")
+    return value if isinstance(value, dict) else {}
+
+
+def _field_of(value: Any, name: str) -> Any:
+    if value is None:
+        return None
+    fields = _fields(value)
+    if name not in fields:
+        raise _Nothing(UNKNOWN)
+    return fields[name]
+
+
+_NAMED: dict[str, Callable[[Any], Any]] = {"str": _text, "casefold": _casefold, "number": _number}

@@ -1,0 +1,71 @@
+"""Whether an answer is right. First that applies:
+
+1. `score(correct=…)` of its call, or `correct` in the data of its end event: true, false, or a share in 0 … 1.
+2. The item's truth, or a label's, under the answer key; or what `grade(answer, truth)` says (local only).
+
+Else the call is unlabelled: None here, and left out and counted by whoever asks. Unknown is never wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from embertrace.analysis.answers import Answers
+from embertrace.analysis.calls import Call
+from embertrace.analysis.ensembles import Ensemble
+from embertrace.analysis.labels import Labels
+
+Grade = Callable[[Any, Any], Any]
+
+
+class Correctness:
+    """Judges answers for one question: one answer rule, one set of labels."""
+
+    def __init__(self, answers: Answers, labels: Labels, grade: Grade | None = None) -> None:
+        self.answers, self._labels, self._grade = answers, labels, grade
+
+    def is_labelled(self, call: Call) -> bool:
+        """Whether any answer of this call could be judged; of one that failed, whether failing was wrong."""
+        return _stated(call) is not None or self._labels.truth(call) is not None
+
+    def truth(self, call: Call) -> Any:
+        return self._labels.truth(call)
+
+    def of_call(self, call: Call) -> Fraction | None:
+        """Of a call that answered: 1, 0, a share between, or None where nobody knows."""
+        stated = _stated(call)
+        if stated is not None:
+            return stated
+        answer = self.answers.of(call)
+        return None if answer.key is None else self._by_truth(call, answer.key, call.answer)
+
+    def of_vote(self, ensemble: Ensemble, key: bytes) -> Fraction | None:
+        """Of an answer that some members gave: as any of their calls states, else by the truth."""
+        voters = [member for member in ensemble.members if member.key == key]
+        stated = [share for voter in voters if voter.call is not None and (share := _stated(voter.call)) is not None]
+        if stated:
+            return max(stated)
+        first = voters[0]
+        return self._by_truth(first.call or ensemble.call, key, first.shown())
+
+    def _by_truth(self, call: Call, key: bytes, value: Any) -> Fraction | None:
+        truth = self._labels.truth(call)
+        if truth is None:
+            return None
+        if self._grade is not None:
+            return share_of(self._grade(value, truth))
+        return Fraction(self.answers.accepts(truth, key))
+
+
+def _stated(call: Call) -> Fraction | None:
+    for source in (call.scores, call.data if call.ended else {}):
+        if source.get("correct") is not None:
+            return share_of(source["correct"])
+    return None
+
+
+def share_of(value: Any) -> Fraction | None:
+    """A number in 0 … 1, exactly; None for anything else."""
+    return Fraction(value) if isinstance(value, bool | int | float) and 0 <= value <= 1 else None

@@ -1,0 +1,123 @@
+"""Events of many producers, in any order, twice, or with gaps: collected into calls, runs and labels.
+
+Rules:
+- The result depends on the set of events alone. (producer, seq) names an event; a second sighting is ignored.
+  Where two different events claim the same begin or the same end of a call, the earliest `Origin` counts.
+- Nothing here reads a clock or does I/O. `note_*` report what the transport knows of a producer.
+- `trees` is rebuilt when events came since it was last asked for. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embertrace.analysis.calls import Origin, Sighting, to_nanoseconds
+from embertrace.analysis.runs import describe_runs
+from embertrace.analysis.trees import Trees
+from embertrace.event import CALL, METRIC
+from embertrace.lineage import CallKey
+from embertrace.wire.event import RawEvent
+
+
+class Forest:
+    """All that is known of a set of events. `events` counts distinct ones, `undecodable` those nobody could read."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.undecodable = 0
+        self._seen: dict[bytes, set[int]] = {}
+        self._begins: dict[CallKey, Sighting] = {}
+        self._ends: dict[CallKey, Sighting] = {}
+        self._metrics: list[Sighting] = []
+        self._gaps: dict[bytes, set[tuple[int, int]]] = {}
+        self._ended: set[bytes] = set()
+        self._trees: Trees | None = None
+
+    def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
+        """Take in one event; one that was seen already changes nothing."""
+        seen = self._seen.setdefault(producer, set())
+        if seq in seen:
+            return
+        seen.add(seq)
+        self.events += 1
+        self._trees = None
+        sighting = Sighting(Origin(to_nanoseconds(event.timestamp), producer, seq), event)
+        if event.type == METRIC:
+            self._metrics.append(sighting)
+        elif event.call_id:
+            half = self._begins if event.type == CALL else self._ends
+            key = (event.call_id, event.attempt)
+            known = half.get(key)
+            if known is None or sighting.origin < known.origin:
+                half[key] = sighting
+
+    def note_begin(self, producer: bytes) -> None:
+        """A producer's stream began."""
+        self._seen.setdefault(producer, set())
+
+    def note_end(self, producer: bytes) -> None:
+        """A producer is known to be gone: what it left without an end is lost, and its runs did not finish."""
+        self._seen.setdefault(producer, set())
+        self._ended.add(producer)
+        self._trees = None
+
+    def note_gap(self, producer: bytes, first_seq: int, count: int) -> None:
+        """`count` events from `first_seq` on were dropped or trimmed, and will not come."""
+        if count > 0:
+            self._gaps.setdefault(producer, set()).add((first_seq, count))
+
+    @property
+    def gaps(self) -> int:
+        """How many events are known to be missing; overlapping reports count once."""
+        return sum(_covered(spans) for spans in self._gaps.values())
+
+    @property
+    def producers(self) -> int:
+        return len(self._seen)
+
+    @property
+    def trees(self) -> Trees:
+        """The calls as trees, over everything added so far."""
+        if self._trees is None:
+            self._trees = Trees(self._begins, self._ends, self._metrics, self._ended)
+        return self._trees
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run seen, by first mention: `id`, `status`, `calls` and whatever its events say of it.
+
+        `status` is "running", "finished", "failed", "crashed" (its producers ended, it never did) or "unknown" (the
+        run is known from contexts only).
+        """
+        return describe_runs(self.trees, self._ended)
+
+    def progress(self, run: str | None = None) -> dict[str, int]:
+        """How far a run is (all runs for None): counts of `calls`, `open`, `lost`, `missing`, `roots`, `events`.
+
+        `open` calls have no end yet, `missing` are children that ended calls announced and nobody saw, `roots` are
+        distinct calls under no other. A run is complete when nothing is open or missing and its roots are all there.
+        """
+        trees = self.trees
+        calls = [call for call in trees.calls if run is None or call.run == run]
+        metrics = sum(1 for metric in trees.metrics if metric.run == run)
+        return {
+            "calls": len(calls),
+            "open": sum(call.outcome == "open" for call in calls),
+            "lost": sum(call.outcome == "lost" for call in calls),
+            "missing": sum(call.missing for call in calls),
+            "roots": sum(call.parent_key[0] == 0 for call in calls),
+            "events": self.events
+            if run is None
+            else metrics + sum((call.begin is not None) + (call.end is not None) for call in calls),
+        }
+
+    def sightings(self) -> list[Sighting]:
+        """Every event that is kept, in the order of their origins."""
+        return sorted([*self._begins.values(), *self._ends.values(), *self._metrics], key=lambda seen: seen.origin)
+
+
+def _covered(spans: set[tuple[int, int]]) -> int:
+    covered, reached = 0, 0
+    for first, count in sorted(spans):
+        covered += max(0, first + count - max(first, reached))
+        reached = max(reached, first + count)
+    return covered

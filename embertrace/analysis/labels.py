@@ -1,0 +1,58 @@
+"""Ground truth that was given by labels: for an item, or for one call.
+
+A label is a metric event with data {"label": {"key": item key, or "call": call id in hex; "truth", "by", "epoch"}}.
+Of one annotator (`by`) the last counts; of several annotators the one who labelled last. A label of one epoch goes
+before a label of the item, and any label before the truth that the item itself brought along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from embertrace.analysis.calls import Call, Metric
+from embertrace.event import parse_call_id
+from embertrace.payload import canonical
+
+Target = tuple[str, bytes, bytes]
+
+
+def is_label(data: Mapping[str, Any]) -> bool:
+    label = data.get("label")
+    return isinstance(label, dict) and "truth" in label and ("key" in label or "call" in label)
+
+
+class Labels:
+    """Labels by what they name. Given in order: later ones win."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._truths: dict[Target, dict[str, Any]] = {}
+        for metric in metrics:
+            label = metric.data["label"]
+            annotators = self._truths.setdefault(_target(label), {})
+            by = str(label.get("by", ""))
+            annotators.pop(by, None)
+            annotators[by] = label["truth"]
+
+    def __len__(self) -> int:
+        return len(self._truths)
+
+    def truth(self, call: Call) -> Any:
+        """The truth of what a call was asked; None where nobody knows."""
+        annotators = self._truths.get(("call", canonical(call.call_id), b""))
+        if annotators is None and "key" in call.item:
+            key = canonical(call.item["key"])
+            annotators = self._truths.get(("item", key, canonical(call.item.get("epoch"))))
+            annotators = annotators or self._truths.get(("item", key, canonical(None)))
+        if annotators:
+            return next(reversed(annotators.values()))
+        return call.item.get("truth")
+
+
+def _target(label: Mapping[str, Any]) -> Target:
+    if "call" in label:
+        try:
+            return "call", canonical(parse_call_id(label["call"])), b""
+        except ValueError:
+            return "call", canonical(str(label["call"])), b""
+    return "item", canonical(label["key"]), canonical(label.get("epoch"))

@@ -1,0 +1,181 @@
+"""A run: one execution of a program, described by events of its own, and sent to one aggregator.
+
+Rules:
+- A run is described by metric events with data {"run": {id, name, project, config, argv, git, versions, status}}:
+  one before its first event (status "running"), one at its end ("finished" or "failed", with the number of roots).
+- There is one run at a time in a process; `init` ends the one before.
+- A run belongs to the process that began it: forked children emit into it, but never describe or end it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import platform
+import re
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from embertrace import collect, config, context, emit
+from embertrace.context import Scope
+from embertrace.errors import ConfigError
+from embertrace.event import DEFAULT_STAGE, METRIC
+from embertrace.wire.context import Added, pack_context
+from embertrace.wire.event import RawEvent, pack_event
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_active: Run | None = None
+_lock = threading.RLock()
+
+
+class Run:
+    """A running run. `close` ends it; leaving it as a context manager does too ("failed" on an exception)."""
+
+    def __init__(self, endpoint: str, name: str | None, project: str | None, configuration: Mapping[str, Any]) -> None:
+        self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        self.name = name or self.id
+        self.project = project
+        self.config = dict(configuration)
+        self.endpoint = endpoint
+        settings = collect.settings
+        self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s)
+        self._scope = Scope(run=self.id, roots=itertools.count(), begun=itertools.count())
+        self._owner = os.getpid()
+        self._status = ""
+
+    def put(self, packed: bytes) -> None:
+        """Sink: send one event, after the run's description."""
+        if not self._status:
+            self.announce()
+        self.emitter.put(packed)
+
+    def announce(self) -> None:
+        """Describe the run, once. Happens by itself before its first event."""
+        with _lock:
+            if not self._status and os.getpid() == self._owner:
+                self._status = "running"
+                self._describe({**_surroundings(), "config": self.config, "status": "running"})
+
+    def close(self, status: str = "finished", timeout_s: float | None = None) -> bool:
+        """End the run and wait until its events are acknowledged (at most `timeout_s`, default the linger).
+
+        Returns whether they were. Later calls do nothing and return True.
+        """
+        global _active
+        with _lock:
+            if _active is self:
+                _active = None
+            collect.remove_sink(self)
+            if context.ground() is self._scope:
+                context.set_ground(context.NO_SCOPE)
+            if self._status != "running" or os.getpid() != self._owner:
+                return True
+            self._status = status
+            self._describe({"status": status, "roots": next(self._scope.begun)})
+        return self.emitter.flush(collect.settings.linger_s if timeout_s is None else timeout_s)
+
+    def activate(self) -> Run:
+        """Make this the run of the process: its events go to the run's aggregator."""
+        global _active
+        with _lock:
+            if _active is not None:
+                _active.close()
+            _active = self
+            context.set_ground(self._scope)
+            collect.add_sink(self)
+        return self
+
+    @property
+    def roots(self) -> int:
+        """How many root calls were begun or submitted in this run so far, by this process."""
+        return int(self._scope.begun.__reduce__()[1][0])
+
+    def _describe(self, values: Mapping[str, Any]) -> None:
+        described = {"id": self.id, "name": self.name, "project": self.project, **values}
+        event = RawEvent(
+            METRIC, time.time_ns(), None, 0, 0, 0, 0, 0, self.name, "run", DEFAULT_STAGE, None, 0, 0, (),
+            pack_context(Added(run=self.id)), collect.pack_data({"run": described}),
+        )  # fmt: skip
+        self.emitter.put(pack_event(event))
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close("failed" if kind is not None else "finished")
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, id={self.id!r}, endpoint={self.endpoint!r})"
+
+
+def init(
+    endpoint: str | None = None,
+    *,
+    run: str | None = None,
+    project: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Run:
+    """Send this process's events to a shared aggregator, as one run. Returns it; it ends with the process.
+
+    `endpoint` defaults to EMBERTRACE_ENDPOINT, `run` and `project` (names) to EMBERTRACE_RUN and EMBERTRACE_PROJECT.
+    `config` is kept with the run and compared between runs. Further keywords are the fields of `config.Settings`.
+    An aggregator that is not there is no error: events are held up to `spool_bytes`, and the user is told once.
+    Raises ConfigError for values that can't be used.
+    """
+    chosen = _settings({"endpoint": endpoint, "run": run, "project": project, **settings})
+    if chosen.endpoint is None:
+        raise ConfigError("init() needs an endpoint: pass tcp://host:port, or set EMBERTRACE_ENDPOINT")
+    if chosen.run is not None and not _NAME.fullmatch(chosen.run):
+        raise ConfigError(f"run is {chosen.run!r}; a name has letters, digits, '.', '_' and '-', at most 100")
+    collect.configure(chosen)
+    return Run(chosen.endpoint, chosen.run, chosen.project, config or {}).activate()
+
+
+def _settings(values: Mapping[str, Any]) -> config.Settings:
+    """Arguments over environment over defaults."""
+    unknown = set(values) - set(config.Settings.__slots__)
+    if unknown:
+        raise ConfigError(
+            f"unknown settings: {', '.join(sorted(unknown))}; known are {', '.join(config.Settings.__slots__)}"
+        )
+    given = {name: value for name, value in values.items() if value is not None}
+    return config.from_environment({**os.environ}, given)
+
+
+def _surroundings() -> dict[str, Any]:
+    """What a run can say of itself without being asked."""
+    modules = ("embertrace", "ray", "numpy")
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in modules}
+    versions = {"python": platform.python_version(), **{name: text for name, text in found.items() if text}}
+    return {"argv": sys.argv[:32], "git": _git_commit(), "versions": versions, "host": platform.node()}
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, if it is a checkout and git answers quickly."""
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=2,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip() or None if asked.returncode == 0 else None
+
+
+def _close_active() -> None:
+    if _active is not None:
+        _active.close("finished" if getattr(sys, "last_exc", getattr(sys, "last_value", None)) is None else "failed")
+
+
+atexit.register(_close_active)
