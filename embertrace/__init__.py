@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from embertrace import config
 from embertrace.collect import EventCollector, EventList, collect_events
 from embertrace.context import ExecutionContext, item
 from embertrace.decorate import TracedOperator, operator, trace
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
     from embertrace.analysis import OperatorAnalysis
     from embertrace.flow import visualize_operator_flow
     from embertrace.monitor import OperatorMonitor
-    from embertrace.remote import connect
     from embertrace.replay import replay
     from embertrace.run import init
-    from embertrace.session import open, session
+    from embertrace.session import session
+    from embertrace.sources import connect, open
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "OperatorAnalysis": "embertrace.analysis",
     "OperatorMonitor": "embertrace.monitor",
-    "connect": "embertrace.remote",
+    "connect": "embertrace.sources",
     "init": "embertrace.run",
-    "open": "embertrace.session",
+    "open": "embertrace.sources",
     "replay": "embertrace.replay",
     "session": "embertrace.session",
     "visualize_operator_flow": "embertrace.flow",
@@ -71,3 +72,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value  # so that a submodule of the same name, once imported, does not hide it
     return value
+
+
+if config.endpoint_is_set():
+    importlib.import_module("embertrace.run").start_from_environment()

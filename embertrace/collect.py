@@ -7,7 +7,7 @@ events: a registered sink, or an emitter that a remote call brought along.
 Destinations: a call goes to its scope's sinks if a carrier named some, else to the sinks registered here. So a call
 outside any trace in the same worker emits nothing, although `enabled` is True.
 
-A sink that raises is logged once, counted in `failed_sinks`, and removed; tracing goes on without it.
+A sink that raises is logged once, kept in `failed_sinks`, and removed; tracing goes on without it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from embertrace import context, lineage, payload
+from embertrace import config, context, lineage, payload
 from embertrace.config import Settings
 from embertrace.context import Sink
+from embertrace.errors import ConfigError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, parse_call_id
 from embertrace.wire.context import Added, pack_context
 from embertrace.wire.event import RawEvent, pack_event, unpack_event
@@ -33,9 +34,10 @@ log = logging.getLogger("embertrace")
 
 enabled = False
 sinks: tuple[Sink, ...] = ()
-failed_sinks = 0
+failed_sinks: list[Sink] = []
 settings = Settings()
 redaction: payload.Redaction | None = None
+"""Rules for what must not leave this process; both are set by `configure`."""
 _lock = threading.Lock()
 _pinned = False
 _reported: set[str] = set()
@@ -47,6 +49,14 @@ def configure(new: Settings) -> None:
     settings = new
     rules = new.redact_keys or new.redact_patterns
     redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
+
+
+def _configure_from_environment() -> None:
+    """Workers are configured by EMBERTRACE_* variables; a bad one is said, and defaults hold."""
+    try:
+        configure(config.of_process())
+    except ConfigError as error:
+        log.error("%s; defaults are used", error)
 
 
 def pin() -> None:
@@ -81,10 +91,11 @@ def put(packed: bytes, destination: tuple[Sink, ...]) -> None:
 
 
 def _retire(sink: Sink) -> None:
-    global failed_sinks
-    failed_sinks += 1
-    remove_sink(sink)
-    log.exception("a sink of events raised and was removed: %r; other sinks go on", sink)
+    """Log and remove a sink that raised, once: calls that began before may still hold it."""
+    if not any(failed is sink for failed in failed_sinks):
+        failed_sinks.append(sink)
+        remove_sink(sink)
+        log.exception("a sink of events raised and was removed: %r; other sinks go on", sink)
 
 
 def report_failure(doing: str, what: object) -> None:
@@ -272,3 +283,6 @@ def _frames(event: OperatorEvent) -> tuple[Frame, ...]:
         for frame in event.context.get("operators", ())
     ]
     return tuple(frame for frame in frames if not own or frame.call_id != own)
+
+
+_configure_from_environment()

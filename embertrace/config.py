@@ -7,6 +7,7 @@ variable, the value and what is allowed.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -77,6 +78,16 @@ def from_environment(environment: Mapping[str, str], given: Mapping[str, Any] | 
         if text and field.name not in values:
             values[field.name] = _parse(f"EMBERTRACE_{field.name.upper()}", field.name, text)
     return Settings(**values)
+
+
+def endpoint_is_set() -> bool:
+    """Whether EMBERTRACE_ENDPOINT asks this process to trace without being told in code."""
+    return bool(os.environ.get("EMBERTRACE_ENDPOINT"))
+
+
+def of_process(given: Mapping[str, Any] | None = None) -> Settings:
+    """`from_environment` of this process."""
+    return from_environment(os.environ, given)
 
 
 def _parse(variable: str, field: str, text: str) -> object:

@@ -146,7 +146,7 @@ def _settings(values: Mapping[str, Any]) -> config.Settings:
             f"unknown settings: {', '.join(sorted(unknown))}; known are {', '.join(config.Settings.__slots__)}"
         )
     given = {name: value for name, value in values.items() if value is not None}
-    return config.from_environment({**os.environ}, given)
+    return config.of_process(given)
 
 
 def _surroundings() -> dict[str, Any]:
@@ -179,3 +179,14 @@ def _close_active() -> None:
 
 
 atexit.register(_close_active)
+
+
+def start_from_environment() -> None:
+    """Begin a run because EMBERTRACE_ENDPOINT is set. A value that can't be used is logged, never raised.
+
+    The program did not ask for tracing in its code, so it must not fail for it.
+    """
+    try:
+        init()
+    except ConfigError as error:
+        collect.log.error("tracing stays off: %s", error)

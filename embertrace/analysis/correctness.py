@@ -26,6 +26,10 @@ class Correctness:
     def __init__(self, answers: Answers, labels: Labels, grade: Grade | None = None) -> None:
         self.answers, self._labels, self._grade = answers, labels, grade
 
+    def states(self, call: Call) -> bool:
+        """Whether the call itself says how right it was, whatever it answered."""
+        return _stated(call) is not None
+
     def is_labelled(self, call: Call) -> bool:
         """Whether any answer of this call could be judged; of one that failed, whether failing was wrong."""
         return _stated(call) is not None or self._labels.truth(call) is not None
@@ -48,7 +52,8 @@ class Correctness:
         if stated:
             return max(stated)
         first = voters[0]
-        return self._by_truth(first.call or ensemble.call, key, first.shown())
+        asked = ensemble.call if first.call is None or self.truth(ensemble.call) is not None else first.call
+        return self._by_truth(asked, key, first.shown())
 
     def _by_truth(self, call: Call, key: bytes, value: Any) -> Fraction | None:
         truth = self._labels.truth(call)

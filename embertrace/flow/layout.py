@@ -121,7 +121,10 @@ class _Drawing:
         rows = self.layers.rows
         slots = place_rows(rows, self.neighbours.before, self.neighbours.after, self._gap, self.nodes)
         top = min(slots[item] - self._slot(item) / 2 for item in range(len(slots)))
-        self.centres = [slot - top + self.loops[item] * LOOP_HEIGHT / 2 for item, slot in enumerate(slots)]
+        # Eighths of a pixel are exact in binary: no border is off by the last digit of a sum.
+        self.centres = [
+            round((slot - top) * 8) / 8 + self.loops[item] * LOOP_HEIGHT / 2 for item, slot in enumerate(slots)
+        ]
         self.columns = [max(self.widths[item] for item in row) for row in rows]
         self.lefts = self._lefts()
         boxes = {
@@ -221,10 +224,11 @@ class _Taken:
         piece = curve[:4] if at_start else curve[-4:]
         places = [1 - share for share in TEXT_PLACES] if at_start else TEXT_PLACES
         low, high = sorted((piece[0][0], piece[3][0]))
+        left, right = (4, 12) if piece[0][0] <= piece[3][0] else (12, 4)  # an arrow head stands at one side
         boxes = []
         for share in places:
             x, y = _on_cubic(piece, share)
-            x = min(max(x, low + width / 2 + 4), high - width / 2 - 12)
+            x = min(max(x, low + width / 2 + left), high - width / 2 - right)
             boxes.append(Box(x - width / 2, y - EDGE_FONT_SIZE / 2, width, EDGE_FONT_SIZE))
         chosen = next((box for box in boxes if not self._touches(box)), boxes[0])
         for cell in _cells(chosen):
@@ -267,7 +271,7 @@ def _on_cubic(piece: Sequence[Point], share: float) -> Point:
 
 def _loop(edge: FlowEdge, box: Box, number: int, text: str) -> Route:
     """An edge from a node to itself: an arc over the box; further ones rise higher."""
-    half = LOOP_WIDTH / 2 * (1 + (number - 1) * 0.35)
+    half = min(LOOP_WIDTH / 2 * (1 + (number - 1) * 0.35), box.width / 2 - LOOP_WIDTH / 4)
     middle, rise = box.x + box.width / 2, LOOP_HEIGHT * number
     curve = (
         (middle - half, box.y),

@@ -31,9 +31,9 @@ ELLIPSIS = "…"
 REPLACEMENT = "\ufffd"
 
 NARROW = frozenset("iljtfrI.,:;'`|!()[]{}/\\ -")
-WIDE = frozenset("mwMW@%")
+WIDE = frozenset("mwMW@%<>=+~")
 # Emphasised text is set in bold, which is about this much wider.
-BOLD = 1.08
+BOLD = 1.13
 
 
 class Line(NamedTuple):
@@ -74,7 +74,7 @@ def _advance(char: str) -> float:
     if char in WIDE:
         return 0.92
     if char.isascii():
-        return 0.68 if char.isupper() else 0.58
+        return 0.68 if char.isupper() else 0.6
     if unicodedata.combining(char):
         return 0.0
     return 1.05 if unicodedata.east_asian_width(char) in "WF" else 0.7

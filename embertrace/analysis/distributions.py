@@ -1,0 +1,106 @@
+"""Questions about scores and latency: means and quantiles over exact histograms."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from embertrace.analysis.calls import Call
+from embertrace.analysis.query import Selection
+from embertrace.analysis.results import Rows, Table
+from embertrace.analysis.statistics import quantile
+
+
+class Histograms:
+    """Counted values by name, and what was left out."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Counter[float]] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def merge(self, other: Histograms) -> Histograms:
+        for name, counts in other.by_name.items():
+            self.by_name.setdefault(name, Counter()).update(counts)
+        self.left_out.update(other.left_out)
+        return self
+
+
+def accuracy_distribution(selection: Selection) -> Histograms:
+    histograms = Histograms()
+    for metric in selection.scores():
+        if "accuracy" not in metric.data:
+            continue
+        value = metric.data["accuracy"]
+        if isinstance(value, bool | int | float) and math.isfinite(value):
+            counts = histograms.by_name.setdefault(f"{metric.operator_type}:{metric.stage}", Counter())
+            counts[float(value)] += 1
+        else:
+            histograms.left_out["not a finite number"] += 1
+    return histograms
+
+
+def finish_accuracy(histograms: Histograms) -> Table:
+    rows = {name: mean_and_std(histograms.by_name[name]) for name in sorted(histograms.by_name)}
+    return Table(rows, histograms.left_out)
+
+
+def mean_and_std(counts: Counter[float]) -> dict[str, Any]:
+    """Mean, population standard deviation and number of counted values; sums are exact, rounded once."""
+    n = counts.total()
+    exact = [(Fraction(value), times) for value, times in counts.items()]
+    mean = sum((value * times for value, times in exact), Fraction(0)) / n
+    variance = sum(((value - mean) ** 2 * times for value, times in exact), Fraction(0)) / n
+    return {"mean": float(mean), "std": math.sqrt(variance), "samples": n}
+
+
+Group = tuple[str, ...]
+
+
+class Activity:
+    """Per group of calls: outcomes and durations (nanoseconds), counted."""
+
+    def __init__(self, columns: Group) -> None:
+        self.columns = columns
+        self.outcomes: dict[Group, Counter[str]] = {}
+        self.durations: dict[Group, Counter[int]] = {}
+
+    def add(self, group: Group, call: Call) -> None:
+        self.outcomes.setdefault(group, Counter())[call.outcome] += 1
+        durations = self.durations.setdefault(group, Counter())
+        if call.duration_ns is not None:
+            durations[call.duration_ns] += 1
+
+    def merge(self, other: Activity) -> Activity:
+        for group, outcomes in other.outcomes.items():
+            self.outcomes.setdefault(group, Counter()).update(outcomes)
+            self.durations.setdefault(group, Counter()).update(other.durations[group])
+        return self
+
+
+def stages(selection: Selection) -> Activity:
+    return _activity(selection, ("stage",), lambda call: (call.stage,))
+
+
+def operators(selection: Selection) -> Activity:
+    columns = ("stage", "type", "operator")
+    return _activity(selection, columns, lambda call: (call.stage, call.operator_type, call.operator_id))
+
+
+def _activity(selection: Selection, columns: Group, group: Callable[[Call], Group]) -> Activity:
+    activity = Activity(columns)
+    for call in selection.calls:
+        activity.add(group(call), call)
+    return activity
+
+
+def finish_activity(activity: Activity) -> Rows:
+    rows = []
+    for group in sorted(activity.outcomes):
+        outcomes, durations = activity.outcomes[group], activity.durations[group]
+        counts = {"calls": outcomes.total(), "errors": outcomes["error"], "lost": outcomes["lost"]}
+        times = {f"p{q}_s": quantile(durations, q / 100) / 1e9 for q in (50, 95)}
+        rows.append({**dict(zip(activity.columns, group, strict=True)), **counts, "open": outcomes["open"], **times})
+    return Rows(rows)

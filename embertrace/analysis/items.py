@@ -1,0 +1,209 @@
+"""Questions about single items and calls: one row per item, the calls of one item as a tree, what went wrong.
+
+An item without a key (nobody called `item(…)`) is the root call, keyed by a digest of its arguments; repeats of such a
+key in one run are numbered in the order of their calls.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.calls import Call
+from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.ensembles import Ensemble, is_judge
+from embertrace.analysis.judging import add_judge
+from embertrace.analysis.query import Selection
+from embertrace.analysis.results import NAN, Rows
+from embertrace.analysis.tally import Tally
+from embertrace.analysis.voting import add_majority, why_left_out
+from embertrace.errors import QueryError
+from embertrace.event import call_hex
+from embertrace.payload import canonical, digest
+
+Key = tuple[bytes, bytes]
+"""An item's key and epoch, packed: what rows are merged and sorted by."""
+
+
+class Records:
+    """Rows by sort key, with what was left out."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Any, dict[str, Any]] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def merge(self, other: Records) -> Records:
+        for key, row in other.rows.items():
+            mine = self.rows.setdefault(key, row)
+            if mine is not row:
+                mine["calls"] = mine.get("calls", 0) + row.get("calls", 0)
+        self.left_out.update(other.left_out)
+        return self
+
+
+def finish_records(records: Records) -> Rows:
+    return Rows((records.rows[key] for key in sorted(records.rows)), records.left_out)
+
+
+class ItemNames:
+    """The item of a call: its key as users gave it, or the derived one."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._derived: dict[int, str] = {}
+        seen: Counter[tuple[str | None, str]] = Counter()
+        for root in selection.trees.roots:
+            if "key" not in root.item:
+                name = f"args:{digest(canonical([root.args, root.kwargs])).hex()[:12]}"
+                seen[root.run, name] += 1
+                times = seen[root.run, name]
+                self._derived[root.call_id] = name if times == 1 else f"{name}#{times}"
+
+    def of(self, call: Call) -> tuple[Any, Any]:
+        """Key and epoch."""
+        if "key" in call.item:
+            return call.item["key"], call.item.get("epoch")
+        return self._derived[call.root.call_id] if "key" not in call.root.item else call.root.item["key"], None
+
+
+def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Records:
+    records = Records()
+    answers, names = Answers(answer), ItemNames(selection)
+    right = Correctness(answers, selection.trees.labels, grade)
+
+    def row_of(call: Call) -> dict[str, Any]:
+        key, epoch = names.of(call)
+        blank = {"item": key, "epoch": epoch, "truth": None, "agreement": None, "answers": {}, "judge": None}
+        row = records.rows.setdefault((canonical(key), canonical(epoch)), {**blank, "correct": None, "calls": 0})
+        if row["truth"] is None:
+            row["truth"] = right.truth(call)
+        return row
+
+    for call in selection.calls:
+        row_of(call)["calls"] += 1
+    for ensemble in selection.ensembles(answers):
+        _describe_votes(row_of(ensemble.call), ensemble)
+    for judge, _, _ in selection.judges(answers):
+        if judge.outcome == "result":
+            row = row_of(judge)
+            row["judge"] = judge.answer
+            share = right.of_call(judge)
+            row["correct"] = None if share is None else float(share)
+    return records
+
+
+def _describe_votes(row: dict[str, Any], ensemble: Ensemble) -> None:
+    """Members of several ensembles under one item stand side by side; the last ensemble's agreement is shown."""
+    for member in ensemble.members:
+        value = member.shown()
+        row["answers"][member.identity] = f"({member.status})" if value is None else value
+    if why_left_out(ensemble) is None:
+        row["agreement"] = f"{max(ensemble.votes().values(), default=0)}/{ensemble.attempted}"
+
+
+def item(selection: Selection, *, key: Any) -> Records:
+    """All calls of one item, each below its parent, `depth` steps from its root."""
+    records = Records()
+    names, wanted = ItemNames(selection), canonical(key)
+    for root in selection.trees.roots:
+        if canonical(names.of(root)[0]) != wanted and not any(
+            canonical(call.item.get("key")) == wanted for call in root.children
+        ):
+            continue
+        for place, (depth, call) in enumerate(walk(root)):
+            if selection.has(call):
+                records.rows[root.timestamp, root.call_id, place] = {**_described(call), "depth": depth}
+    return records
+
+
+def walk(root: Call) -> Iterator[tuple[int, Call]]:
+    """A call and all below it, parents first, with their depth."""
+    stack = [(0, root)]
+    while stack:
+        depth, call = stack.pop()
+        yield depth, call
+        stack += [(depth + 1, child) for child in reversed(call.children)]
+
+
+def _described(call: Call) -> dict[str, Any]:
+    error = call.error
+    return {
+        "operator": call.operator_id,
+        "type": call.operator_type,
+        "stage": call.stage,
+        "call_id": call_hex(call.call_id),
+        "outcome": call.outcome,
+        "answer": call.answer if error is None else None,
+        "error": f"{error.get('type')}: {error.get('message')}" if error is not None else None,
+        "duration_s": call.duration_s,
+        "scores": dict(call.scores),
+    }
+
+
+def failures(selection: Selection, *, outcome: str) -> Records:
+    """The calls with one outcome: "error", "lost" or "open"."""
+    if outcome not in ("error", "lost", "open"):
+        raise QueryError(f"outcome={outcome!r} is none of error, lost, open")
+    records, names = Records(), ItemNames(selection)
+    for call in selection.calls:
+        if call.outcome == outcome:
+            records.rows[call.timestamp, call.call_id] = {"item": names.of(call)[0], **_described(call)}
+    return records
+
+
+def unlinked(selection: Selection) -> Records:
+    """The judge calls of which nobody knows what they judged."""
+    records, names = Records(), ItemNames(selection)
+    for call in selection.calls:
+        if is_judge(call) and not selection.links.feeds(call):
+            records.rows[call.timestamp, call.call_id] = {"item": names.of(call)[0], **_described(call)}
+    return records
+
+
+def outcomes(selection: Selection, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None) -> Outcomes:
+    if on not in ("judge", "majority"):
+        raise QueryError(f"on={on!r} is none of judge, majority")
+    found, names = Outcomes(), ItemNames(selection)
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    if on == "judge":
+        for judge, _, _ in selection.judges(answers):
+            add_judge(found.tally(names.of(judge)[0]), judge, judge, right)
+        return found
+    for ensemble in selection.ensembles(answers):
+        tally = found.tally(names.of(ensemble.call)[0])
+        reason = why_left_out(ensemble)
+        if reason is not None:
+            tally.leave_out(reason)
+        else:
+            add_majority(tally, ensemble, right, "expected")
+    return found
+
+
+class Outcomes:
+    """How right each item was: a tally per item key, epochs and repeated calls together."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[bytes, tuple[Any, Tally]] = {}
+
+    def tally(self, key: Any) -> Tally:
+        return self.by_key.setdefault(canonical(key), (key, Tally()))[1]
+
+    def merge(self, other: Outcomes) -> Outcomes:
+        for packed, (key, tally) in other.by_key.items():
+            mine = self.by_key.get(packed)
+            self.by_key[packed] = (key, mine[1].merge(tally) if mine else tally)
+        return self
+
+    def finish(self) -> Rows:
+        """Per item: `n` judged answers, their mean `correct` (NaN of none), `failed` attempts."""
+        rows, left_out = [], Counter[str]()
+        for packed in sorted(self.by_key):
+            key, tally = self.by_key[packed]
+            n = sum(count for count, _ in tally.units.values())
+            total = sum((part for _, part in tally.units.values()), Fraction(0))
+            rows.append({"item": key, "n": n, "correct": float(total / n) if n else NAN, "failed": tally.failed})
+            left_out.update(tally.left_out)
+        return Rows(rows, left_out)

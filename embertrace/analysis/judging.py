@@ -1,0 +1,129 @@
+"""Questions about judges: how often they are right, by how far the members agreed, and against a plain majority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Literal
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.calls import Call
+from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.ensembles import Ensemble
+from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.results import Estimate, Table
+from embertrace.analysis.tally import Tallies, Tally
+from embertrace.analysis.voting import Ties, leaders_of, majority_share, why_left_out
+from embertrace.errors import QueryError
+
+Over = Literal["attempted", "answered"]
+
+
+def judge_accuracy(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Tally:
+    tally = Tally()
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    for judge, ensembles, _ in selection.judges(answers):
+        add_judge(tally, judge, ensembles[0].call if ensembles else judge, right)
+    return tally
+
+
+def judge_accuracy_by_agreement(
+    selection: Selection, *, answer: Rule = None, over: Over = "attempted", grade: Grade | None = None
+) -> Tallies:
+    if over not in ("attempted", "answered"):
+        raise QueryError(f"over={over!r} is none of attempted, answered")
+    tallies = Tallies()
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    for judge, ensemble in _rows(selection, answers, tallies):
+        votes = ensemble.votes()
+        of = ensemble.attempted if over == "attempted" else votes.total()
+        name = f"{max(votes.values(), default=0)}/{of}"
+        add_judge(tallies.named(name), judge, ensemble.call, right)
+    return tallies
+
+
+def judge_lift(
+    selection: Selection, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
+) -> Tally:
+    tally = Tally(bounds=(-1.0, 1.0))
+    tally.binary = False  # a difference, even where it happens to be 0 or 1 everywhere
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    rows = Tallies()
+    for judge, ensemble in _rows(selection, answers, rows):
+        reason = _unanswered(judge, right)
+        leaders = leaders_of(ensemble)
+        if reason is not None:
+            tally.leave_out(reason)
+        elif not leaders or (ties == "abstain" and len(leaders) > 1):
+            tally.leave_out("tied" if leaders else "without answers")
+        else:
+            chosen, majority = right.of_call(judge), majority_share(ensemble, leaders, right, ties)
+            if chosen is None or majority is None:
+                tally.leave_out("unlabelled")
+            else:
+                tally.add(unit_of(ensemble.call), chosen - majority)
+    tally.left_out.update(rows.left_out)
+    return tally
+
+
+def add_judge(tally: Tally, judge: Call, unit: Call, right: Correctness) -> None:
+    """Count one judge's decision, or why it can't be; failing is wrong among the attempted."""
+    reason = _unanswered(judge, right)
+    if reason is not None:
+        labelled = right.is_labelled(judge)
+        tally.leave_out(reason, failed=labelled and reason in ("failed", "abstained"))
+        return
+    value = right.of_call(judge)
+    if value is None:
+        tally.leave_out("unlabelled")
+    else:
+        tally.add(unit_of(unit), Fraction(value))
+
+
+def finish_by_agreement(tallies: Tallies) -> Table:
+    """From full agreement down; agreements without a labelled call are no keys, their calls counted as left out."""
+    rows = {}
+    for name in sorted(tallies.by_name, key=_from_full_agreement):
+        tally = tallies.by_name[name]
+        if tally.units:
+            rows[name] = tally.finish()
+        tallies.left_out.update(tally.left_out)
+    return Table(rows, tallies.left_out)
+
+
+def _from_full_agreement(name: str) -> tuple[Fraction, int]:
+    largest, of = (int(part) for part in name.split("/"))
+    return -Fraction(largest, of or 1), -of
+
+
+def _rows(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
+    """A row for each ensemble that fed a judge and can be compared."""
+    for judge, ensembles, linked in selection.judges(answers):
+        if not linked:
+            tallies.left_out["unlinked"] += 1
+        for ensemble in ensembles:
+            reason = why_left_out(ensemble)
+            if reason is None:
+                yield judge, ensemble
+            else:
+                tallies.left_out[reason] += 1
+
+
+def _unanswered(judge: Call, right: Correctness) -> str | None:
+    """Why a judge call has no decision that could be right or wrong."""
+    if judge.outcome == "open":
+        return "open"
+    if judge.outcome != "result":
+        return "failed"
+    if right.states(judge):
+        return None
+    status = right.answers.of(judge).status
+    return {"answered": None, "abstained": "abstained", "unknown": "with unknown answers"}[status]
+
+
+def finish_lift(tally: Tally) -> Estimate:
+    """A difference: its sign matters, so failed attempts have no value and no `of_attempted` is given."""
+    return tally.finish()

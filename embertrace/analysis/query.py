@@ -1,0 +1,177 @@
+"""Filters as data, and what they select.
+
+Rules:
+- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, run, between; `where(callable)` is the one
+  that can't leave the process. All filters must hold.
+- Filters select calls, and the hierarchy stays whole. A selected ensemble counts with all its members; one that is
+  not selected only over its selected members that are no ensembles. A judge's row counts where the judge is
+  selected, or else as far as its ensemble is.
+- Several runs are never pooled silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+from embertrace.analysis.answers import Answers
+from embertrace.analysis.calls import Call, Metric
+from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
+from embertrace.analysis.forest import Forest
+from embertrace.analysis.links import Links
+from embertrace.analysis.tally import Unit
+from embertrace.errors import QueryError
+from embertrace.payload import canonical
+
+Filter = tuple[Any, ...]
+
+
+class Subject(Protocol):
+    """What filters look at: a call, a metric, or an event as users see it."""
+
+    @property
+    def operator_id(self) -> str: ...
+    @property
+    def operator_type(self) -> str: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def trace_id(self) -> str | None: ...
+    @property
+    def timestamp(self) -> float: ...
+    @property
+    def run(self) -> str | None: ...
+    @property
+    def item(self) -> Mapping[str, Any]: ...
+    @property
+    def tags(self) -> Mapping[str, Any]: ...
+
+
+Test = Callable[[Any], bool]
+
+
+def _item(key: Any) -> Test:
+    wanted = canonical(key)
+    return lambda subject: "key" in subject.item and canonical(subject.item["key"]) == wanted
+
+
+def _tag(name: str, *value: Any) -> Test:
+    if not value:
+        return lambda subject: name in subject.tags
+    (wanted,) = (canonical(part) for part in value)
+    return lambda subject: name in subject.tags and canonical(subject.tags[name]) == wanted
+
+
+FILTERS: dict[str, Callable[..., Test]] = {
+    "stage": lambda name: lambda subject: subject.stage == name,
+    "operator": lambda name: lambda subject: subject.operator_id == name,
+    "type": lambda name: lambda subject: subject.operator_type == name,
+    "tag": _tag,
+    "trace": lambda trace_id: lambda subject: subject.trace_id == trace_id,
+    "item": _item,
+    "run": lambda run: lambda subject: subject.run == run,
+    "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
+    "where": lambda predicate: predicate,
+}
+"""Filters by name; each makes a test of its arguments."""
+
+
+def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = None) -> Test:
+    """The test of one filter. `run_ids` says which run ids a run's name stands for. Raises QueryError."""
+    name, *arguments = entry if entry else ("",)
+    if name not in FILTERS:
+        raise QueryError(f"there is no filter {name!r}; known are {', '.join(FILTERS)}")
+    if name == "where" and not (len(arguments) == 1 and callable(arguments[0])):
+        raise QueryError("where() takes one callable and works locally only: a callable can't be sent to an aggregator")
+    if name == "run" and run_ids is not None and len(arguments) == 1:
+        wanted = run_ids(arguments[0])
+        return lambda subject: subject.run in wanted
+    try:
+        return FILTERS[name](*arguments)
+    except (TypeError, ValueError):
+        raise QueryError(f"{name}() was called with {len(arguments)} arguments that it does not take") from None
+
+
+class Selection:
+    """The calls of a forest that pass all filters, and the ensembles and judges they stand for."""
+
+    def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = ()) -> None:
+        self.forest, self.trees = forest, forest.trees
+        self._tests = [make_test(entry, self._run_ids) for entry in filters]
+        self.links = Links(self.trees.by_id)
+
+    def _run_ids(self, name: Any) -> set[Any]:
+        return {name} | {run["id"] for run in self.forest.runs() if run.get("name") == name}
+
+    def __contains__(self, subject: Subject) -> bool:
+        return all(test(subject) for test in self._tests)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        return [call for call in self.trees.calls if call in self]
+
+    @cached_property
+    def _ids(self) -> frozenset[int]:
+        return frozenset(call.call_id for call in self.calls)
+
+    def has(self, call: Call) -> bool:
+        return call.call_id in self._ids
+
+    def scores(self) -> Iterator[Metric]:
+        """Scores of selected calls; those of no known call where the metric event itself passes."""
+        for metric in self.trees.scores:
+            if self.has(metric.call) if metric.call is not None else metric in self:
+                yield metric
+
+    def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
+        """Every ensemble call that counts, with the members it counts over."""
+        for call in self.trees.calls:
+            if is_ensemble(call):
+                found = self._ensemble(call, answers)
+                if found is not None:
+                    yield found
+
+    def _ensemble(self, call: Call, answers: Answers, before_slot: int | None = None) -> Ensemble | None:
+        if self.has(call):
+            return read_ensemble(call, answers, before_slot=before_slot)
+        if not any(self._is_chosen(child) for child in call.children):
+            return None
+        found = read_ensemble(call, answers, self._is_chosen, before_slot)
+        return found if found.members else None
+
+    def _is_chosen(self, member: Call) -> bool:
+        return self.has(member) and not is_ensemble(member)
+
+    def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
+        """Every judge call that counts: the call, the ensembles that fed it as far as they count, whether it is linked."""
+        for judge in self.trees.calls:
+            if not is_judge(judge):
+                continue
+            feeds = self.links.feeds(judge)
+            if self.has(judge):
+                yield judge, [read_ensemble(call, answers, before_slot=slot) for call, slot in feeds], bool(feeds)
+                continue
+            parts = [self._ensemble(call, answers, slot) for call, slot in feeds]
+            ensembles = [part for part in parts if part is not None]
+            if ensembles:
+                yield judge, ensembles, True
+
+    def check_runs(self, pool: bool) -> None:
+        """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
+        runs = sorted({call.run for call in self.calls if call.run is not None})
+        if len(runs) > 1 and not pool:
+            names = {run["id"]: run.get("name") for run in self.forest.runs()}
+            listed = ", ".join(
+                f"{run} ({names[run]})" if names.get(run) not in (None, run) else run for run in runs[:20]
+            )
+            more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
+            raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+
+
+def unit_of(call: Call) -> Unit:
+    """What is drawn at random: the group of a call's item, else the item; without items, the call itself."""
+    if "key" in call.item:
+        group = call.item.get("group")
+        return "item", canonical(["group", group] if group is not None else ["key", call.item["key"]])
+    return "call", canonical(call.call_id)

@@ -1,0 +1,192 @@
+"""Intervals and tests. Pure functions of counts and exact sums; 95% wherever nothing else is said.
+
+Rules: sums arrive exact (integers or fractions), so that order, batches and shards can't change a digit. What is not
+defined is NaN, never an exception.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from statistics import NormalDist
+from typing import NamedTuple
+
+Interval = tuple[float, float]
+NAN = float("nan")
+UNDEFINED: Interval = (NAN, NAN)
+
+Z95 = NormalDist().inv_cdf(0.975)
+PERMUTATIONS = 10_000
+SEED = 0
+
+
+def wilson(successes: Fraction | int, n: Fraction | int, z: float = Z95) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927). `n` may be fractional, as an effective sample size is."""
+    if n <= 0:
+        return UNDEFINED
+    size, p = float(n), float(Fraction(successes) / Fraction(n))
+    centre = (p + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
+    low = 0.0 if p == 0 else max(0.0, centre - half)
+    return low, 1.0 if p == 1 else min(1.0, centre + half)
+
+
+class Spread(NamedTuple):
+    """Clusters of observations: how many there are of each (observations, their sum)."""
+
+    clusters: Mapping[tuple[int, Fraction], int]
+
+    @property
+    def units(self) -> int:
+        return sum(self.clusters.values())
+
+    @property
+    def n(self) -> int:
+        return sum(m * times for (m, _), times in self.clusters.items())
+
+    @property
+    def total(self) -> Fraction:
+        return sum((y * times for (_, y), times in self.clusters.items()), Fraction(0))
+
+    def variance_of_mean(self) -> Fraction | None:
+        """Of the mean over observations, clusters drawn at random (the ratio estimator); None under two clusters.
+
+        With equally large clusters this is the variance of the mean of cluster means.
+        """
+        units, n = self.units, self.n
+        if units < 2:
+            return None
+        mean = self.total / n
+        squares = sum(((y - mean * m) ** 2 * times for (m, y), times in self.clusters.items()), Fraction(0))
+        return squares * units / ((units - 1) * Fraction(n) ** 2)
+
+
+def wilson_of_clusters(spread: Spread) -> Interval:
+    """Wilson at n/deff for binary observations, several per unit.
+
+    The design effect is the clustered variance over the binomial one, at least 1. Where all observations agree it
+    can't be estimated, and each unit counts once.
+    """
+    units, n = spread.units, spread.n
+    if units == 0:
+        return UNDEFINED
+    p = spread.total / n
+    variance = spread.variance_of_mean()
+    if variance is None or p in (0, 1):
+        effective = Fraction(units)
+    else:
+        effective = Fraction(n) / max(Fraction(1), variance / (p * (1 - p) / n))
+    return wilson(p * effective, effective)
+
+
+def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> Interval:
+    """Student's t on unit means (weighted by their observations), cut to the range that values can have."""
+    variance = spread.variance_of_mean()
+    if variance is None:
+        return UNDEFINED
+    mean = float(spread.total / spread.n)
+    half = t_quantile(0.975, spread.units - 1) * math.sqrt(variance)
+    return max(bounds[0], mean - half), min(bounds[1], mean + half)
+
+
+def t_quantile(p: float, df: int) -> float:
+    """Student's t quantile for 0 < p < 1, by bisection on its distribution function; about 1e-12 of relative error."""
+    if p < 0.5:
+        return -t_quantile(1 - p, df)
+    low, high = 0.0, 1.0
+    while t_cdf(high, df) < p:
+        low, high = high, high * 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if t_cdf(middle, df) < p else (low, middle)
+    return (low + high) / 2
+
+
+def t_cdf(t: float, df: int) -> float:
+    """Student's t distribution function: the regularised incomplete beta at df/(df + t²), on half of either side."""
+    tail = 0.5 * incomplete_beta(df / 2, 0.5, df / (df + t * t))
+    return 1 - tail if t > 0 else tail
+
+
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function, by its continued fraction (Lentz's method)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):  # the fraction converges fast on the other side only
+        return 1 - incomplete_beta(b, a, 1 - x)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    tiny = 1e-300
+    c, d = 1.0, 1 / _away(1 - (a + b) * x / (a + 1), tiny)
+    fraction = d
+    for m in range(1, 1000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for coefficient in (even, odd):
+            d = 1 / _away(1 + coefficient * d, tiny)
+            c = _away(1 + coefficient / c, tiny)
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-16:
+            break
+    return math.exp(log_front) * fraction / a
+
+
+def _away(value: float, tiny: float) -> float:
+    return value if abs(value) > tiny else tiny
+
+
+def mcnemar_p(b: int, c: int) -> float:
+    """Exact McNemar: the two-sided binomial p-value of b against c discordant pairs at 1/2; 1 where there are none."""
+    n = b + c
+    tail = sum(math.comb(n, k) for k in range(min(b, c) + 1))
+    return float(min(Fraction(1), Fraction(2 * tail, 2**n)))
+
+
+def bonett_price(b: int, c: int, n: int) -> Interval:
+    """Interval of the paired difference (b − c)/n of two proportions (Bonett & Price 2012)."""
+    if n <= 0:
+        return UNDEFINED
+    p, q = (b + 1) / (n + 2), (c + 1) / (n + 2)
+    half = Z95 * math.sqrt((p + q - (p - q) ** 2) / (n + 2))
+    return max(-1.0, p - q - half), min(1.0, p - q + half)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Two-sided sign-flip permutation test of a mean difference of 0: 10,000 draws, seed 0, in the order given.
+
+    Callers sort by key, so that the order of arrival can't matter. The observed sum counts as one draw.
+    """
+    import numpy as np
+
+    values = np.asarray([value for value in differences if value != 0], dtype=float)
+    if not len(values):
+        return 1.0 if len(differences) else NAN
+    random = np.random.default_rng(SEED)
+    observed = abs(math.fsum(values))
+    slack = 1e-9 * math.fsum(abs(values))  # equal sums may differ in their last digit
+    extreme, chunk = 0, max(1, 1_000_000 // len(values))
+    for start in range(0, PERMUTATIONS, chunk):
+        signs = random.integers(0, 2, size=(min(chunk, PERMUTATIONS - start), len(values))) * 2 - 1
+        extreme += int((abs(signs @ values) >= observed - slack).sum())
+    return (extreme + 1) / (PERMUTATIONS + 1)
+
+
+def quantile(histogram: Mapping[int, int], q: float) -> float:
+    """A quantile of counted values, between its two neighbours as numpy does it; NaN of none."""
+    n = sum(histogram.values())
+    if not n:
+        return NAN
+    position = Fraction(q) * (n - 1)
+    below = math.floor(position)
+    low, high = _at(histogram, below), _at(histogram, min(below + 1, n - 1))
+    return float(low + (high - low) * (position - below))
+
+
+def _at(histogram: Mapping[int, int], place: int) -> int:
+    for value in sorted(histogram):
+        place -= histogram[value]
+        if place < 0:
+            return value
+    raise IndexError("a place beyond the last value")

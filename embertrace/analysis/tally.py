@@ -1,0 +1,91 @@
+"""Partial states of questions: exact sums that can be merged, in any order, without changing a digit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Protocol, Self
+
+from embertrace.analysis.results import NAN, Estimate
+from embertrace.analysis.statistics import Interval, Spread, t_of_clusters, wilson_of_clusters
+
+Unit = tuple[str, bytes]
+"""What is drawn at random: ("item", its group or key) or ("call", its id)."""
+
+
+class State(Protocol):
+    """What one part of the events says to a question."""
+
+    def merge(self, other: Self) -> Self:
+        """Both parts together. Neither is used again."""
+        ...
+
+
+class Tally:
+    """The observations of a mean: per unit, how many and their exact sum; and what was left out, by reason.
+
+    `failed` are attempts that gave no answer and count as 0 in `of_attempted` only. `hints` counts what notes say.
+    """
+
+    def __init__(self, bounds: Interval = (0.0, 1.0)) -> None:
+        self.bounds = bounds
+        self.units: dict[Unit, tuple[int, Fraction]] = {}
+        self.binary = True
+        self.failed = 0
+        self.left_out: Counter[str] = Counter()
+        self.hints: Counter[str] = Counter()
+
+    def add(self, unit: Unit, value: Fraction) -> None:
+        n, total = self.units.get(unit, (0, Fraction(0)))
+        self.units[unit] = n + 1, total + value
+        self.binary = self.binary and value in (0, 1)
+
+    def leave_out(self, reason: str, *, failed: bool = False) -> None:
+        self.left_out[reason] += 1
+        self.failed += failed
+
+    def merge(self, other: Tally) -> Tally:
+        for unit, (n, total) in other.units.items():
+            mine, sum_of_mine = self.units.get(unit, (0, Fraction(0)))
+            self.units[unit] = n + mine, total + sum_of_mine
+        self.binary = self.binary and other.binary
+        self.failed += other.failed
+        self.left_out.update(other.left_out)
+        self.hints.update(other.hints)
+        return self
+
+    def finish(self, notes: Iterable[str] = ()) -> Estimate:
+        """The mean over observations, its interval over units. NaN with n = 0 of nothing."""
+        spread = Spread(Counter(self.units.values()))
+        n, total = spread.n, spread.total
+        if not n:
+            attempted = 0.0 if self.failed else NAN
+            return Estimate(NAN, of_attempted=attempted, left_out=self.left_out, notes=notes)
+        interval = wilson_of_clusters(spread) if self.binary else t_of_clusters(spread, self.bounds)
+        return Estimate(
+            float(total / n),
+            n=n,
+            items=spread.units,
+            interval=interval,
+            of_attempted=float(total / (n + self.failed)),
+            left_out=self.left_out,
+            notes=notes,
+        )
+
+
+class Tallies:
+    """Tallies by name, and what was left out before a name was known."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Tally] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def named(self, name: str) -> Tally:
+        return self.by_name.setdefault(name, Tally())
+
+    def merge(self, other: Tallies) -> Tallies:
+        for name, tally in other.by_name.items():
+            self.by_name[name] = self.by_name[name].merge(tally) if name in self.by_name else tally
+        self.left_out.update(other.left_out)
+        return self

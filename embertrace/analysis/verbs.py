@@ -1,0 +1,124 @@
+"""The table of questions, and the one door through which they are asked: locally, over RPC, from the command line.
+
+A query is {"verb": name, "filters": [[name, arguments…]…], "options": {}}; its answer is a result's `to_data`. Each
+verb is (partial state of one part of the events, merge, finish): `partial` of several forests, merged, finishes to
+the same digits as `partial` of all their events in one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from embertrace.analysis import distributions, items, judging, voting
+from embertrace.analysis.forest import Forest
+from embertrace.analysis.query import Selection
+from embertrace.analysis.results import Estimate, Result, Rows, Table
+from embertrace.analysis.tally import Tally
+from embertrace.errors import QueryError
+
+
+class Verb(NamedTuple):
+    """A question. `pools`: whether it may be asked of several runs at once without saying so."""
+
+    partial: Callable[..., Any]
+    finish: Callable[[Any], Result]
+    pools: bool = False
+
+    def __call__(self, selection: Selection, **options: Any) -> Result:
+        return self.finish(self.partial(selection, **options))
+
+    @property
+    def options(self) -> list[str]:
+        return list(inspect.signature(self.partial).parameters)[1:]
+
+
+VERBS: dict[str, Verb] = {
+    "ensemble_disagreement": Verb(voting.ensemble_disagreement, voting.finish_votes),
+    "non_unanimous_rate": Verb(voting.non_unanimous_rate, voting.finish_votes),
+    "majority_accuracy": Verb(voting.majority_accuracy, voting.finish_votes),
+    "accuracy_distribution": Verb(distributions.accuracy_distribution, distributions.finish_accuracy),
+    "judge_accuracy": Verb(judging.judge_accuracy, Tally.finish),
+    "judge_accuracy_by_agreement": Verb(judging.judge_accuracy_by_agreement, judging.finish_by_agreement),
+    "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
+    "items": Verb(items.items, items.finish_records),
+    "item": Verb(items.item, items.finish_records, pools=True),
+    "outcomes": Verb(items.outcomes, items.Outcomes.finish),
+    "stages": Verb(distributions.stages, distributions.finish_activity),
+    "operators": Verb(distributions.operators, distributions.finish_activity),
+    "failures": Verb(items.failures, items.finish_records, pools=True),
+    "unlinked": Verb(items.unlinked, items.finish_records, pools=True),
+    "runs": Verb(lambda selection: selection.forest.runs(), Rows, pools=True),
+    "health": Verb(lambda selection: Health(selection), lambda health: Table(health.counts), pools=True),
+}
+
+
+class Health:
+    """Counts of what there is, and of what is wrong or missing."""
+
+    def __init__(self, selection: Selection) -> None:
+        forest, calls = selection.forest, selection.calls
+        outcomes = Counter(call.outcome for call in calls)
+        self.counts = Counter(
+            {
+                "calls": len(calls),
+                "errors": outcomes["error"],
+                "lost": outcomes["lost"],
+                "open": outcomes["open"],
+                "missing": sum(call.missing for call in calls),
+                "unlinked": len(items.unlinked(selection).rows),
+                "events": forest.events,
+                "gaps": forest.gaps,
+                "undecodable": forest.undecodable,
+            }
+        )
+
+    def merge(self, other: Health) -> Health:
+        self.counts.update(other.counts)
+        return self
+
+
+def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
+    """The result of one query. Raises QueryError for an unknown verb, filter or option, and for runs pooled silently."""
+    name, options = query.get("verb"), dict(query.get("options") or {})
+    verb = VERBS.get(name) if isinstance(name, str) else None
+    if verb is None:
+        raise QueryError(f"there is no question {name!r}; known are {', '.join(sorted(VERBS))}")
+    pool = options.pop("pool", False)
+    known = verb.options
+    for option in options:
+        if option not in known:
+            takes = f"it takes {', '.join([*known, 'pool'])}"
+            raise QueryError(f"{name} has no option {option!r}; {takes}")
+    missing = [option for option in known if option not in options and _is_required(verb, option)]
+    if missing:
+        raise QueryError(f"{name} needs {', '.join(missing)}")
+    filters = query.get("filters") or ()
+    if isinstance(filters, str | bytes) or not all(isinstance(entry, list | tuple) for entry in filters):
+        raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
+    selection = Selection(forest, filters)
+    if not verb.pools:
+        selection.check_runs(bool(pool))
+    return _with_gaps(verb(selection, **options), forest)
+
+
+def answer(forest: Forest, query: Mapping[str, Any]) -> dict[str, Any]:
+    """As `ask`, as plain data: what crosses RPC and HTTP."""
+    return ask(forest, query).to_data()
+
+
+def _is_required(verb: Verb, option: str) -> bool:
+    return inspect.signature(verb.partial).parameters[option].default is inspect.Parameter.empty
+
+
+def _with_gaps(result: Result, forest: Forest) -> Result:
+    """Events that never arrived concern every answer."""
+    for reason, count in (("events in gaps", forest.gaps), ("undecodable events", forest.undecodable)):
+        if count:
+            result.left_out[reason] = count
+    return result
+
+
+__all__ = ["VERBS", "Estimate", "Table", "Verb", "answer", "ask"]

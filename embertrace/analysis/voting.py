@@ -1,0 +1,131 @@
+"""Questions about ensembles: how often members disagree, and how right their majority is.
+
+Each is a partial state over one part of the events, which merges exactly; see STATISTICS for the definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Literal
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.ensembles import Ensemble
+from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.results import Estimate
+from embertrace.analysis.tally import Tally
+from embertrace.errors import QueryError
+
+Ties = Literal["expected", "first", "wrong", "abstain"]
+TIES: tuple[Ties, ...] = ("expected", "first", "wrong", "abstain")
+
+HINT = "most calls have all answers distinct: answer=… may help to compare what matters"
+
+
+def disagreement_of(ensemble: Ensemble) -> Fraction | None:
+    """(distinct − 1)/(answered − 1); None with fewer than two answers."""
+    votes = ensemble.votes()
+    answered = votes.total()
+    return Fraction(len(votes) - 1, answered - 1) if answered > 1 else None
+
+
+def ensemble_disagreement(selection: Selection, *, answer: Rule = None) -> Tally:
+    tally = Tally()
+    for ensemble in _comparable(selection, Answers(answer), tally):
+        value = disagreement_of(ensemble)
+        if value is None:
+            tally.leave_out("with fewer than two answers")
+        else:
+            tally.add(unit_of(ensemble.call), value)
+            tally.hints["all distinct"] += value == 1 and ensemble.votes().total() > 2
+    return tally
+
+
+def non_unanimous_rate(selection: Selection, *, answer: Rule = None) -> Tally:
+    tally = Tally()
+    for ensemble in _comparable(selection, Answers(answer), tally):
+        value = disagreement_of(ensemble)
+        if value is None:
+            tally.leave_out("with fewer than two answers")
+        else:
+            tally.add(unit_of(ensemble.call), Fraction(value > 0))
+            tally.hints["all distinct"] += value == 1 and ensemble.votes().total() > 2
+    return tally
+
+
+def majority_accuracy(
+    selection: Selection, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
+) -> Tally:
+    tally = Tally()
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    for ensemble in _comparable(selection, answers, tally):
+        add_majority(tally, ensemble, right, ties)
+    return tally
+
+
+def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Ties) -> None:
+    """Count one ensemble's majority, or why it can't be."""
+    if not ensemble.votes():
+        labelled = right.is_labelled(ensemble.call)
+        tally.leave_out("without answers" if labelled else "unlabelled", failed=labelled)
+        return
+    leaders = leaders_of(ensemble)
+    if ties == "abstain" and len(leaders) > 1:
+        tally.leave_out("tied")
+        return
+    value = majority_share(ensemble, leaders, right, ties)
+    if value is None:
+        tally.leave_out("unlabelled")
+    else:
+        tally.add(unit_of(ensemble.call), value)
+
+
+def leaders_of(ensemble: Ensemble) -> list[bytes]:
+    """The answers that most members gave, the one given first ahead."""
+    votes = ensemble.votes()
+    most = max(votes.values(), default=0)
+    return [key for key, count in votes.items() if count == most]
+
+
+def majority_share(
+    ensemble: Ensemble, leaders: list[bytes], right: Correctness, ties: Ties = "expected"
+) -> Fraction | None:
+    """How right the majority is, in 0 … 1; None where a leader's correctness is unknown.
+
+    Of tied leaders: the mean ("expected": the truth among t scores 1/t), the first by slot ("first"), or 0 ("wrong").
+    """
+    if ties not in TIES:
+        raise QueryError(f"ties={ties!r} is none of {', '.join(TIES)}")
+    if ties == "first":
+        leaders = leaders[:1]
+    shares = [right.of_vote(ensemble, key) for key in leaders]
+    known = [share for share in shares if share is not None]
+    if len(known) < len(shares) or not known:
+        return None
+    if ties == "wrong" and len(known) > 1:
+        return Fraction(0)
+    return sum(known, Fraction(0)) / len(known)
+
+
+def finish_votes(tally: Tally) -> Estimate:
+    """The estimate; with a hint where most calls were of pairwise distinct answers, as free text is."""
+    calls = sum(n for n, _ in tally.units.values())
+    return tally.finish([HINT] if calls and 2 * tally.hints["all distinct"] > calls else [])
+
+
+def _comparable(selection: Selection, answers: Answers, tally: Tally) -> Iterator[Ensemble]:
+    for ensemble in selection.ensembles(answers):
+        reason = why_left_out(ensemble)
+        if reason is None:
+            yield ensemble
+        else:
+            tally.leave_out(reason)
+
+
+def why_left_out(ensemble: Ensemble) -> str | None:
+    """Why an ensemble call can't be compared; None where it can."""
+    if not ensemble.complete:
+        return "incomplete"
+    return None if ensemble.known else "with unknown answers"

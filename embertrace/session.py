@@ -1,0 +1,161 @@
+"""session(): an embedded aggregator for the length of a block, its recording, and a run that goes there.
+
+Rules:
+- The aggregator is a subprocess (`python -m aggregator`), never imported: it must not trace itself, and a heavy query
+  must not slow the traced program.
+- It lives as long as this process: its standard input is a pipe that ends when we do, however we end.
+- Leaving waits (at most `wait` seconds) until every call of the run has arrived and ended, then names what is open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from embertrace import collect
+from embertrace.client import Client
+from embertrace.errors import AggregatorError, EmbertraceError
+from embertrace.run import Run
+from embertrace.sources import connect
+from embertrace.sources import open as open_recording
+
+if TYPE_CHECKING:
+    from embertrace.analysis import OperatorAnalysis
+
+log = logging.getLogger("embertrace")
+
+START_S = 15.0
+"""Seconds for the aggregator to come up: it starts two processes that import numpy; on a busy machine, slowly."""
+STOP_S = 10.0
+"""Seconds for it to drain and seal its recording before it is killed."""
+POLL_S = 0.02
+"""How often a leaving session asks for progress; about the time an event takes to become visible."""
+
+
+class Session:
+    """A running session. `run` is its run, `endpoint` its aggregator, `directory` its recording."""
+
+    def __init__(self, directory: pathlib.Path, endpoint: str, run: Run, process: subprocess.Popen[bytes]) -> None:
+        self.directory = directory
+        self.endpoint = endpoint
+        self.run = run
+        self._process = process
+        self._closed = False
+
+    def analysis(self) -> OperatorAnalysis:
+        """The run so far: from the aggregator while the session lives, from its recording afterwards.
+
+        Inside the block it first waits (a few seconds at most) until what this process emitted is visible.
+        """
+        if self._closed:
+            return open_recording(self.directory).run(self.run.id)
+        self.settle(collect.settings.linger_s)
+        return connect(self.endpoint).run(self.run.id)
+
+    def settle(self, timeout_s: float) -> dict[str, Any]:
+        """Wait until all calls of the run have arrived and ended; returns the last progress (empty if none came)."""
+        deadline = time.monotonic() + timeout_s
+        progress: dict[str, Any] = {}
+        self.run.emitter.flush(timeout_s)
+        with Client(self.endpoint) as client, contextlib.suppress(EmbertraceError):
+            while True:
+                progress = client.call("progress", run=self.run.id)
+                complete = not progress["open"] and not progress["missing"] and progress["roots"] >= self.run.roots
+                if complete or time.monotonic() > deadline:
+                    return progress
+                time.sleep(POLL_S)
+        return progress
+
+    def __repr__(self) -> str:
+        return f"Session({str(self.directory)!r}, endpoint={self.endpoint!r}, run={self.run.name!r})"
+
+
+@contextlib.contextmanager
+def session(
+    directory: str | os.PathLike[str],
+    *,
+    run: str | None = None,
+    project: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    wait: float = 10.0,
+    quiet: bool = False,
+) -> Iterator[Session]:
+    """Record everything traced in the block into `directory`, through an aggregator of its own on this machine.
+
+    The directory is a recording, made if need be; a second session appends another run to it. `wait` bounds (seconds)
+    how long leaving waits for calls that are still open. Prints where things are on stderr unless `quiet`.
+    Raises AggregatorError where the aggregator can't start, with its own words.
+    """
+    path = pathlib.Path(directory)
+    process, endpoint = _start(path)
+    try:
+        running = Run(endpoint, run, project, config or {}).activate()
+        running.announce()
+        current = Session(path, endpoint, running, process)
+        if not quiet:
+            print(f"embertrace: recording to {path}, aggregator at {endpoint}", file=sys.stderr)
+        try:
+            yield current
+        except BaseException:
+            _leave(current, "failed", wait)
+            raise
+        _leave(current, "finished", wait)
+    finally:
+        _stop(process)
+
+
+def _leave(current: Session, status: str, wait: float) -> None:
+    progress = current.settle(wait)
+    if progress.get("open") or progress.get("missing"):
+        log.warning(
+            "%d calls of run %s are still open and %d never arrived after %.0f s; the analysis counts them",
+            progress["open"], current.run.name, progress["missing"], wait,
+        )  # fmt: skip
+    if not current.run.close(status, wait):
+        log.warning("not all events of run %s were acknowledged within %.0f s", current.run.name, wait)
+    current.run.emitter.close(collect.settings.linger_s)
+    current._closed = True
+
+
+def _start(directory: pathlib.Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The aggregator's process and endpoint. Raises AggregatorError with what it said."""
+    command = [sys.executable, "-m", "aggregator", str(directory), "--bind", "tcp://127.0.0.1:0"]
+    with tempfile.TemporaryFile() as said:  # a file, not a pipe: nobody would read a pipe while the program runs
+        process = subprocess.Popen(
+            [*command, "--ready-json", "--with-parent"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], START_S)
+        line = process.stdout.readline() if ready else b""
+        if not line:
+            _stop(process)
+            said.seek(0)
+            words = said.read().decode("utf-8", "replace").strip().splitlines()
+            reason = words[-1] if words else f"it said nothing for {START_S:.0f} s"
+            raise AggregatorError(f"the aggregator for {directory} did not start: {reason}")
+    return process, str(json.loads(line)["endpoint"])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End of its standard input tells it to drain and stop."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        log.warning("the aggregator (pid %d) did not stop within %.0f s and is killed", process.pid, STOP_S)
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,0 +1,96 @@
+"""Every decoder of the wire takes any bytes: a valid value, or a WireError; and keeps its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embertrace.errors import VersionError, WireError
+from embertrace.event import Frame
+from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch, unpack_batch
+from embertrace.wire.carrier import MAX_CARRIER_BYTES, Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.context import NOTHING_ADDED, pack_context, unpack_context
+from embertrace.wire.control import unpack_control
+from embertrace.wire.event import BadEvent, RawEvent, iter_events, pack_event, unpack_event
+from embertrace.wire.rpc import unpack_answer, unpack_request
+
+DECODERS: list[Callable[[bytes], Any]] = [
+    unpack_event, unpack_batch, unpack_control, unpack_carrier, unpack_context, unpack_request, unpack_answer,
+]  # fmt: skip
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8),
+    lambda inner: st.lists(inner, max_size=18) | st.dictionaries(st.text(max_size=8), inner, max_size=6),
+    max_leaves=30,
+)
+EVENT = RawEvent(0, 1, b"t" * 16, 5, 0, 0, 0, 0, "op", "type", "stage", None, 0, 0, (), b"", b"")
+
+
+@pytest.mark.parametrize("decode", DECODERS, ids=lambda decode: decode.__name__)
+@given(packed=st.binary(max_size=200) | VALUES.map(msgpack.packb))
+def test_any_bytes_decode_or_raise_wire_error(decode: Callable[[bytes], Any], packed: bytes) -> None:
+    try:
+        decode(packed)
+    except WireError:
+        pass
+
+
+@given(st.binary(max_size=100), st.integers(0, 100), st.data())
+def test_one_flipped_bit_of_a_batch_never_passes(body: bytes, first: int, data: st.DataObject) -> None:
+    message = bytearray(pack_batch(BATCH, b"p" * 16, first + 1, 1, body + b"x"))
+    place = data.draw(st.integers(0, len(message) * 8 - 1))
+    message[place // 8] ^= 1 << place % 8
+    with pytest.raises(WireError):
+        unpack_batch(bytes(message))
+
+
+def test_a_newer_version_is_told_apart_from_damage() -> None:
+    message = bytearray(pack_batch(BATCH, b"p" * 16, 1, 1, b"x"))
+    message[4] = 9
+    with pytest.raises(VersionError, match="version 9"):
+        unpack_batch(bytes(message))
+    with pytest.raises(VersionError, match="version 7"):
+        unpack_carrier(msgpack.packb({"version": 7}))
+
+
+def test_an_oversized_batch_is_refused() -> None:
+    with pytest.raises(WireError, match="the limit is"):
+        unpack_batch(pack_batch(BATCH, b"p" * 16, 1, 1, b"x" * (MAX_BATCH_BYTES + 1)))
+
+
+def test_one_bad_event_costs_itself_alone_and_broken_msgpack_the_rest() -> None:
+    good = pack_event(EVENT)
+    found = list(iter_events(good + msgpack.packb([1, 2]) + good, 3))
+    assert found == [EVENT, BadEvent(1, 1, "an event is an array of at least 17 elements, not [1, 2]"), EVENT]
+    found = list(iter_events(good + b"\xc1" + good, 3))
+    assert found[0] == EVENT
+    assert isinstance(found[1], BadEvent)
+    assert found[1].lost == 2
+
+
+def test_an_event_with_more_fields_is_read_by_those_it_knows() -> None:
+    assert unpack_event(msgpack.packb([*EVENT, "from the future"])) == EVENT
+
+
+@given(st.integers(0, 300), st.integers(0, 2000), st.binary(max_size=6000), st.integers(1, 300))
+def test_carriers_stay_small_and_keep_root_and_leaf(depth: int, links: int, tags: bytes, name: int) -> None:
+    frames = tuple(Frame("n" * name, "t", "s", number + 1) for number in range(depth))
+    packed = pack_carrier(Carrier(b"t" * 16, frames, links=tuple(range(1, links + 1)), tags=tags, endpoint="tcp://h:1"))
+    assert len(packed) <= MAX_CARRIER_BYTES
+    kept = unpack_carrier(packed).frames
+    if depth:
+        assert (kept[0], kept[-1]) == (frames[0], frames[-1])
+
+
+def test_a_context_that_adds_nothing_has_no_bytes() -> None:
+    assert pack_context(NOTHING_ADDED) == b""
+    assert unpack_context(b"") == NOTHING_ADDED
