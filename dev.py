@@ -47,7 +47,7 @@ CONSTRAINTS_HEAD = "# The versions this project is developed and tested with. Ma
 PIP_FAILED = (
     "pip could not install the project (exit code {code}); its reason stands above.\n"
     "  No network: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror you can reach, and run the same command again.\n"
-    "  No matching version: a Python newer than the ones in pyproject.toml; try another: python3.12 dev.py …\n"
+    "  No matching version: this Python may be newer than those pyproject.toml names; try: python3.12 dev.py …\n"
     "  To begin from nothing: remove {venv}"
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
-from embertrace.analysis.ensembles import Ensemble, is_judge
+from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.judging import add_judge
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import NAN, Rows
@@ -114,7 +114,7 @@ def item(selection: Selection, *, key: Any) -> Records:
             continue
         for place, (depth, call) in enumerate(walk(root)):
             if selection.has(call):
-                records.rows[root.timestamp, root.call_id, place] = {**_described(call), "depth": depth}
+                records.rows[root.timestamp, root.call_id, place] = {**described(call), "depth": depth}
     return records
 
 
@@ -127,7 +127,8 @@ def walk(root: Call) -> Iterator[tuple[int, Call]]:
         stack += [(depth + 1, child) for child in reversed(call.children)]
 
 
-def _described(call: Call) -> dict[str, Any]:
+def described(call: Call) -> dict[str, Any]:
+    """What a person wants to see of one call."""
     error = call.error
     return {
         "operator": call.operator_id,
@@ -140,26 +141,6 @@ def _described(call: Call) -> dict[str, Any]:
         "duration_s": call.duration_s,
         "scores": dict(call.scores),
     }
-
-
-def failures(selection: Selection, *, outcome: str) -> Records:
-    """The calls with one outcome: "error", "lost" or "open"."""
-    if outcome not in ("error", "lost", "open"):
-        raise QueryError(f"outcome={outcome!r} is none of error, lost, open")
-    records, names = Records(), ItemNames(selection)
-    for call in selection.calls:
-        if call.outcome == outcome:
-            records.rows[call.timestamp, call.call_id] = {"item": names.of(call)[0], **_described(call)}
-    return records
-
-
-def unlinked(selection: Selection) -> Records:
-    """The judge calls of which nobody knows what they judged."""
-    records, names = Records(), ItemNames(selection)
-    for call in selection.calls:
-        if is_judge(call) and not selection.links.feeds(call):
-            records.rows[call.timestamp, call.call_id] = {"item": names.of(call)[0], **_described(call)}
-    return records
 
 
 def outcomes(selection: Selection, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None) -> Outcomes:

@@ -84,7 +84,9 @@ def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = 
         raise QueryError(f"there is no filter {name!r}; known are {', '.join(FILTERS)}")
     if name == "where" and not (len(arguments) == 1 and callable(arguments[0])):
         raise QueryError("where() takes one callable and works locally only: a callable can't be sent to an aggregator")
-    if name == "run" and run_ids is not None and len(arguments) == 1:
+    if name == "between" and not all(isinstance(argument, int | float) for argument in arguments):
+        raise QueryError(f"between() takes two times in Unix seconds, not {arguments!r}")
+    if name == "run" and run_ids is not None and len(arguments) == 1 and isinstance(arguments[0], str):
         wanted = run_ids(arguments[0])
         return lambda subject: subject.run in wanted
     try:
@@ -99,6 +101,7 @@ class Selection:
     def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = ()) -> None:
         self.forest, self.trees = forest, forest.trees
         self._tests = [make_test(entry, self._run_ids) for entry in filters]
+        self.filtered = bool(self._tests)
         self.links = Links(self.trees.by_id)
 
     def _run_ids(self, name: Any) -> set[Any]:
@@ -144,7 +147,7 @@ class Selection:
         return self.has(member) and not is_ensemble(member)
 
     def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
-        """Every judge call that counts: the call, the ensembles that fed it as far as they count, whether it is linked."""
+        """Every judge call that counts, the ensembles that fed it as far as they count, and whether it is linked."""
         for judge in self.trees.calls:
             if not is_judge(judge):
                 continue

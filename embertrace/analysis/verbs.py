@@ -8,14 +8,13 @@ the same digits as `partial` of all their events in one.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from embertrace.analysis import distributions, items, judging, voting
+from embertrace.analysis import distributions, incidents, items, judging, voting
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
-from embertrace.analysis.results import Estimate, Result, Rows, Table
+from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
 
@@ -48,40 +47,15 @@ VERBS: dict[str, Verb] = {
     "outcomes": Verb(items.outcomes, items.Outcomes.finish),
     "stages": Verb(distributions.stages, distributions.finish_activity),
     "operators": Verb(distributions.operators, distributions.finish_activity),
-    "failures": Verb(items.failures, items.finish_records, pools=True),
-    "unlinked": Verb(items.unlinked, items.finish_records, pools=True),
-    "runs": Verb(lambda selection: selection.forest.runs(), Rows, pools=True),
-    "health": Verb(lambda selection: Health(selection), lambda health: Table(health.counts), pools=True),
+    "failures": Verb(incidents.failures, items.finish_records, pools=True),
+    "unlinked": Verb(incidents.unlinked, items.finish_records, pools=True),
+    "runs": Verb(incidents.runs, items.finish_records, pools=True),
+    "health": Verb(incidents.Health, incidents.Health.finish, pools=True),
 }
 
 
-class Health:
-    """Counts of what there is, and of what is wrong or missing."""
-
-    def __init__(self, selection: Selection) -> None:
-        forest, calls = selection.forest, selection.calls
-        outcomes = Counter(call.outcome for call in calls)
-        self.counts = Counter(
-            {
-                "calls": len(calls),
-                "errors": outcomes["error"],
-                "lost": outcomes["lost"],
-                "open": outcomes["open"],
-                "missing": sum(call.missing for call in calls),
-                "unlinked": len(items.unlinked(selection).rows),
-                "events": forest.events,
-                "gaps": forest.gaps,
-                "undecodable": forest.undecodable,
-            }
-        )
-
-    def merge(self, other: Health) -> Health:
-        self.counts.update(other.counts)
-        return self
-
-
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
-    """The result of one query. Raises QueryError for an unknown verb, filter or option, and for runs pooled silently."""
+    """The result of one query. Raises QueryError for what it does not know, and for runs pooled silently."""
     name, options = query.get("verb"), dict(query.get("options") or {})
     verb = VERBS.get(name) if isinstance(name, str) else None
     if verb is None:

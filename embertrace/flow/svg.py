@@ -179,7 +179,8 @@ def _legend_entries(graph: FlowGraph) -> list[tuple[str, str, float]]:
     kinds = {edge.kind for edge in graph.edges}
     roles = {role(node) for node in graph.nodes}
     entries: list[tuple[str, str]] = [(name, text) for name, text in EDGE_NAMES.items() if name in kinds]
-    entries += [(name, name) for name in ROLES if name in roles]
+    if len(roles) > 1:  # one colour alone tells nothing
+        entries += [(name, name) for name in ROLES if name in roles]
     return [(name, text, 34 + text_width(text, LEGEND_SIZE) + LEGEND_GAP) for name, text in entries]
 
 

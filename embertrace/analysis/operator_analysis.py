@@ -1,0 +1,265 @@
+"""OperatorAnalysis: the questions as methods, filters that chain. The same class locally and over RPC.
+
+Each question is one line that asks the source; what it means stands in its docstring, how it is computed in the module
+named there. Filters return a new analysis; nothing is computed before a question is asked.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+from embertrace.analysis.answers import Rule
+from embertrace.analysis.calls import Call
+from embertrace.analysis.compare import Comparison, compare
+from embertrace.analysis.correctness import Grade
+from embertrace.analysis.events_view import EventsView
+from embertrace.analysis.forest import Forest
+from embertrace.analysis.judging import Over
+from embertrace.analysis.query import Filter, Selection, make_test
+from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
+from embertrace.analysis.source import LocalSource, Source, forest_of
+from embertrace.analysis.voting import Ties
+from embertrace.errors import QueryError
+from embertrace.event import OperatorEvent
+
+
+class OperatorAnalysis:
+    """Questions to a set of events: a list, what `collect_events` gives, a recording, or an aggregator.
+
+    Events made by hand need no ids: see `handmade` for how they are paired. `pool=True` takes several runs as one.
+    Answers to nothing are NaN or empty, with n = 0. Not thread-safe; make one per thread.
+    """
+
+    def __init__(self, events: Iterable[OperatorEvent] | Source, *, pool: bool = False) -> None:
+        self._asked = _Asked(events)
+        self._filters: tuple[Filter, ...] = ()
+        self._pool = pool
+
+    # Filters. Each narrows the selection of calls; the trees stay whole.
+
+    def stage(self, name: str) -> OperatorAnalysis:
+        """Calls in one stage, whether the ensemble's, its members' or a judge's."""
+        return self._with("stage", name)
+
+    def operator(self, operator_id: str) -> OperatorAnalysis:
+        """Calls of one operator."""
+        return self._with("operator", operator_id)
+
+    def type(self, operator_type: str) -> OperatorAnalysis:
+        """Calls of operators of one type, as "judge"."""
+        return self._with("type", operator_type)
+
+    def tag(self, name: str, *value: Any) -> OperatorAnalysis:
+        """Calls with a tag of their own or inherited: of any value, or of the one given."""
+        return self._with("tag", name, *value)
+
+    def trace(self, trace_id: str) -> OperatorAnalysis:
+        """Calls of one trace (32 hexadecimal digits)."""
+        return self._with("trace", trace_id)
+
+    def item(self, key: Any) -> OperatorAnalysis:
+        """Calls about one item, by the key it was given."""
+        return self._with("item", key)
+
+    def run(self, name: str) -> OperatorAnalysis:
+        """Calls of one run, by id, or by name (several runs of one name are still several)."""
+        return self._with("run", name)
+
+    def between(self, start: float, end: float) -> OperatorAnalysis:
+        """Calls begun in start ≤ t < end, Unix seconds."""
+        return self._with("between", start, end)
+
+    def where(self, predicate: Callable[[Call], bool]) -> OperatorAnalysis:
+        """Calls for which the predicate holds. Local only: a callable can't be sent to an aggregator."""
+        return self._with("where", predicate)
+
+    # Questions about ensembles.
+
+    def ensemble_disagreement(self, *, answer: Rule = None) -> Estimate:
+        """Mean of (distinct − 1)/(n − 1) over ensemble calls with n > 1 answers; 0 … 1, NaN of none.
+
+        `answer` says what is compared: "str", "casefold", "number", "regex:…", a field's name or a callable.
+        """
+        return self._estimate("ensemble_disagreement", answer=answer)
+
+    def non_unanimous_rate(self, *, answer: Rule = None) -> Estimate:
+        """Share of ensemble calls with at least two distinct answers, of those with at least two; NaN of none."""
+        return self._estimate("non_unanimous_rate", answer=answer)
+
+    def majority_accuracy(
+        self, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
+    ) -> Estimate:
+        """Share of ensemble calls whose most frequent answer is right, of the labelled ones; NaN of none.
+
+        `ties`: "expected" (the truth among t leaders scores 1/t), "first" (by slot), "wrong", "abstain" (left out).
+        """
+        return self._estimate("majority_accuracy", answer=answer, ties=ties, grade=grade)
+
+    # Questions about judges.
+
+    def judge_accuracy(self, *, answer: Rule = None, grade: Grade | None = None) -> Estimate:
+        """Share of judge calls that are right, of those that answered and are labelled; NaN of none."""
+        return self._estimate("judge_accuracy", answer=answer, grade=grade)
+
+    def judge_accuracy_by_agreement(
+        self, *, answer: Rule = None, over: Over = "attempted", grade: Grade | None = None
+    ) -> Table:
+        """{"3/3": share right, "2/3": …}: by the largest group of equal answers over the members; empty of none.
+
+        `over="answered"` counts only the members that answered. Judges of two ensembles have a row in each.
+        """
+        return self._table("judge_accuracy_by_agreement", answer=answer, over=over, grade=grade)
+
+    def judge_lift(self, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None) -> Estimate:
+        """Judge right − majority right, paired over the same judge calls; −1 … 1, NaN of none."""
+        return self._estimate("judge_lift", answer=answer, ties=ties, grade=grade)
+
+    # Questions about scores, time and single items.
+
+    def accuracy_distribution(self) -> Table:
+        """{"type:stage": {"mean", "std" (population), "samples"}} of all scores named accuracy; empty of none."""
+        return self._table("accuracy_distribution")
+
+    def stages(self) -> Rows:
+        """Per stage: calls, errors, lost, open, and the 50th and 95th percentile of duration in seconds."""
+        return self._rows("stages")
+
+    def operators(self) -> Rows:
+        """As `stages`, per operator."""
+        return self._rows("operators")
+
+    def items(self, *, answer: Rule = None, grade: Grade | None = None) -> Rows:
+        """Per item: truth, the members' answers and agreement, the judge's answer, and whether it is right."""
+        return self._rows("items", answer=answer, grade=grade)
+
+    def show(self, key: Any) -> Rows:
+        """The calls about one item, as a tree; no rows where no such item was seen."""
+        return self._rows("item", key=key)
+
+    def outcomes(self, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None) -> Rows:
+        """Per item: how right the judge (or the majority) was, over its epochs. What `compare` joins."""
+        return self._rows("outcomes", on=on, answer=answer, grade=grade)
+
+    def compare(
+        self, other: OperatorAnalysis, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None
+    ) -> Comparison:
+        """What changes from this to the other, item by item, with a paired test; NaN of no common items."""
+        sides = [side.outcomes(on=on, answer=answer, grade=grade) for side in (self, other)]
+        return compare(sides[0], sides[1], self.runs(), other.runs())
+
+    # Questions about what went wrong or is missing.
+
+    def errors(self) -> Rows:
+        """The calls that raised."""
+        return self._rows("failures", outcome="error")
+
+    def lost(self) -> Rows:
+        """The calls that have no end and whose producer is gone."""
+        return self._rows("failures", outcome="lost")
+
+    def open_calls(self) -> Rows:
+        """The calls that have no end yet."""
+        return self._rows("failures", outcome="open")
+
+    def unlinked(self) -> Rows:
+        """The judge calls of which nobody knows what they judged."""
+        return self._rows("unlinked")
+
+    def gaps(self) -> int:
+        """How many events are known never to arrive."""
+        return int(self.health()["gaps"])
+
+    def health(self) -> Table:
+        """Counts of calls, errors, lost, open, missing, unlinked, and of events, gaps, undecodable ones."""
+        return self._table("health")
+
+    def runs(self) -> Rows:
+        """The runs the selected calls belong to: id, name, status, config and what else was said of them."""
+        return self._rows("runs")
+
+    # What the questions are about.
+
+    @property
+    def events(self) -> Sequence[OperatorEvent]:
+        """The events, a lazy sequence; with filters, those that pass them or belong to calls that do."""
+        given: Any = self._source.events()
+        if not self._filters:
+            return cast("Sequence[OperatorEvent]", given) if hasattr(given, "__getitem__") else list(given)
+        ids = {call.call_id for call in self.calls}
+        return EventsView(given, ids, [make_test(entry) for entry in self._filters])
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The selected calls, in the order of their begin."""
+        return tuple(Selection(self._forest, self._filters).calls)
+
+    @property
+    def trees(self) -> tuple[Call, ...]:
+        """The roots of the trees that hold a selected call, in order; `children` leads down."""
+        roots = {call.root.call_id: call.root for call in self.calls}
+        return tuple(sorted(roots.values(), key=lambda root: (root.timestamp, root.call_id)))
+
+    def __repr__(self) -> str:
+        filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)
+        return f"OperatorAnalysis(…){filters}"
+
+    # How it asks.
+
+    @property
+    def _source(self) -> Source:
+        return self._asked.source
+
+    @property
+    def _forest(self) -> Forest:
+        return self._asked.forest
+
+    def _with(self, name: str, *arguments: Any) -> OperatorAnalysis:
+        make_test((name, *arguments))  # a wrong filter fails where it is written
+        other = copy.copy(self)
+        other._filters = (*self._filters, (name, *arguments))
+        return other
+
+    def _ask(self, verb: str, options: Mapping[str, Any]) -> Any:
+        given = {name: value for name, value in options.items() if value is not None}
+        local_only = [name for name, value in given.items() if callable(value)]
+        local_only += ["where" for name, *_ in self._filters if name == "where"]
+        if local_only and not isinstance(self._source, LocalSource):
+            raise QueryError(
+                f"{local_only[0]}=<callable> works locally only: a callable can't be sent to an aggregator"
+            )
+        if self._pool:
+            given["pool"] = True
+        query = {"verb": verb, "filters": [list(entry) for entry in self._filters], "options": given}
+        return result_from_data(self._source.answer(query))
+
+    def _estimate(self, verb: str, **options: Any) -> Estimate:
+        return cast("Estimate", self._ask(verb, options))
+
+    def _table(self, verb: str, **options: Any) -> Table:
+        return cast("Table", self._ask(verb, options))
+
+    def _rows(self, verb: str, **options: Any) -> Rows:
+        return cast("Rows", self._ask(verb, options))
+
+
+class _Asked:
+    """The source behind an analysis and all that is chained from it; made when something is first asked."""
+
+    def __init__(self, given: Iterable[OperatorEvent] | Source) -> None:
+        self._given = given
+
+    @cached_property
+    def source(self) -> Source:
+        given = self._given
+        if isinstance(given, Source):
+            return given
+        events = given if hasattr(given, "packed") else list(given)
+        return LocalSource(forest_of(events), events)
+
+    @cached_property
+    def forest(self) -> Forest:
+        source = self.source
+        return source.forest if isinstance(source, LocalSource) else forest_of(list(source.events()))

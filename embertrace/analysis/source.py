@@ -1,0 +1,66 @@
+"""Where an analysis gets its answers: the protocol, and the source over a forest in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from embertrace.analysis.forest import Forest
+from embertrace.analysis.handmade import raw_events
+from embertrace.analysis.verbs import answer
+from embertrace.errors import QueryError, WireError
+from embertrace.event import CALL, OperatorEvent
+from embertrace.lineage import Lineage, to_operator_event
+from embertrace.wire.event import unpack_event
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Something that can be asked. `answer` takes a query (see `verbs`) and gives a result as plain data."""
+
+    def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def events(self) -> Iterable[OperatorEvent]: ...
+
+
+class LocalSource:
+    """Answers from a forest in this process. `events` are those given, else all that the forest keeps."""
+
+    def __init__(self, forest: Forest, events: Iterable[OperatorEvent] | None = None) -> None:
+        self.forest = forest
+        self._events = events
+
+    def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
+        return answer(self.forest, query)
+
+    def events(self) -> Iterable[OperatorEvent]:
+        return self._events if self._events is not None else list(events_of(self.forest))
+
+
+def events_of(forest: Forest) -> Iterator[OperatorEvent]:
+    """The events a forest keeps, in the order of their times, with their full context."""
+    lineage = Lineage()
+    sightings = forest.sightings()
+    for seen in sightings:
+        if seen.event.type == CALL:
+            lineage.observe(seen.event)
+    for origin, event in sightings:
+        yield to_operator_event(event, lineage.context(event), origin.producer, origin.seq)
+
+
+def forest_of(events: Any) -> Forest:
+    """A forest of OperatorEvents, or of packed ones where `events` has them. Raises QueryError for anything else."""
+    forest = Forest()
+    if hasattr(events, "packed"):
+        for producer, seq, packed in events.packed():
+            try:
+                forest.add(producer, seq, unpack_event(packed))
+            except WireError:
+                forest.undecodable += 1
+        return forest
+    for place, event in enumerate(events):
+        if not isinstance(event, OperatorEvent):
+            raise QueryError(f"element {place} is a {type(event).__name__}; an analysis takes OperatorEvents")
+    for producer, seq, raw in raw_events(events):
+        forest.add(producer, seq, raw)
+    return forest

@@ -1,0 +1,95 @@
+"""The files of a recording: their names, and the few operations on them that must be durable or bounded.
+
+    recording.json               what it is (see manifest)
+    lock                         held with flock by the writer; its text is the writer's process id
+    synced                       8 bytes: up to which position the data is durable (see synced)
+    segments/<base>.seg          the data; <base> is the position of the file's first byte, in 20 digits
+
+Files appear whole under their names: they are written beside them first (".tmp"), synced and renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+MANIFEST = "recording.json"
+LOCK = "lock"
+SYNCED = "synced"
+SEGMENTS = "segments"
+TEMPORARY = ".tmp"
+_SEGMENT_NAME = re.compile(r"([0-9]{20})\.seg")
+_MOST_PARTS = 1024
+"""IOV_MAX on Linux: more parts in one writev are refused."""
+
+
+def segment_path(directory: Path, base: int) -> Path:
+    """Where the segment that begins at position `base` is."""
+    return directory / SEGMENTS / f"{base:020d}.seg"
+
+
+def segment_bases(directory: Path) -> list[int]:
+    """The bases of the segments there are, ascending; other files are ignored. No directory has none."""
+    try:
+        names = os.listdir(directory / SEGMENTS)
+    except FileNotFoundError:
+        return []
+    return sorted(int(match[1]) for match in map(_SEGMENT_NAME.fullmatch, names) if match)
+
+
+def read_segment(directory: Path, base: int, offset: int = 0, stop: int | None = None) -> bytes:
+    """The bytes of a segment from an offset up to another (or its end), fewer if there are fewer. Raises OSError.
+
+    Read, not mapped: a mapped file that is cut or has a bad disk block kills its reader with SIGBUS.
+    """
+    with segment_path(directory, base).open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = max(0, (size if stop is None else min(stop, size)) - offset)
+        parts = []
+        file.seek(offset)
+        while length > 0 and (part := file.read(length)):
+            parts.append(part)
+            length -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def write_all(descriptor: int, parts: Sequence[bytes]) -> None:
+    """Write all of `parts` in order at the descriptor's offset, without joining them first. Raises OSError."""
+    for begin in range(0, len(parts), _MOST_PARTS):
+        group = parts[begin : begin + _MOST_PARTS]
+        written = os.writev(descriptor, group)
+        if written < sum(map(len, group)):
+            rest = memoryview(b"".join(group))[written:]
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+
+
+def create_durably(path: Path, content: bytes) -> int:
+    """A file of this content appears at `path`, durably; returns a descriptor at its end. Raises OSError."""
+    beside = path.with_name(path.name + TEMPORARY)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        write_all(descriptor, [content])
+        os.fsync(descriptor)
+        beside.rename(path)
+        sync_directory(path.parent)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """As `create_durably`, and done with the file."""
+    os.close(create_durably(path, content))
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
