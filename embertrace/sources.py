@@ -1,3 +1,68 @@
 """Where an analysis gets its events: a recording on disk, or an aggregator over RPC. The same verbs on both."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from embertrace.analysis import Forest, OperatorAnalysis
+from embertrace.analysis.source import LocalSource
+from embertrace.client import Client
+from embertrace.event import OperatorEvent
+from embertrace.lineage import Lineage, to_operator_event
+from embertrace.recording import Recording
+from embertrace.recording.plant import plant
+from embertrace.wire.event import RawEvent, unpack_event
+
+Progress = Callable[[int, int], None]
+"""Called now and then with (bytes read, bytes in all)."""
+
+
+def open(directory: str | os.PathLike[str], *, progress: Progress | None = None) -> OperatorAnalysis:
+    """The analysis of a recording on disk, as it is now; also of one that is being written.
+
+    Damaged places are skipped and counted, as every answer then says. Raises RecordingError for what is no readable
+    recording.
+    """
+    recording = Recording.open(directory)
+    forest, end = Forest(), max(1, recording.end())
+    for record in recording.records():
+        plant(forest, record)
+        if progress is not None:
+            progress(record.position, end)
+    return OperatorAnalysis(LocalSource(forest))
+
+
+def connect(endpoint: str, *, timeout_s: float = 30.0) -> OperatorAnalysis:
+    """The analysis of what an aggregator has recorded so far: every question is answered there.
+
+    `runs()` lists its runs, `run(…)` chooses one. Raises AggregatorError where none answers at `endpoint`.
+    """
+    return OperatorAnalysis(RemoteSource(Client(endpoint, timeout_s=timeout_s)))
+
+
+class RemoteSource:
+    """Answers over RPC. Thread-safe as far as its client is."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(self._client.call("query", **query))
+
+    def events(self) -> Iterable[OperatorEvent]:
+        """All events recorded so far, fetched page by page."""
+        found = list(self._pages())
+        lineage = Lineage()
+        for _, _, event in found:
+            lineage.observe(event)
+        return [to_operator_event(event, lineage.context(event), producer, seq) for producer, seq, event in found]
+
+    def _pages(self) -> Iterator[tuple[bytes, int, RawEvent]]:
+        start: int | None = 0
+        while start is not None:
+            page = self._client.call("events", start=start)
+            for producer, seq, packed in page["events"]:
+                yield producer, seq, unpack_event(packed)
+            start = page["next"]

@@ -51,6 +51,7 @@ class Call:
         "member",
         "operator_id",
         "operator_type",
+        "origin",
         "outcome",
         "parent",
         "parent_key",
@@ -82,6 +83,7 @@ class Call:
         self.run: str | None = added.run
         self.item: dict[str, Any] = unpack_mapping(added.item)
         self.tags: dict[str, Any] = unpack_mapping(added.tags)
+        self.origin = first.origin
         self.timestamp = first.origin.nanoseconds / 1e9
         self.scores: dict[str, Any] = {}
         self.parent: Call | None = None

@@ -20,11 +20,16 @@ from embertrace.wire.event import RawEvent
 
 
 class Forest:
-    """All that is known of a set of events. `events` counts distinct ones, `undecodable` those nobody could read."""
+    """All that is known of a set of events.
+
+    `events` counts distinct ones, `undecodable` those nobody could read, `unplaced` calls and results without a call
+    id: they belong to no call (lists of such events are given ids by `handmade`).
+    """
 
     def __init__(self) -> None:
         self.events = 0
         self.undecodable = 0
+        self.unplaced = 0
         self._seen: dict[bytes, set[int]] = {}
         self._begins: dict[CallKey, Sighting] = {}
         self._ends: dict[CallKey, Sighting] = {}
@@ -44,7 +49,9 @@ class Forest:
         sighting = Sighting(Origin(to_nanoseconds(event.timestamp), producer, seq), event)
         if event.type == METRIC:
             self._metrics.append(sighting)
-        elif event.call_id:
+        elif not event.call_id:
+            self.unplaced += 1
+        else:
             half = self._begins if event.type == CALL else self._ends
             key = (event.call_id, event.attempt)
             known = half.get(key)

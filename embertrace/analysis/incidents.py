@@ -18,7 +18,7 @@ def failures(selection: Selection, *, outcome: str) -> Records:
     records, names = Records(), ItemNames(selection)
     for call in selection.calls:
         if call.outcome == outcome:
-            records.rows[call.timestamp, call.call_id] = {"item": names.of(call)[0], **described(call)}
+            records.rows[call.origin] = {"item": names.of(call)[0], **described(call)}
     return records
 
 
@@ -27,7 +27,7 @@ def unlinked(selection: Selection) -> Records:
     records, names = Records(), ItemNames(selection)
     for call in selection.calls:
         if is_judge(call) and not selection.links.feeds(call):
-            records.rows[call.timestamp, call.call_id] = {"item": names.of(call)[0], **described(call)}
+            records.rows[call.origin] = {"item": names.of(call)[0], **described(call)}
     return records
 
 
@@ -57,6 +57,7 @@ class Health:
             "events": forest.events,
             "gaps": forest.gaps,
             "undecodable": forest.undecodable,
+            "unplaced": forest.unplaced,
         }
 
     def merge(self, other: Health) -> Health:

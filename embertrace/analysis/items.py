@@ -114,7 +114,7 @@ def item(selection: Selection, *, key: Any) -> Records:
             continue
         for place, (depth, call) in enumerate(walk(root)):
             if selection.has(call):
-                records.rows[root.timestamp, root.call_id, place] = {**described(call), "depth": depth}
+                records.rows[root.origin, place] = {**described(call), "depth": depth}
     return records
 
 

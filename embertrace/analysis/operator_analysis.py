@@ -200,7 +200,7 @@ class OperatorAnalysis:
     def trees(self) -> tuple[Call, ...]:
         """The roots of the trees that hold a selected call, in order; `children` leads down."""
         roots = {call.root.call_id: call.root for call in self.calls}
-        return tuple(sorted(roots.values(), key=lambda root: (root.timestamp, root.call_id)))
+        return tuple(sorted(roots.values(), key=lambda root: root.origin))
 
     def __repr__(self) -> str:
         filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)

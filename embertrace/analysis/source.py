@@ -57,7 +57,9 @@ def forest_of(events: Any) -> Forest:
                 forest.add(producer, seq, unpack_event(packed))
             except WireError:
                 forest.undecodable += 1
-        return forest
+        if not forest.unplaced:
+            return forest
+        forest = Forest()  # users emitted events of their own without call ids: place them by their frames
     for place, event in enumerate(events):
         if not isinstance(event, OperatorEvent):
             raise QueryError(f"element {place} is a {type(event).__name__}; an analysis takes OperatorEvents")

@@ -65,8 +65,8 @@ class Spread(NamedTuple):
 def wilson_of_clusters(spread: Spread) -> Interval:
     """Wilson at n/deff for binary observations, several per unit.
 
-    The design effect is the clustered variance over the binomial one, at least 1. Where all observations agree it
-    can't be estimated, and each unit counts once.
+    The design effect is the clustered variance over that of n independent observations, at least 1; with one
+    observation per unit it is exactly 1. Where all observations agree it can't be estimated: each unit counts once.
     """
     units, n = spread.units, spread.n
     if units == 0:
@@ -76,7 +76,7 @@ def wilson_of_clusters(spread: Spread) -> Interval:
     if variance is None or p in (0, 1):
         effective = Fraction(units)
     else:
-        effective = Fraction(n) / max(Fraction(1), variance / (p * (1 - p) / n))
+        effective = Fraction(n) / max(Fraction(1), variance / (p * (1 - p) / (n - 1)))
     return wilson(p * effective, effective)
 
 

@@ -5,7 +5,7 @@ Rules:
   attempt is left out, with everything below it. Of a parent that never emitted, the highest attempt named counts.
 - A call inherits run, item and tags from its parent, nearest first; what it brings along itself goes before.
 - Calls whose parents run in a circle (a damaged stream) become roots, all of the circle alike.
-- Order never decides: calls are sorted by (time, call id), children by (slot, time, call id), metrics by origin.
+- Order of arrival never decides: calls and metrics are sorted by the origin of their first event, children by slot.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Trees:
     ) -> None:
         chosen = _selected_attempts(begins, ends, ended)
         kept = _plant(chosen)
-        self.calls: list[Call] = sorted(kept, key=lambda call: (call.timestamp, call.call_id))
+        self.calls: list[Call] = sorted(kept, key=lambda call: call.origin)
         self.by_id: dict[int, Call] = {call.call_id: call for call in self.calls}
         for call in self.calls:
-            call.children.sort(key=lambda child: (child.slot, child.timestamp, child.call_id))
+            call.children.sort(key=lambda child: (child.slot, child.origin))
         self.roots: list[Call] = [call for call in self.calls if call.parent is None]
         self.metrics: list[Metric] = [Metric(seen) for seen in sorted(metrics, key=lambda seen: seen.origin)]
         self.run_events: list[Metric] = [metric for metric in self.metrics if is_run(metric.data)]

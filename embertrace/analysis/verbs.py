@@ -89,9 +89,12 @@ def _is_required(verb: Verb, option: str) -> bool:
 
 def _with_gaps(result: Result, forest: Forest) -> Result:
     """Events that never arrived concern every answer."""
-    for reason, count in (("events in gaps", forest.gaps), ("undecodable events", forest.undecodable)):
-        if count:
-            result.left_out[reason] = count
+    missing = {
+        "events in gaps": forest.gaps,
+        "undecodable events": forest.undecodable,
+        "events without a call": forest.unplaced,
+    }
+    result.left_out.update({reason: count for reason, count in missing.items() if count})
     return result
 
 

@@ -22,6 +22,8 @@ import embertrace.ray as eray
 
 TRAIN_SIZE = 300
 """Few enough that the members err, and often not on the same digits."""
+TEST_SIZE = 1497
+"""The rest of the 1,797 images."""
 
 
 @eray.remote(num_cpus=0.5)

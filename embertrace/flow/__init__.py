@@ -8,8 +8,21 @@ attribute or markup.
 from __future__ import annotations
 
 from embertrace.flow.dot import to_dot
+from embertrace.flow.graph import flow_graph, visualize_operator_flow
 from embertrace.flow.layout import Box, Layout, Route, layout
 from embertrace.flow.model import FlowEdge, FlowGraph, FlowNode
 from embertrace.flow.svg import to_svg
 
-__all__ = ["Box", "FlowEdge", "FlowGraph", "FlowNode", "Layout", "Route", "layout", "to_dot", "to_svg"]
+__all__ = [
+    "Box",
+    "FlowEdge",
+    "FlowGraph",
+    "FlowNode",
+    "Layout",
+    "Route",
+    "flow_graph",
+    "layout",
+    "to_dot",
+    "to_svg",
+    "visualize_operator_flow",
+]

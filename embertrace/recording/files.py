@@ -33,7 +33,7 @@ def segment_path(directory: Path, base: int) -> Path:
 def segment_bases(directory: Path) -> list[int]:
     """The bases of the segments there are, ascending; other files are ignored. No directory has none."""
     try:
-        names = os.listdir(directory / SEGMENTS)
+        names = [path.name for path in (directory / SEGMENTS).iterdir()]
     except FileNotFoundError:
         return []
     return sorted(int(match[1]) for match in map(_SEGMENT_NAME.fullmatch, names) if match)

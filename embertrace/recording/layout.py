@@ -63,7 +63,7 @@ class Record(NamedTuple):
     received_ns: int
     producer: bytes
     first_seq: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count on purpose: it is the format's word
     payload: bytes
     position: int
     payload_crc: int
@@ -150,9 +150,7 @@ def pack_record(
     payload_crc: int | None = None,
 ) -> bytes:
     """A whole record. As `pack_record_header`."""
-    return (
-        pack_record_header(kind, received_ns, producer, first_seq, count, payload, position, payload_crc) + payload
-    )
+    return pack_record_header(kind, received_ns, producer, first_seq, count, payload, position, payload_crc) + payload
 
 
 def pack_segment_header(base: int, created_ns: int, marks: Mapping[bytes, int]) -> bytes:

@@ -1,0 +1,111 @@
+"""The flow of operators as counts: nodes are (operator, type, stage), edges are calls between them and links.
+
+A link runs from the operator whose result was consumed to the one that consumed it: from the ensemble that fed a
+judge, else from whatever calls the consumer names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+from embertrace.analysis.answers import Answers
+from embertrace.analysis.calls import Call
+from embertrace.analysis.correctness import Correctness
+from embertrace.analysis.ensembles import is_ensemble, is_judge, read_ensemble
+from embertrace.analysis.query import Selection
+from embertrace.analysis.results import Table
+from embertrace.analysis.voting import disagreement_of
+
+Node = tuple[str, str, str]
+
+
+class Flow:
+    """Counts that merge: per node, and per edge (source, target, kind)."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[Node] = Counter()
+        self.errors: Counter[Node] = Counter()
+        self.right: dict[Node, tuple[Fraction, int]] = {}
+        self.disagreement: dict[Node, tuple[Fraction, int]] = {}
+        self.edges: Counter[tuple[Node, Node, str]] = Counter()
+
+    def merge(self, other: Flow) -> Flow:
+        self.calls += other.calls
+        self.errors += other.errors
+        self.edges += other.edges
+        for mine, theirs in ((self.right, other.right), (self.disagreement, other.disagreement)):
+            for node, (total, count) in theirs.items():
+                _add(mine, node, total, count)
+        return self
+
+    def finish(self) -> Table:
+        """{"nodes": [{id, operator, type, stage, calls, errors, disagreement, accuracy}], "edges": [{…}]}."""
+        nodes = [
+            {
+                "id": _name(node),
+                "operator": node[0],
+                "type": node[1],
+                "stage": node[2],
+                "calls": self.calls[node],
+                "errors": self.errors[node],
+                "disagreement": _mean(self.disagreement.get(node)),
+                "accuracy": _mean(self.right.get(node)),
+            }
+            for node in sorted(self.calls)
+        ]
+        edges = [
+            {"source": _name(source), "target": _name(target), "kind": kind, "count": count}
+            for (source, target, kind), count in sorted(self.edges.items())
+        ]
+        return Table({"nodes": nodes, "edges": edges})
+
+
+def flow(selection: Selection) -> Flow:
+    """Count the selected calls, the calls between them, and what judges consumed."""
+    found = Flow()
+    answers = Answers(None)
+    right = Correctness(answers, selection.trees.labels, None)
+    for call in selection.calls:
+        node = _node(call)
+        found.calls[node] += 1
+        found.errors[node] += call.outcome == "error"
+        value = right.of_call(call) if call.outcome == "result" else None
+        if value is not None:
+            _add(found.right, node, Fraction(value), 1)
+        if is_ensemble(call):
+            disagreement = disagreement_of(read_ensemble(call, answers))
+            if disagreement is not None:
+                _add(found.disagreement, node, disagreement, 1)
+        if call.parent is not None and selection.has(call.parent):
+            found.edges[_node(call.parent), node, "call"] += 1
+        for source in _consumed(call, selection):
+            found.edges[_node(source), node, "link"] += 1
+    return found
+
+
+def _consumed(call: Call, selection: Selection) -> list[Call]:
+    """The calls whose results this one took in."""
+    if is_judge(call):
+        return [ensemble for ensemble, _ in selection.links.feeds(call) if selection.has(ensemble)]
+    linked = (selection.trees.by_id.get(link) for link in call.links)
+    return [source for source in linked if source is not None and selection.has(source) and source is not call.parent]
+
+
+def _node(call: Call) -> Node:
+    return call.operator_id, call.operator_type, call.stage
+
+
+def _name(node: Node) -> str:
+    return json.dumps(node, ensure_ascii=False)
+
+
+def _add(sums: dict[Node, tuple[Fraction, int]], node: Node, value: Fraction, count: int) -> None:
+    total, seen = sums.get(node, (Fraction(0), 0))
+    sums[node] = total + value, seen + count
+
+
+def _mean(entry: tuple[Fraction, int] | None) -> Any:
+    return float(entry[0] / entry[1]) if entry is not None else None

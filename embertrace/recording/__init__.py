@@ -1,0 +1,40 @@
+"""The recording: the event stream on disk, as segments of checksummed records.
+
+    layout     the bytes: headers, records, finding records among damaged bytes
+    files      the files and their durable operations
+    manifest   recording.json, and the names recordings may have
+    synced     the published position up to which data is durable
+    recovery   what a writer makes of what an earlier one left
+    writer     RecordingWriter: append, sync, roll
+    reader     Recording and Follower: read, and read along
+    check      is everything there and readable?
+
+A *position* is global: the position at which a segment begins, plus the offset in it. docs/recording-format.md
+describes the same bytes for other languages; tests/golden holds both to it.
+"""
+
+from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, check
+from embertrace.recording.layout import BEGIN, END, KIND_NAMES, Damage, Record
+from embertrace.recording.manifest import check_name
+from embertrace.recording.reader import Follower, Recording
+from embertrace.recording.writer import SEGMENT_BYTES, RecordingWriter
+from embertrace.wire.batch import BATCH, GAP
+
+__all__ = [
+    "BATCH",
+    "BEGIN",
+    "END",
+    "GAP",
+    "KIND_NAMES",
+    "SEGMENT_BYTES",
+    "CheckReport",
+    "Damage",
+    "Discontinuity",
+    "Follower",
+    "Record",
+    "Recording",
+    "RecordingWriter",
+    "Undecodable",
+    "check",
+    "check_name",
+]

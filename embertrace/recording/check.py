@@ -1,0 +1,146 @@
+"""Checking a recording: every byte, every checksum, every event, every producer's seqs. Reads, and repairs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from embertrace.recording.layout import BEGIN, END, Damage, Record
+from embertrace.recording.reader import Recording
+from embertrace.wire.batch import BATCH, GAP
+from embertrace.wire.event import BadEvent, iter_events
+
+MOST_LISTED = 100
+"""Findings of one sort that are listed in full; more are only counted. A person reads the first few."""
+
+
+class Undecodable(NamedTuple):
+    """`lost` events from place `place` on, in the batch whose record is at `position`, can't be decoded."""
+
+    position: int
+    place: int
+    lost: int
+    reason: str
+
+
+class Discontinuity(NamedTuple):
+    """A record does not begin where its producer's stream had got to: seqs are missing, or there twice."""
+
+    position: int
+    producer: bytes
+    expected: int
+    found: int
+
+
+@dataclasses.dataclass(slots=True)
+class CheckReport:
+    """What is in a recording, and what is wrong with it."""
+
+    path: str
+    id: str
+    name: str
+    segments: int = 0
+    bytes: int = 0
+    """On disk, from the first segment's begin to the last one's end."""
+    records: int = 0
+    batches: int = 0
+    events: int = 0
+    """Events that can be decoded."""
+    gaps: int = 0
+    gap_seqs: int = 0
+    """Seqs that were declared lost by gaps. That is a loss, but no fault of the recording."""
+    producers: int = 0
+    producers_ended: int = 0
+    damages: list[Damage] = dataclasses.field(default_factory=list)
+    """Stretches that hold no readable record, up to 100 of them; `damaged_bytes` counts all."""
+    damaged_bytes: int = 0
+    undecodable: list[Undecodable] = dataclasses.field(default_factory=list)
+    """Up to 100; `undecodable_events` counts all."""
+    undecodable_events: int = 0
+    discontinuities: list[Discontinuity] = dataclasses.field(default_factory=list)
+    """Up to 100; `discontinuity_count` counts all."""
+    discontinuity_count: int = 0
+    torn_tail: Damage | None = None
+    """The unsynced end of a write that was cut short: expected after a crash or beside a living writer."""
+    missing_bytes: int = 0
+    """Bytes that were durable once (`synced` says so) and are no longer there."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is damaged, missing, twice or undecodable. Gaps and a torn tail are no faults."""
+        return not (self.damages or self.undecodable or self.discontinuities or self.missing_bytes)
+
+    def to_data(self) -> dict[str, Any]:
+        """The same as plain values for JSON; producers as hexadecimal text."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data["damages"] = [damage._asdict() for damage in self.damages]
+        data["undecodable"] = [bad._asdict() for bad in self.undecodable]
+        data["discontinuities"] = [{**jump._asdict(), "producer": jump.producer.hex()} for jump in self.discontinuities]
+        data["torn_tail"] = self.torn_tail and self.torn_tail._asdict()
+        return {"ok": self.ok, **data}
+
+
+def check(path: str | Path, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+    """Read the whole recording at `path` and report. `progress` is called with (bytes done, bytes in all).
+
+    An empty recording is ok. Beside a living writer, what it appends meanwhile may or may not be seen. Raises
+    RecordingError if there is no recording, it is of a newer format, or the system can't read it.
+    """
+    recording = Recording.open(path)
+    synced, bases, end = recording.synced(), recording.bases(), recording.end()
+    begin = bases[0] if bases else 0
+    report = CheckReport(str(path), recording.id, recording.name, segments=len(bases), bytes=end - begin)
+    report.missing_bytes = max(0, synced - end)
+    marks = recording.marks_before()
+    seen: set[bytes] = set()
+    for item in recording.records():
+        if isinstance(item, Damage):
+            _note_damage(report, item, synced)
+        else:
+            seen.add(item.producer)
+            _note_record(report, item, marks)
+        if progress is not None:
+            progress(min(item.end, end) - begin, end - begin)
+    report.producers = len(seen)
+    return report
+
+
+def _note_damage(report: CheckReport, damage: Damage, synced: int) -> None:
+    if damage.tail and damage.position >= synced:
+        report.torn_tail = damage
+        return
+    report.damaged_bytes += damage.length
+    if len(report.damages) < MOST_LISTED:
+        report.damages.append(damage)
+
+
+def _note_record(report: CheckReport, record: Record, marks: dict[bytes, int]) -> None:
+    report.records += 1
+    if record.kind == END:
+        report.producers_ended += 1
+    if record.kind in (BEGIN, END):
+        return
+    expected = marks.get(record.producer, 0) + 1
+    if record.first_seq != expected:
+        report.discontinuity_count += 1
+        if len(report.discontinuities) < MOST_LISTED:
+            report.discontinuities.append(Discontinuity(record.position, record.producer, expected, record.first_seq))
+    marks[record.producer] = record.last_seq
+    if record.kind == GAP:
+        report.gaps += 1
+        report.gap_seqs += record.count
+    elif record.kind == BATCH:
+        report.batches += 1
+        _note_events(report, record)
+
+
+def _note_events(report: CheckReport, record: Record) -> None:
+    for event in iter_events(record.payload, record.count):
+        if not isinstance(event, BadEvent):
+            report.events += 1
+            continue
+        report.undecodable_events += event.lost
+        if len(report.undecodable) < MOST_LISTED:
+            report.undecodable.append(Undecodable(record.position, event.place, event.lost, event.reason))

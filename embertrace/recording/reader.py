@@ -1,0 +1,194 @@
+"""Reading a recording: all of it, or following it while it is written.
+
+Rules:
+- Damage never raises: it comes as a Damage between the records, in its place, and the records after it follow.
+- A reader takes no lock and writes nothing. It may read while a writer appends, rolls, or recovers.
+- Whoever follows sees synced positions only, so it never has to take back what it has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from embertrace.errors import RecordingError
+from embertrace.recording.files import read_segment, segment_bases, segment_path
+from embertrace.recording.layout import RECORD_HEADER_BYTES, Damage, Record, scan, scan_segment, unpack_segment_header
+from embertrace.recording.manifest import Manifest, read_manifest
+from embertrace.recording.synced import SyncedPosition
+
+POLL_BYTES = 8 * 1024 * 1024
+"""How much a follower takes at once: some hundred thousand events, a fraction of a second of analysis."""
+
+
+class Recording:
+    """A recording on disk, to be read. `id`, `name`, `created` (Unix seconds) and `directory` say which.
+
+    Threads may share one: its methods keep no state between calls.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.id, self.name, self.created = manifest
+        self._published: SyncedPosition | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Recording:
+        """The recording at `path`. Raises RecordingError if there is none, or one of a newer format."""
+        directory = Path(path)
+        return cls(directory, read_manifest(directory))
+
+    def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record | Damage]:
+        """What begins from position `start` on and before `stop` (default: the end, as it is when reached), in order.
+
+        `start` is the position of a record, the end of one, or 0. Every stretch that can't be read comes as one
+        Damage (two where it spans segments); the torn end of a write that was cut short has `tail` set. An empty
+        recording yields nothing. Holds one segment in memory. Raises RecordingError if the system can't read a file.
+        """
+        bases = self.bases()
+        for base, after in zip(bases, [*bases[1:], None], strict=True):
+            if after is not None and after <= start:
+                continue
+            for item in self._segment(base, after, start):
+                if stop is not None and item.position >= stop:
+                    return
+                yield item
+
+    def synced(self) -> int:
+        """Up to where the recording is durable, as its writer says: a look into memory. 0 if it says nothing."""
+        if self._published is None:
+            try:
+                self._published = SyncedPosition(self.directory)
+            except FileNotFoundError:
+                return 0
+            except OSError as error:
+                raise _unreadable(self.directory, error) from error
+        return self._published.load()
+
+    def end(self) -> int:
+        """The position after the last byte on disk, a torn tail included. 0 where there is no segment."""
+        bases = self.bases()
+        if not bases:
+            return 0
+        path = segment_path(self.directory, bases[-1])
+        try:
+            return bases[-1] + path.stat().st_size
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def bases(self) -> list[int]:
+        """The positions at which the segments begin, ascending. The first is above 0 once old ones were dropped."""
+        try:
+            return segment_bases(self.directory)
+        except OSError as error:
+            raise _unreadable(self.directory, error) from error
+
+    def marks_before(self) -> dict[bytes, int]:
+        """The producers' high-water marks before the first segment there is. Empty if its header is damaged."""
+        for base in self.bases()[:1]:
+            try:
+                return unpack_segment_header(self.read(base), base).marks
+            except RecordingError:
+                break
+        return {}
+
+    def read(self, base: int, offset: int = 0, stop: int | None = None) -> bytes:
+        """Bytes of the segment at `base`; none if it is gone. Raises RecordingError if the system can't read it."""
+        try:
+            return read_segment(self.directory, base, offset, stop)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise _unreadable(segment_path(self.directory, base), error) from error
+
+    def _segment(self, base: int, after: int | None, start: int) -> Iterator[Record | Damage]:
+        """The records of one segment, which ends at `after` unless it is the last."""
+        buffer = self.read(base)
+        if after is None:
+            yield from scan_segment(buffer, base, start)
+            return
+        length = after - base
+        for item in scan_segment(buffer[:length], base, start):
+            yield item._replace(tail=False) if isinstance(item, Damage) else item
+        if len(buffer) < length:
+            missing = length - len(buffer)
+            yield Damage(base + len(buffer), missing, f"{missing} bytes are missing before the next segment")
+        elif len(buffer) > length:
+            surplus = len(buffer) - length
+            yield Damage(after, surplus, f"{surplus} bytes lie beyond where the next segment begins")
+
+
+class Follower:
+    """New records of a recording as they become durable. One thread.
+
+    `position` is where it has got to. `damages` are the stretches it had to skip. Idle polls cost a look into memory.
+    """
+
+    def __init__(self, recording: Recording, start: int = 0) -> None:
+        """Follow from `start` on: 0, a record's position, or the `position` of another follower."""
+        self._recording = recording
+        self._items: Iterator[Record | Damage] = iter(())
+        self._items_end = start
+        self._base: int | None = None
+        self.position = start
+        self.damages: list[Damage] = []
+
+    def poll(self, limit_bytes: int = POLL_BYTES) -> list[Record]:
+        """The next durable records, in order; stops once they have `limit_bytes` or more. Empty if there are none.
+
+        Holds what is left of one segment in memory, until it was taken. Raises RecordingError if the recording was
+        cut back or replaced behind the follower, or can't be read.
+        """
+        records: list[Record] = []
+        taken = 0
+        while taken < limit_bytes:
+            item = next(self._items, None)
+            if item is None:
+                self.position = self._items_end
+                if not self._advance():
+                    break
+            elif isinstance(item, Record):
+                records.append(item)
+                taken += RECORD_HEADER_BYTES + len(item.payload)
+                self.position = item.end
+            else:
+                self.damages.append(item._replace(tail=False))
+                self.position = item.end
+        return records
+
+    def _advance(self) -> bool:
+        """Take up what is durable in the present segment, else in the next one. False if there is nothing."""
+        synced = self._recording.synced()
+        if synced == self.position:
+            return False
+        if synced < self.position:
+            raise RecordingError(
+                f"{self._recording.directory} is durable up to position {synced}, but {self.position} was followed: "
+                "it was cut back or replaced; follow it anew from the start"
+            )
+        if self._base is not None and self._take(self._base, synced):
+            return True
+        bases = self._recording.bases()
+        self._base = max((base for base in bases if base <= self.position), default=None)
+        if self._base is not None and self._take(self._base, synced):
+            return True
+        following = min((base for base in bases if self.position < base < synced), default=None)
+        if following is None:
+            return False
+        self.damages.append(Damage(self.position, following - self.position, "a segment is missing"))
+        self._base, self.position, self._items_end = following, following, following
+        return self._take(following, synced)
+
+    def _take(self, base: int, synced: int) -> bool:
+        """Read from the position to the end of this segment or of what is durable, which is where a record ends."""
+        part = self._recording.read(base, self.position - base, synced - base)
+        if not part:
+            return False
+        at_start = self.position == base
+        self._items = scan_segment(part, base) if at_start else scan(part, 0, self.position)
+        self._items_end = self.position + len(part)
+        return True
+
+
+def _unreadable(path: Path, error: OSError) -> RecordingError:
+    return RecordingError(f"{path} can't be read: {error.strerror or error}; check its permissions and the disk")
