@@ -106,7 +106,7 @@ def _scores(scores: Table) -> Section:
 
 def _health(health: Table) -> Section:
     """What is missing or went wrong; nothing to say is said, too."""
-    named = ("errors", "lost", "open", "missing", "unlinked", "gaps", "undecodable")
+    named = ("errors", "lost", "open", "missing", "unlinked", "gaps", "undecodable", "damaged_bytes")
     wrong = [f"{health[name]} {name}" for name in named if health.get(name)]
     return Section("Missing or failed", wrong or ["nothing"], health.to_data())
 

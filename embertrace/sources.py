@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def open(directory: str | os.PathLike[str], *, progress: Progress | None = None)
     Damaged places are skipped and counted, as every answer then says. Raises RecordingError for what is no readable
     recording.
     """
-    recording = Recording.open(directory)
+    recording = Recording.open(pathlib.Path(directory))
     forest, end = Forest(), max(1, recording.end())
     for record in recording.records():
         plant(forest, record)

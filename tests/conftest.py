@@ -1,1 +1,41 @@
-"""Makes `support` importable from every test: this folder is put on the path because of this file."""
+"""Fixtures for all tests: nothing leaks from one to the next, and one Ray cluster serves the whole session."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from embertrace import collect, context
+
+TESTS = pathlib.Path(__file__).parent
+sys.path.insert(0, str(TESTS))  # tests.support, importable as `support` in Ray workers too
+os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """A test leaves no sink, no scope and no position behind."""
+    yield
+    left = collect.sinks
+    for sink in left:
+        collect.remove_sink(sink)
+    context.set_ground(context.NO_SCOPE)
+    position = context.current.get()
+    context.current.set(context.NOWHERE)
+    assert not left, f"the test left sinks registered: {left}"
+    assert position[0] is None, f"the test left a position behind: {position}"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """A small local Ray cluster, started once."""
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=4, object_store_memory=100_000_000, include_dashboard=False, logging_level="ERROR")
+    yield
+    ray.shutdown()

@@ -10,3 +10,23 @@
 
 Everything here is pure: no I/O, no clock. numpy is imported where it is needed, when it is needed.
 """
+
+from embertrace.analysis.calls import Call
+from embertrace.analysis.compare import Comparison
+from embertrace.analysis.forest import Forest
+from embertrace.analysis.operator_analysis import OperatorAnalysis
+from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
+from embertrace.analysis.source import LocalSource, Source
+
+__all__ = [
+    "Call",
+    "Comparison",
+    "Estimate",
+    "Forest",
+    "LocalSource",
+    "OperatorAnalysis",
+    "Rows",
+    "Source",
+    "Table",
+    "result_from_data",
+]

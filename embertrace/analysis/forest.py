@@ -23,13 +23,15 @@ class Forest:
     """All that is known of a set of events.
 
     `events` counts distinct ones, `undecodable` those nobody could read, `unplaced` calls and results without a call
-    id: they belong to no call (lists of such events are given ids by `handmade`).
+    id: they belong to no call (lists of such events are given ids by `handmade`). `damaged_bytes` were skipped in a
+    recording; what they held is unknown.
     """
 
     def __init__(self) -> None:
         self.events = 0
         self.undecodable = 0
         self.unplaced = 0
+        self.damaged_bytes = 0
         self._seen: dict[bytes, set[int]] = {}
         self._begins: dict[CallKey, Sighting] = {}
         self._ends: dict[CallKey, Sighting] = {}

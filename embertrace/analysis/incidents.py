@@ -57,6 +57,7 @@ class Health:
             "events": forest.events,
             "gaps": forest.gaps,
             "undecodable": forest.undecodable,
+            "damaged_bytes": forest.damaged_bytes,
             "unplaced": forest.unplaced,
         }
 

@@ -150,6 +150,10 @@ class OperatorAnalysis:
         sides = [side.outcomes(on=on, answer=answer, grade=grade) for side in (self, other)]
         return compare(sides[0], sides[1], self.runs(), other.runs())
 
+    def flow(self) -> Table:
+        """{"nodes": operators with counts, disagreement and accuracy, "edges": calls between them, and links}."""
+        return self._table("flow")
+
     # Questions about what went wrong or is missing.
 
     def errors(self) -> Rows:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from embertrace.analysis import distributions, incidents, items, judging, voting
+from embertrace.analysis import distributions, flowing, incidents, items, judging, voting
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Estimate, Result, Table
@@ -50,6 +50,7 @@ VERBS: dict[str, Verb] = {
     "failures": Verb(incidents.failures, items.finish_records, pools=True),
     "unlinked": Verb(incidents.unlinked, items.finish_records, pools=True),
     "runs": Verb(incidents.runs, items.finish_records, pools=True),
+    "flow": Verb(flowing.flow, flowing.Flow.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True),
 }
 

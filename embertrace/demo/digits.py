@@ -26,7 +26,6 @@ TEST_SIZE = 1497
 """The rest of the 1,797 images."""
 
 
-@eray.remote(num_cpus=0.5)
 @et.trace(type="member", stage="members")
 class Member:
     """A classifier that answers with a digit."""
@@ -39,7 +38,6 @@ class Member:
         return int(self.classifier.predict([image])[0])
 
 
-@eray.remote(num_cpus=0.5)
 @et.trace(stage="judge_1", name="logistic-regression")
 class Judge(et.Judge):
     """Takes the candidate that it finds most likely itself."""
@@ -63,8 +61,9 @@ def read_digits(limit: int | None = None) -> Iterator[int]:
         "decision-tree": DecisionTreeClassifier(random_state=0),
         "nearest-neighbours": KNeighborsClassifier(3),
     }
-    members = [Member.remote(name, model.fit(learn, learned)) for name, model in classifiers.items()]
-    judge = Judge.remote(LogisticRegression(max_iter=5000).fit(learn, learned))
+    member = eray.remote(num_cpus=0.5)(Member)
+    members = [member.remote(name, model.fit(learn, learned)) for name, model in classifiers.items()]
+    judge = eray.remote(num_cpus=0.5)(Judge).remote(LogisticRegression(max_iter=5000).fit(learn, learned))
     for number, (image, truth) in enumerate(zip(answer[:limit], truths[:limit], strict=True)):
         with et.item(number, truth=int(truth)):
             pipeline(members, judge, image)

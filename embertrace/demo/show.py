@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import pathlib
 import sys
@@ -59,7 +60,7 @@ def trace_digits(directory: pathlib.Path, items: int | None, progress: ProgressB
     started = not ray.is_initialized()
     if started:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(num_cpus=2, object_store_memory=RAY_MEMORY, include_dashboard=False, logging_level="ERROR")
+        ray.init(num_cpus=2, object_store_memory=RAY_MEMORY, include_dashboard=False, logging_level=logging.ERROR)
     try:
         with et.session(directory, run="digits", project="demo", config={"train_size": digits.TRAIN_SIZE}) as session:
             total = min(items or digits.TEST_SIZE, digits.TEST_SIZE)

@@ -178,15 +178,12 @@ def unpack_segment_header(buffer: bytes, base: int) -> SegmentHeader:
     return SegmentHeader(base, created_ns, dict(_MARK.iter_unpack(body[_SEGMENT.size :])), length)
 
 
-def scan_segment(buffer: bytes, base: int, start: int = 0) -> Iterator[Record | Damage]:
-    """The records of a segment's bytes from position `start` on; a bad segment header is a Damage. Never raises."""
+def scan_segment(buffer: bytes, base: int) -> Iterator[Record | Damage]:
+    """The records of a segment's bytes, its header first; a bad segment header is a Damage. Never raises."""
     try:
         offset, reason = unpack_segment_header(buffer, base).length, None
     except RecordingError as error:
         offset, reason = 0, str(error)
-    if start > base:
-        yield from scan(buffer, max(offset, start - base), base)
-        return
     items = scan(buffer, offset, base)
     if reason is not None:
         first = next(items, None)

@@ -102,17 +102,18 @@ class Recording:
             raise _unreadable(segment_path(self.directory, base), error) from error
 
     def _segment(self, base: int, after: int | None, start: int) -> Iterator[Record | Damage]:
-        """The records of one segment, which ends at `after` unless it is the last."""
-        buffer = self.read(base)
+        """The records of one segment from `start` on, which ends at `after` unless it is the last."""
+        begin = max(start, base)
+        buffer = self.read(base, begin - base)
         if after is None:
-            yield from scan_segment(buffer, base, start)
+            yield from _scan_from(buffer, base, begin)
             return
-        length = after - base
-        for item in scan_segment(buffer[:length], base, start):
+        length = after - begin
+        for item in _scan_from(buffer[:length], base, begin):
             yield item._replace(tail=False) if isinstance(item, Damage) else item
         if len(buffer) < length:
             missing = length - len(buffer)
-            yield Damage(base + len(buffer), missing, f"{missing} bytes are missing before the next segment")
+            yield Damage(after - missing, missing, f"{missing} bytes are missing before the next segment")
         elif len(buffer) > length:
             surplus = len(buffer) - length
             yield Damage(after, surplus, f"{surplus} bytes lie beyond where the next segment begins")
@@ -184,10 +185,14 @@ class Follower:
         part = self._recording.read(base, self.position - base, synced - base)
         if not part:
             return False
-        at_start = self.position == base
-        self._items = scan_segment(part, base) if at_start else scan(part, 0, self.position)
+        self._items = _scan_from(part, base, self.position)
         self._items_end = self.position + len(part)
         return True
+
+
+def _scan_from(part: bytes, base: int, position: int) -> Iterator[Record | Damage]:
+    """The records in a segment's bytes from `position` on, which is its base or where a record begins."""
+    return scan_segment(part, base) if position == base else scan(part, 0, position)
 
 
 def _unreadable(path: Path, error: OSError) -> RecordingError:

@@ -21,6 +21,8 @@ import dataclasses
 import struct
 import zlib
 
+import msgpack
+
 from embertrace.errors import VersionError, WireError
 
 VERSION = 1
@@ -56,6 +58,16 @@ def pack_batch(kind: int, producer: bytes, first_seq: int, count: int, payload: 
     """The bytes of one message. The caller keeps to the limits; `unpack_batch` enforces them."""
     head = _HEADER.pack(MAGIC, VERSION, kind, 0, producer, first_seq, count, zlib.crc32(payload), 0)[:-4]
     return head + zlib.crc32(head).to_bytes(4, "little") + payload
+
+
+def pack_gap(producer: bytes, first_seq: int, count: int, reason: str) -> bytes:
+    """The bytes of a declared gap: `count` seqs from `first_seq` on will never come."""
+    return pack_batch(GAP, producer, first_seq, count, gap_payload(reason))
+
+
+def gap_payload(reason: str) -> bytes:
+    """What a gap says of itself."""
+    return msgpack.packb({"reason": reason})
 
 
 def unpack_batch(message: bytes) -> Batch:

@@ -51,6 +51,8 @@ class Welcome:
     mark: int
     push_port: int
     rpc_port: int
+    producer: bytes | None = None
+    """Whose mark it is; None in the answer to locate."""
     http_port: int | None = None
     host: str | None = None
     """Where to reach those ports when not at the host that was dialled (`--advertise`)."""
@@ -119,6 +121,7 @@ def unpack_control(packed: bytes) -> Control:
             mark=unsigned(message, "mark", kind),
             push_port=unsigned(message, "push_port", kind),
             rpc_port=unsigned(message, "rpc_port", kind),
+            producer=_optional_producer(message, kind),
             http_port=optional(message, "http_port", int, kind),
             host=optional(message, "host", str, kind),
             version=version,
@@ -130,8 +133,7 @@ def unpack_control(packed: bytes) -> Control:
     if kind == "locate":
         return Locate(version)
     if kind == "refuse":
-        producer = _producer(message, kind) if message.get("producer") is not None else None
-        return Refuse(field(message, "reason", str, kind), producer, version)
+        return Refuse(field(message, "reason", str, kind), _optional_producer(message, kind), version)
     raise WireError(f"a control message of unknown kind {kind[:40]!r}")
 
 
@@ -140,3 +142,7 @@ def _producer(message: dict[str, Any], kind: str) -> bytes:
     if len(producer) != PRODUCER_BYTES:
         raise WireError(f"a {kind} with a producer id of {len(producer)} bytes; it has {PRODUCER_BYTES}")
     return producer
+
+
+def _optional_producer(message: dict[str, Any], kind: str) -> bytes | None:
+    return None if message.get("producer") is None else _producer(message, kind)

@@ -43,7 +43,7 @@ EVENTS = {
 }  # fmt: skip
 CONTROL: dict[str, Control] = {
     "hello": Hello(PRODUCER, 3, 17, "rec", "host", 42, "embertrace 0.1.0"),
-    "welcome": Welcome("rec", "monday", 16, 5558, 5559, None, "agg.example"),
+    "welcome": Welcome("rec", "monday", 16, 5558, 5559, PRODUCER, None, "agg.example"),
     "ack": Ack(PRODUCER, 16),
     "end": End(PRODUCER, 16),
     "locate": Locate(),

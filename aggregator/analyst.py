@@ -1,0 +1,60 @@
+"""The query process: follows the recording as an offline analysis reads it, and answers questions meanwhile.
+
+`python -m aggregator.analyst DIRECTORY HOST PORT`, started and restarted by the server. It prints its port, one line
+of JSON, when it listens; it ends when its standard input does. It only ever reads, and only what is durable.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import zmq
+
+from aggregator.api import State
+from aggregator.ingest import bind
+from aggregator.rpc import Door
+from embertrace.recording import Follower, Recording
+
+POLL_MS = 20
+"""How often it looks for new events: what was emitted is visible well within a person's patience, at 0.1% of a core."""
+
+
+def main(directory: str, host: str, port: int) -> int:
+    """Follow and answer until standard input ends."""
+    context = zmq.Context()
+    door = Door(context)
+    try:
+        bound = bind(door.socket, host, port)
+        sys.stdout.write(json.dumps({"rpc_port": bound}) + "\n")
+        sys.stdout.flush()
+        follow(directory, door)
+    finally:
+        context.destroy(linger=0)
+    return 0
+
+
+def follow(directory: str, door: Door) -> None:
+    """The loop: take in what is new, answer what was asked."""
+    recording = Recording.open(directory)
+    follower, state = Follower(recording), State(recording)
+    poller = zmq.Poller()
+    poller.register(door.socket, zmq.POLLIN)
+    poller.register(sys.stdin.fileno(), zmq.POLLIN | zmq.POLLERR)
+    behind = True
+    damages = 0
+    while True:
+        ready = dict(poller.poll(0 if behind else POLL_MS))
+        if sys.stdin.fileno() in ready:
+            return
+        records = follower.poll()
+        behind = bool(records)
+        state.extend(records, follower.position)
+        state.extend(follower.damages[damages:], follower.position)
+        damages = len(follower.damages)
+        if door.socket in ready and not behind:
+            door.serve(state)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

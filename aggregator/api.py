@@ -1,0 +1,123 @@
+"""The questions an aggregator answers: a table {name: function}. No sockets; all doors serve the same table.
+
+Each function takes the state and plain parameters, returns plain data, and raises QueryError with one sentence for
+what it can't answer. Results are bounded: lists of events come in pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from embertrace.analysis import Forest
+from embertrace.analysis.verbs import answer
+from embertrace.errors import QueryError
+from embertrace.recording import Damage, Record, Recording
+from embertrace.recording.plant import plant
+from embertrace.wire.batch import BATCH
+from embertrace.wire.event import BadEvent, iter_events, pack_event
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""One page of events: a few batches, well under the answer's limit."""
+
+
+class State:
+    """What the analyst knows: the forest of what it followed, and the recording itself for the events."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.forest = Forest()
+        self.position = 0
+
+    def extend(self, items: list[Record] | list[Damage], position: int) -> None:
+        """Take in what the follower read; `position` is where it has got to."""
+        for item in items:
+            plant(self.forest, item)
+        self.position = position
+
+
+Method = Callable[[State, Mapping[str, Any]], Any]
+
+
+def ping(state: State, params: Mapping[str, Any]) -> Any:
+    """Whether anybody is there."""
+    return "pong"
+
+
+def info(state: State, params: Mapping[str, Any]) -> Any:
+    """The recording, and how far it was followed."""
+    return {
+        "recording": state.recording.id,
+        "name": state.recording.name,
+        "directory": str(state.recording.directory),
+        "position": state.position,
+        "events": state.forest.events,
+        "producers": state.forest.producers,
+        "gaps": state.forest.gaps,
+        "undecodable": state.forest.undecodable,
+    }
+
+
+def query(state: State, params: Mapping[str, Any]) -> Any:
+    """One question of the analysis: {verb, filters, options}."""
+    return answer(state.forest, params)
+
+
+def runs(state: State, params: Mapping[str, Any]) -> Any:
+    """All runs in the recording."""
+    return answer(state.forest, {"verb": "runs"})
+
+
+def progress(state: State, params: Mapping[str, Any]) -> Any:
+    """How far a run is: counts of calls, open, lost, missing, roots, events."""
+    run = params.get("run")
+    if run is not None and not isinstance(run, str):
+        raise QueryError(f"run is {run!r}; it must be a run's id")
+    return state.forest.progress(run)
+
+
+def events(state: State, params: Mapping[str, Any]) -> Any:
+    """A page of events from position `start` on: {events: [[producer, seq, packed], …], next: position or nil}."""
+    start = params.get("start", 0)
+    if not isinstance(start, int) or start < 0:
+        raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
+    found: list[list[Any]] = []
+    taken = 0
+    for record in state.recording.records(start, state.position):
+        if isinstance(record, Record):
+            if taken >= PAGE_BYTES:
+                return {"events": found, "next": record.position}
+            found += _packed_events(record)
+            taken += len(record.payload)
+    return {"events": found, "next": None}
+
+
+def _packed_events(record: Record) -> list[list[Any]]:
+    if record.kind != BATCH:
+        return []
+    found = []
+    seq = record.first_seq
+    for event in iter_events(record.payload, record.count):
+        if isinstance(event, BadEvent):
+            seq += event.lost
+        else:
+            found.append([record.producer, seq, pack_event(event)])
+            seq += 1
+    return found
+
+
+METHODS: dict[str, Method] = {
+    "ping": ping,
+    "info": info,
+    "query": query,
+    "runs": runs,
+    "progress": progress,
+    "events": events,
+}
+
+
+def call(state: State, method: str, params: Mapping[str, Any]) -> Any:
+    """The answer of one method. Raises QueryError."""
+    if method not in METHODS:
+        raise QueryError(f"there is no method {method!r}; known are {', '.join(METHODS)}")
+    return METHODS[method](state, params)

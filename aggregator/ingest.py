@@ -1,0 +1,137 @@
+"""The ingest process: PULL and ROUTER → collector → recording → answers. One thread, one loop.
+
+Rules:
+- It receives in bounded drains, then makes everything durable with one sync (group commit), then answers. Nothing is
+  acknowledged before that sync returned.
+- It decodes no event. What is framed and passes its checksums is recorded, whatever the events hold.
+- A sync that fails ends the process: what was acknowledged is safe, and nothing more may be.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import zmq
+
+from aggregator.collector import Collector, Entry
+from embertrace.errors import WireError
+from embertrace.recording import RecordingWriter
+from embertrace.wire.batch import HEADER_BYTES, MAX_BATCH_BYTES, unpack_batch
+from embertrace.wire.control import MAX_CONTROL_BYTES, pack_control, unpack_control
+
+log = logging.getLogger("aggregator")
+
+DRAIN_MESSAGES = 1024
+DRAIN_BYTES = 16 * 1024 * 1024
+"""One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
+PULL_HWM = 64
+"""Messages ZeroMQ holds per producer: with the producers' window of 1 MiB each, its own bound comes first."""
+POLL_MS = 500
+"""How often an idle loop looks whether it should stop."""
+
+
+class Doors:
+    """The two sockets that producers talk to, bound. `control_port` and `push_port` say where."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], host: str, control_port: int, push_port: int) -> None:
+        self.control = context.socket(zmq.ROUTER)
+        self.push = context.socket(zmq.PULL)
+        for socket in (self.control, self.push):
+            socket.linger = 0
+        self.control.maxmsgsize = MAX_CONTROL_BYTES
+        self.push.maxmsgsize = HEADER_BYTES + MAX_BATCH_BYTES
+        self.push.rcvhwm = PULL_HWM
+        self.control_port = bind(self.control, host, control_port)
+        self.push_port = bind(self.push, host, push_port)
+
+    def close(self) -> None:
+        self.control.close()
+        self.push.close()
+
+
+def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
+    """Bind to a port, 0 for any; returns it. Raises zmq.ZMQError."""
+    if port == 0:
+        return int(socket.bind_to_random_port(f"tcp://{host}"))
+    socket.bind(f"tcp://{host}:{port}")
+    return port
+
+
+class Ingest:
+    """The loop. `step` is one round: wait, drain, sync, answer."""
+
+    def __init__(self, doors: Doors, collector: Collector, writer: RecordingWriter) -> None:
+        self.doors = doors
+        self.collector = collector
+        self.writer = writer
+        self._poller = zmq.Poller()
+        self._poller.register(doors.control, zmq.POLLIN)
+        self._poller.register(doors.push, zmq.POLLIN)
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Until `stop()`; then what has arrived by then is drained. Raises RecordingError if the disk fails."""
+        while not stop():
+            self.step(POLL_MS)
+        while self.step(0):
+            pass
+
+    def step(self, wait_ms: int) -> bool:
+        """One round; whether anything came."""
+        ready = dict(self._poller.poll(wait_ms))
+        if not ready:
+            return False
+        if self.doors.control in ready:
+            self._drain_control()
+        if self.doors.push in ready:
+            self._drain_push()
+        self.writer.sync()
+        for reply in self.collector.due():
+            self._answer(reply.address, pack_control(reply.message))
+        return True
+
+    def _drain_push(self) -> None:
+        taken = 0
+        for _ in range(DRAIN_MESSAGES):
+            try:
+                message = self.doors.push.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                entry = self.collector.on_batch(unpack_batch(message))
+            except WireError as error:
+                self._report(error)
+                continue
+            if entry is not None:
+                self._append(entry)
+            taken += len(message)
+            if taken >= DRAIN_BYTES:
+                return
+
+    def _drain_control(self) -> None:
+        for _ in range(DRAIN_MESSAGES):
+            try:
+                address, *frames = self.doors.control.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = unpack_control(frames[0] if len(frames) == 1 else b"")
+            except WireError as error:
+                self._report(error)
+                continue
+            for entry in self.collector.on_control(address, message):
+                self._append(entry)
+
+    def _append(self, entry: Entry) -> None:
+        self.writer.append(entry.kind, entry.producer, entry.first_seq, entry.count, entry.payload, entry.payload_crc)
+
+    def _answer(self, address: bytes, message: bytes) -> None:
+        try:
+            self.doors.control.send_multipart([address, message], zmq.NOBLOCK)
+        except zmq.ZMQError:  # gone, or not listening: it will say hello again
+            pass
+
+    def _report(self, error: WireError) -> None:
+        self.collector.on_malformed()
+        if self.collector.counters.malformed == 1:  # once; the count is in `info`, and a flood must not fill a log
+            log.warning("a message was dropped: %s; further ones are only counted", error)

@@ -1,0 +1,131 @@
+"""The RPC client: questions to an aggregator over DEALER sockets, one at a time.
+
+Rules: all questions are idempotent, so one that hears nothing is asked again (over a fresh socket) until the deadline.
+A client may be shared by threads; a forked child opens sockets of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+import zmq
+
+from embertrace.config import check_endpoint
+from embertrace.errors import AggregatorError, QueryError, WireError
+from embertrace.wire.control import Locate, Refuse, Welcome, pack_control, unpack_control
+from embertrace.wire.rpc import Answer, Request, pack_request, unpack_answer
+
+LOCATE_S = 5.0
+"""How long an aggregator may take to say where its RPC is; then nobody is there."""
+ASK_AGAIN_S = 3.0
+"""Silence after which a question is asked again: the analyst may have been restarted."""
+
+
+class Client:
+    """A connection to the aggregator at `endpoint`; each call waits at most `timeout_s` seconds. Thread-safe."""
+
+    def __init__(self, endpoint: str, *, timeout_s: float = 30.0) -> None:
+        self.endpoint = endpoint
+        self.timeout_s = timeout_s
+        self._host, _ = check_endpoint(endpoint)
+        self._lock = threading.Lock()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._socket: zmq.Socket[bytes] | None = None
+        self._address = ""
+        self._owner = 0
+        self._asked = 0
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The answer to one question. Raises QueryError if it can't be answered, AggregatorError if nobody does."""
+        with self._lock:
+            deadline = time.monotonic() + self.timeout_s
+            self._connect()
+            while True:
+                answer = self._ask(method, params, min(ASK_AGAIN_S, max(0.0, deadline - time.monotonic())))
+                if answer is not None:
+                    break
+                if time.monotonic() >= deadline:
+                    raise AggregatorError(
+                        f"the aggregator at {self.endpoint} did not answer {method} in {self.timeout_s} s"
+                    )
+                self._reopen()
+        if answer.error is None:
+            return answer.result
+        if answer.code == "query":
+            raise QueryError(answer.error)
+        raise AggregatorError(f"the aggregator at {self.endpoint}: {answer.error}")
+
+    def close(self) -> None:
+        """Let go of the sockets. The next call opens new ones."""
+        with self._lock:
+            if self._context is not None and self._owner == os.getpid():
+                self._context.destroy(linger=0)
+            self._context = self._socket = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _connect(self) -> None:
+        if self._context is not None and self._owner == os.getpid():
+            return
+        self._context, self._owner = zmq.Context(), os.getpid()
+        try:
+            welcome = self._locate(self._context)
+        except BaseException:
+            self._context.destroy(linger=0)
+            self._context = None
+            raise
+        self._address = f"tcp://{welcome.host or self._host}:{welcome.rpc_port}"
+        self._reopen()
+
+    def _locate(self, context: zmq.Context[zmq.Socket[bytes]]) -> Welcome:
+        with context.socket(zmq.DEALER) as socket:
+            socket.linger = 0
+            socket.connect(self.endpoint)
+            socket.send(pack_control(Locate()))
+            packed = socket.recv() if socket.poll(int(LOCATE_S * 1000)) else None
+        if packed is None:
+            raise AggregatorError(
+                f"no aggregator answered at {self.endpoint} within {LOCATE_S:.0f} s: "
+                "is it running? Start one with `embertrace aggregate DIRECTORY`"
+            )
+        try:
+            message = unpack_control(packed)
+        except WireError as error:
+            raise AggregatorError(f"{self.endpoint} answered, but is no aggregator: {error}") from None
+        if isinstance(message, Refuse):
+            raise AggregatorError(f"the aggregator at {self.endpoint} refused: {message.reason}")
+        if not isinstance(message, Welcome):
+            raise AggregatorError(f"{self.endpoint} answered, but is no aggregator")
+        return message
+
+    def _reopen(self) -> None:
+        """A fresh socket: what the old one may still deliver is not wanted any more."""
+        assert self._context is not None
+        if self._socket is not None:
+            self._socket.close(linger=0)
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.connect(self._address)
+
+    def _ask(self, method: str, params: dict[str, Any], wait_s: float) -> Answer | None:
+        assert self._socket is not None
+        self._asked += 1
+        self._socket.send(pack_request(Request(self._asked, method, params)))
+        deadline = time.monotonic() + wait_s
+        while self._socket.poll(max(0, int((deadline - time.monotonic()) * 1000))):
+            try:
+                answer = unpack_answer(self._socket.recv())
+            except WireError as error:
+                raise AggregatorError(
+                    f"the aggregator at {self.endpoint} answered what can't be read: {error}"
+                ) from None
+            if answer.id in (self._asked, 0):
+                return answer
+        return None

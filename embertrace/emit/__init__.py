@@ -1,0 +1,76 @@
+"""Delivery of events to aggregators: one emitter per endpoint and process.
+
+    spool      events not yet acknowledged, numbered and bounded
+    producer   the delivery protocol as a state machine
+    emitter    the thread and the sockets
+
+Emitters end with the process: each waits for acknowledgements, all together at most their linger.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+
+from embertrace.emit.emitter import Emitter, EmitterStats
+
+SPOOL_BYTES = 64 * 1024 * 1024
+LINGER_S = 2.0
+
+_emitters: dict[str, Emitter] = {}
+_inherited: list[Emitter] = []
+_lock = threading.Lock()
+
+
+def emitter_for(endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: float = LINGER_S) -> Emitter:
+    """This process's emitter to `endpoint`; the first call decides its settings. Thread-safe."""
+    emitter = _emitters.get(endpoint)
+    if emitter is not None and not emitter.closed:
+        return emitter
+    with _lock:
+        emitter = _emitters.get(endpoint)
+        if emitter is None or emitter.closed:
+            emitter = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s)
+            _emitters[endpoint] = emitter
+        return emitter
+
+
+def close_all(timeout_s: float | None = None) -> bool:
+    """Close every emitter; whether all events were acknowledged. At most `timeout_s` (default: the longest linger)."""
+    with _lock:
+        emitters = list(_emitters.values())
+        _emitters.clear()
+    if not emitters:
+        return True
+    deadline = time.monotonic() + (max(e.linger_s for e in emitters) if timeout_s is None else timeout_s)
+    delivered = [emitter.close(max(0.0, deadline - time.monotonic())) for emitter in emitters]
+    return all(delivered)
+
+
+def _after_fork_in_child() -> None:
+    """The parent's sockets and threads are not here: its emitters pass on to the child's own, and are never freed."""
+    global _lock
+    _lock = threading.Lock()
+    for endpoint, emitter in _emitters.items():
+        _inherited.append(emitter)
+        emitter.abandon(_Forward(endpoint, emitter.linger_s))
+    _emitters.clear()
+
+
+class _Forward:
+    """What an inherited emitter does with an event: give it to the child's own."""
+
+    def __init__(self, endpoint: str, linger_s: float) -> None:
+        self.endpoint = endpoint
+        self.linger_s = linger_s
+
+    def __call__(self, packed: bytes) -> None:
+        emitter_for(self.endpoint, linger_s=self.linger_s).put(packed)
+
+
+atexit.register(close_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+__all__ = ["Emitter", "EmitterStats", "close_all", "emitter_for"]

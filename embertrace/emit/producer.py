@@ -1,0 +1,226 @@
+"""The sending side of the delivery protocol, as a state machine: it knows no socket, no thread and no clock.
+
+A producer is one stream of events into one recording. Whoever runs it tells it what happened (`tick`, `receive`) and
+does what it answers (actions). The rules, all of them:
+
+1. Say hello first, and again whenever nothing was heard for HELLO_S although something is owed (or nobody ever
+   answered). A hello states the oldest seq still held, so that the aggregator can tell a loss from a delay.
+2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
+   socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them.
+3. An ack states the mark too. One that does not reach what was sent changes nothing: the rest is on its way, or rule 1
+   finds out that it is not.
+4. At most WINDOW_BYTES are unacknowledged. A batch goes out when BATCH_BYTES wait, or BATCH_S after the first event,
+   or at once when somebody waits for it (`hurry`).
+5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
+6. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
+   said again after REFUSED_S, since whoever refused may be replaced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections import deque
+from typing import Protocol
+
+from embertrace.emit.spool import Batch, Hole
+from embertrace.wire.batch import BATCH, GAP, MAX_BATCH_EVENTS, pack_batch, pack_gap
+from embertrace.wire.control import Ack, Control, End, Hello, Refuse, Welcome
+
+BATCH_BYTES = 64 * 1024
+"""A batch worth a send of its own: at this size loopback TCP moves gigabytes per second."""
+BATCH_S = 0.02
+"""How long the first event of a batch waits for others: below what a person notices, above the cost of a send."""
+WINDOW_BYTES = 1024 * 1024
+"""Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
+HELLO_S = 1.0
+"""Silence after which something is wrong: a group commit takes milliseconds."""
+REFUSED_S = 5.0
+UNHEARD_S = 5.0
+"""Silence from the start after which the user is told that nobody is there."""
+
+
+class Held(Protocol):
+    """What a producer sends from: a Spool, or the records of a replay."""
+
+    @property
+    def oldest(self) -> int: ...
+    @property
+    def next(self) -> int: ...
+    def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None: ...
+    def trim(self, mark: int) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Say:
+    """Send this control message."""
+
+    message: Control
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a fresh PUSH socket to this port (of `host`, or of whom was dialled); drop the old one."""
+
+    port: int
+    host: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Push:
+    """Send this message over the PUSH socket."""
+
+    message: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the user, once."""
+
+    text: str
+
+
+Action = Say | Connect | Push | Report
+
+
+class Producer:
+    """One stream's state. `mark` is the last acknowledged seq; `welcomed` the last welcome, None while disconnected."""
+
+    def __init__(self, producer: bytes, held: Held, now: float, library: str = "") -> None:
+        self.id = producer
+        self.mark = held.oldest - 1
+        self.recording: str | None = None
+        self.welcomed: Welcome | None = None
+        self.ended = False
+        self._held = held
+        self._library = library
+        self._sent = self.mark
+        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
+        self._waiting_since: float | None = None
+        self._started = now
+        self._heard = now
+        self._hello_due = now
+        self._reported: set[str] = set()
+        self._ending = False
+
+    @property
+    def owes(self) -> bool:
+        """Whether something that was taken in is not yet acknowledged."""
+        return self.mark < self._held.next - 1
+
+    def tick(self, now: float, hurry: bool = False) -> list[Action]:
+        """Time passed, or events were taken in."""
+        actions: list[Action] = []
+        if self.welcomed is None or self._is_silent(now):
+            actions += self._greet(now)
+        if self.welcomed is not None:
+            actions += self._send(now, hurry)
+        return actions
+
+    def receive(self, message: Control, now: float) -> list[Action]:
+        """A control message came."""
+        if isinstance(message, Welcome) and message.producer == self.id:
+            self._heard = now
+            return self._on_welcome(message, now)
+        if isinstance(message, Ack) and message.producer == self.id:
+            self._heard = now
+            self._acknowledge(message.mark)
+            self.ended = self.ended or (self._ending and not self.owes)
+        elif isinstance(message, Refuse) and message.producer in (None, self.id):
+            self._heard = now
+            self.welcomed = None
+            self._hello_due = now + REFUSED_S
+            return self._report(f"refused this process's events: {message.reason}")
+        return []
+
+    def end(self) -> list[Action]:
+        """Say that the stream is complete; `ended` turns True with the answer. Only when nothing is owed."""
+        self._ending = True
+        return [Say(End(self.id, self._held.next - 1))] if self.welcomed is not None else []
+
+    def wait_s(self, now: float) -> float | None:
+        """How long nothing needs to be done unless something happens; None for as long as it takes."""
+        due: list[float] = []
+        if self.welcomed is None:
+            due.append(self._hello_due)
+        elif self.owes:
+            due.append(max(self._heard, self._hello_due - HELLO_S) + HELLO_S)
+        if self._waiting_since is not None and self._in_flight_bytes < WINDOW_BYTES and self.welcomed is not None:
+            due.append(self._waiting_since + BATCH_S)
+        return max(0.0, min(due) - now) if due else None
+
+    def _is_silent(self, now: float) -> bool:
+        return self.owes and bool(self._in_flight) and now - self._heard >= HELLO_S
+
+    def _greet(self, now: float) -> list[Action]:
+        if now < self._hello_due:
+            return []
+        self._hello_due = now + HELLO_S
+        hello = Hello(
+            self.id, self._held.oldest, self._held.next, self.recording, platform.node(), os.getpid(), self._library
+        )
+        unheard = self.welcomed is None and self.recording is None and now - self._started >= UNHEARD_S
+        report = self._report("did not answer; events are held, and dropped when the spool is full") if unheard else []
+        return [*report, Say(hello)]
+
+    def _on_welcome(self, welcome: Welcome, now: float) -> list[Action]:
+        if self.recording is not None and welcome.recording != self.recording:
+            self.welcomed = None
+            self._hello_due = now + REFUSED_S
+            return self._report(
+                f"now records into {welcome.recording}, but these events belong to {self.recording}; they are held"
+            )
+        self.recording = welcome.recording
+        self.welcomed = welcome
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._acknowledge(welcome.mark)
+        self._sent = self.mark = max(welcome.mark, self._held.oldest - 1)
+        return [Connect(welcome.push_port, welcome.host), *self._send(now, hurry=True)]
+
+    def _acknowledge(self, mark: int) -> None:
+        mark = min(mark, self._held.next - 1)
+        if mark <= self.mark:
+            return
+        self.mark = mark
+        self._sent = max(self._sent, mark)
+        self._held.trim(mark)
+        while self._in_flight and self._in_flight[0][0] <= mark:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
+
+    def _send(self, now: float, hurry: bool) -> list[Action]:
+        actions: list[Action] = []
+        while self._sent < self._held.next - 1 and self._in_flight_bytes < WINDOW_BYTES:
+            found = self._held.cut(self._sent + 1, BATCH_BYTES, MAX_BATCH_EVENTS)
+            if found is None:
+                break
+            if self._waiting_since is None:
+                self._waiting_since = now
+            is_small = isinstance(found, Batch) and len(found.payload) < BATCH_BYTES // 2
+            if is_small and not hurry and now - self._waiting_since < BATCH_S:
+                return actions
+            actions.append(Push(self._pack(found)))
+            if not self._in_flight:
+                self._heard = now  # the silence that matters begins with what is owed
+            size = len(found.payload) if isinstance(found, Batch) else 0
+            self._sent = found.first_seq + found.events - 1
+            self._in_flight.append((self._sent, size))
+            self._in_flight_bytes += size
+        self._waiting_since = None if self._sent >= self._held.next - 1 else now
+        return actions
+
+    def _pack(self, found: Batch | Hole) -> bytes:
+        if isinstance(found, Hole):
+            return pack_gap(self.id, found.first_seq, found.events, "dropped by the producer: spool full")
+        return pack_batch(BATCH, self.id, found.first_seq, found.events, found.payload)
+
+    def _report(self, text: str) -> list[Action]:
+        if text in self._reported:
+            return []
+        self._reported.add(text)
+        return [Report(text)]
+
+
+__all__ = ["GAP", "Action", "Connect", "Held", "Producer", "Push", "Report", "Say"]
