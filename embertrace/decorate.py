@@ -100,12 +100,16 @@ def trace_class(cls: type, spec: Spec) -> None:
     if not names:
         raise TypeError(f"trace() found nothing to trace in {cls.__qualname__}: no __call__ and no public method")
     for name in names:
-        function = getattr(cls, name)
-        described = describe(spec, function)
-        if name != "__call__":
-            described = dataclasses.replace(described, function_name=f"{short_name(cls)}.{name}")
-        setattr(cls, name, wrap(function, described))
-    cls.__embertrace__ = spec  # type: ignore[attr-defined]
+        trace_method(cls, name, spec)
+
+
+def trace_method(cls: type, name: str, spec: Spec) -> None:
+    """Trace one method of a class, in place."""
+    function = getattr(cls, name)
+    described = describe(spec, function)
+    if name != "__call__":
+        described = dataclasses.replace(described, function_name=f"{short_name(cls)}.{name}")
+    setattr(cls, name, wrap(function, described))
 
 
 class TracedOperator:

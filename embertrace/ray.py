@@ -27,7 +27,7 @@ from ray import ObjectRef
 
 from embertrace import collect, context, emit
 from embertrace.context import Arrival, Scope, Sink
-from embertrace.decorate import trace_class
+from embertrace.decorate import trace_method
 from embertrace.errors import WireError
 from embertrace.spec import Spec, describe
 from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
@@ -199,15 +199,12 @@ def _prepare_class(cls: type) -> type:
         for name, member in inspect.getmembers(cls, inspect.isfunction)
         if name == "__call__" or not name.startswith("_")
     }
-    untraced = [name for name, member in members.items() if not hasattr(member, "__embertrace__")]
     body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     derived = type(cls.__name__, (cls,), body)
-    if len(untraced) == len(members):
-        trace_class(derived, Spec())
-    else:
-        for name in untraced:
-            spec = describe(Spec(type="method", member=False), members[name])
-            setattr(derived, name, wrap(members[name], spec))
+    untraced = [name for name, member in members.items() if not hasattr(member, "__embertrace__")]
+    operators = set(untraced if "__call__" not in members else ["__call__"]) if len(untraced) == len(members) else set()
+    for name in untraced:
+        trace_method(derived, name, Spec() if name in operators else Spec(type="method", member=False))
     for name in members:
         setattr(derived, name, _entry(getattr(derived, name)))
     return derived
