@@ -71,6 +71,9 @@ class Client:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()  # left to the collector, a context waits for its sockets, for ever
+
     def _connect(self) -> None:
         if self._context is not None and self._owner == os.getpid():
             return

@@ -212,6 +212,7 @@ def _prepare_class(cls: type) -> type:
 
 def _entry(traced: Callable[..., Any]) -> Callable[..., Any]:
     """`traced` with a carrier parameter, of the same kind, which takes the carried position while it runs."""
+    entry: Callable[..., Any]
     if inspect.isasyncgenfunction(traced):
         entry = _async_generator_entry(traced)
     elif inspect.isgeneratorfunction(traced):
@@ -221,6 +222,7 @@ def _entry(traced: Callable[..., Any]) -> Callable[..., Any]:
     else:
         entry = _plain_entry(traced)
     functools.update_wrapper(entry, traced)
+    vars(entry).pop("__wrapped__")  # Ray unwraps methods as far as it can; it must stop where the carrier is taken
     entry.__signature__ = _with_carrier(inspect.signature(traced))  # type: ignore[attr-defined]
     entry.__ray_invocation_decorator__ = inject  # type: ignore[attr-defined]
     return entry

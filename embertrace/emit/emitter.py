@@ -175,12 +175,14 @@ class Emitter:
 
     def _run(self) -> None:
         context = zmq.Context()
+        sender = _Sender(self, context)
         try:
-            _Sender(self, context).loop()
+            sender.loop()
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self.endpoint)
         finally:
-            context.destroy(linger=0)
+            sender.close()
+            context.term()
             for end in (self._waker, self._woken):
                 end.close()
             with self._progress:
@@ -210,6 +212,11 @@ class _Sender:
                 self._perform(machine.end())
             self._sleep()
             self._hear()
+
+    def close(self) -> None:
+        self.dealer.close(linger=0)
+        if self.push is not None:
+            self.push.close(linger=0)
 
     def _move_and_tick(self) -> None:
         emitter = self.emitter

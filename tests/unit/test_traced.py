@@ -134,6 +134,15 @@ def test_generators_pass_values_exceptions_and_returns_through() -> None:
     assert stop.value.value == ["a", "b", "c"]
 
 
+def test_a_generator_may_delegate_to_a_plain_iterator() -> None:
+    @trace
+    def delegating() -> Iterator[int]:
+        yield from range(3)
+
+    with collect_events():
+        assert list(delegating()) == [0, 1, 2]
+
+
 def test_async_generators_swap_the_position_too() -> None:
     async def consume() -> None:
         async for _ in async_counting(2):
