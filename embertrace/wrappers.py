@@ -114,8 +114,10 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
             resume = functools.partial(generator.throw, thrown)
         else:
             outside = _resume(call)
-            # as PEP 380 has it: what the generator delegates to may be an iterator that knows no send()
-            resume = functools.partial(*((next, generator) if sent is None else (generator.send, sent)))
+            if sent is None:  # as PEP 380 has it: a delegate may be an iterator that knows no send()
+                resume = functools.partial(next, generator)
+            else:
+                resume = functools.partial(generator.send, sent)
 
 
 def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
