@@ -65,14 +65,17 @@ def _runs(runs: Rows) -> Section:
 
 
 def _activity(stages: Rows, operators: Rows) -> Section:
-    lines = [f"stage {row['stage']:<20} {_activity_of(row)}" for row in stages]
-    lines += [f"operator {row['operator']:<17} {_activity_of(row)}" for row in operators]
+    rows = [("stage", row["stage"], row) for row in stages]
+    rows += [("operator", f"{row['operator']} · {row['stage']}", row) for row in operators]
+    width = max((len(name) for _, name, _ in rows), default=0)
+    lines = [f"{kind:<8} {name:<{width}} {_activity_of(row)}" for kind, name, row in rows]
     return Section("Calls", lines, {"stages": stages.to_data(), "operators": operators.to_data()})
 
 
 def _activity_of(row: Mapping[str, Any]) -> str:
-    failed = "".join(f", {row[name]} {name}" for name in ("errors", "lost", "open") if row.get(name))
-    return f"{row['calls']:>8} calls{failed}   p50 {_time(row.get('p50'))}   p95 {_time(row.get('p95'))}"
+    times = f"p50 {_time(row['p50_s']):>8}   p95 {_time(row['p95_s']):>8}"
+    failed = "".join(f"   {row[name]} {name}" for name in ("errors", "lost", "open") if row[name])
+    return f"{row['calls']:>8} calls   {times}{failed}"
 
 
 def _ensemble(selected: OperatorAnalysis, stage: str, answer: str | None) -> Section:

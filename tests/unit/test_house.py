@@ -25,9 +25,9 @@ LAYERS = {
     **dict.fromkeys(("collect", "recording"), 2),
     # what emits, carries and shows them
     **dict.fromkeys(("traced", "wrappers", "decorate", "operators", "metric", "emit", "monitor", "flow"), 3),
-    **dict.fromkeys(("client", "replay"), 3),
+    **dict.fromkeys(("client", "replay", "report"), 3),
     # what people start
-    **dict.fromkeys(("ray", "session", "run", "sources", "remote", "interop", "testing"), 4),
+    **dict.fromkeys(("ray", "session", "run", "sources"), 4),
     **dict.fromkeys(("cli", "demo", "__main__"), 5),
     # the public names
     "": 6,
@@ -44,9 +44,7 @@ BESIDE = {
     "wrappers": {"traced"},
     "decorate": {"traced", "wrappers"},
     "replay": {"client", "emit"},
-    "sources": {"remote"},
     "session": {"run", "sources"},
-    "ray": {"run", "session"},
     "cli": {"demo", ""},
     "demo": {""},
     "__main__": {"cli"},
@@ -56,10 +54,11 @@ BESIDE = {
 AGGREGATOR_MAY_IMPORT = {"errors", "event", "config", "wire", "payload", "lineage", "analysis", "recording", "flow"}
 
 WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "sse_starlette", "starlette", "uvicorn")
+AGGREGATOR_SOCKETS = ("aggregator.ingest", "aggregator.rpc", "aggregator.analyst", "aggregator.server")
 FENCES = {
     "msgpack": ("embertrace.wire", "embertrace.payload"),
-    "zmq": ("embertrace.emit", "embertrace.client", "aggregator.ingest", "aggregator.rpc", "aggregator.sockets"),
-    "ray": ("embertrace.ray",),
+    "zmq": ("embertrace.emit", "embertrace.client", "embertrace.replay", *AGGREGATOR_SOCKETS),
+    "ray": ("embertrace.ray", "embertrace.demo"),
     "numpy": ("embertrace.analysis", "embertrace.recording"),
     "typer": ("embertrace.cli",),
     "rich": ("embertrace.cli",),

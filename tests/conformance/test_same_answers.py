@@ -1,0 +1,150 @@
+"""The same questions, the same answers to the last digit: a list, its recording, the live aggregator, a replay, and
+any order of arrival.
+
+One stream of events goes to a list and to an aggregator at once; everything else is derived from it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import embertrace as et
+from embertrace.analysis import OperatorAnalysis
+
+QUESTIONS: dict[str, Callable[[OperatorAnalysis], Any]] = {
+    "disagreement": lambda a: a.ensemble_disagreement(),
+    "disagreement of a stage": lambda a: a.stage("ensemble_1").ensemble_disagreement(),
+    "disagreement by members' stage": lambda a: a.stage("members").ensemble_disagreement(answer="casefold"),
+    "not unanimous": lambda a: a.non_unanimous_rate(),
+    "accuracy distribution": lambda a: a.accuracy_distribution(),
+    "judge by agreement": lambda a: a.judge_accuracy_by_agreement(),
+    "judge by agreement of the answered": lambda a: a.judge_accuracy_by_agreement(over="answered"),
+    "judge": lambda a: a.judge_accuracy(),
+    "majority": lambda a: a.majority_accuracy(),
+    "majority, first of a tie": lambda a: a.majority_accuracy(ties="first"),
+    "lift": lambda a: a.judge_lift(),
+    "items": lambda a: a.items(),
+    "one item": lambda a: a.show("q3"),
+    "one tag": lambda a: a.tag("lang", "de").judge_accuracy(),
+    "stages": lambda a: a.stages(),
+    "operators": lambda a: a.operators(),
+    "errors": lambda a: a.errors(),
+    "flow": lambda a: a.flow(),
+    "empty": lambda a: a.stage("nowhere").ensemble_disagreement(),
+}
+
+
+@et.trace(type="member", stage="members")
+def member(question: int, number: int) -> str | None:
+    roll = random.Random(f"{question}/{number}").random()
+    if roll < 0.05:
+        raise ValueError("no idea")
+    return None if roll < 0.1 else "ABab"[int(roll * 40) % 4]
+
+
+@et.trace(type="judge", stage="judge_1")
+def judge(question: int, answers: list[str | None]) -> str:
+    given = [answer for answer in answers if answer is not None]
+    et.score(accuracy=len(set(given)) / 3, confidence=0.1)
+    return max(sorted(given), key=given.count, default="A")
+
+
+@et.trace(type="pipeline")
+def pipeline(question: int) -> str:
+    with et.operator("panel", type="ensemble", stage="ensemble_1") as panel:
+        answers: list[str | None] = []
+        for number in range(question % 3 + 2):
+            try:
+                answers.append(member(question, number))
+            except ValueError:
+                answers.append(None)
+        panel.result(answers)
+    return judge(question, answers)
+
+
+@pytest.fixture(scope="module")
+def analyses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, OperatorAnalysis]]:
+    directory = tmp_path_factory.mktemp("conformance")
+    with et.session(directory / "one", quiet=True) as session, et.collect_events() as events:
+        for question in range(40):
+            with et.item(f"q{question}", truth="A", lang="de" if question % 2 else "en"):
+                pipeline(question)
+        et.label("q5", truth="B")
+        session.settle(10)
+        live = et.connect(session.endpoint)
+        answers = {name: question(live) for name, question in QUESTIONS.items()}
+    shuffled = list(events)
+    random.Random(7).shuffle(shuffled)
+    yield {
+        "list": OperatorAnalysis(events),
+        "live": _Answered(answers),
+        "recording": et.open(directory / "one"),
+        "shuffled": OperatorAnalysis(shuffled),
+        "twice": OperatorAnalysis([*shuffled, *reversed(shuffled)]),
+        "replay to a list": _replayed_to_a_list(directory / "one"),
+        "replay to an aggregator": _replayed_to_an_aggregator(directory / "one", directory / "two"),
+    }
+
+
+class _Answered(OperatorAnalysis):
+    """The answers an aggregator gave while it ran."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        super().__init__([])
+        self.answers = answers
+
+
+def _replayed_to_a_list(recording: pathlib.Path) -> OperatorAnalysis:
+    events: list[et.OperatorEvent] = []
+    et.replay(recording, to=events.append, speed="max")
+    return OperatorAnalysis(events)
+
+
+def _replayed_to_an_aggregator(recording: pathlib.Path, target: pathlib.Path) -> OperatorAnalysis:
+    with et.session(target, quiet=True) as session:
+        et.replay(recording, to=session.endpoint, speed="max")
+    runs = {run["id"] for run in et.open(recording).runs()}
+    analysis = et.open(target)
+    return analysis.run(next(run["id"] for run in analysis.runs() if run["id"] in runs))
+
+
+def as_data(result: Any) -> Any:
+    return result.to_data() if hasattr(result, "to_data") else result
+
+
+@pytest.mark.parametrize("question", sorted(QUESTIONS))
+@pytest.mark.parametrize(
+    "source", ["live", "recording", "shuffled", "twice", "replay to a list", "replay to an aggregator"]
+)
+def test_every_source_gives_the_lists_answer(analyses: dict[str, OperatorAnalysis], source: str, question: str) -> None:
+    asked = analyses[source]
+    found = asked.answers[question] if isinstance(asked, _Answered) else QUESTIONS[question](asked)
+    assert as_data(found) == as_data(QUESTIONS[question](analyses["list"]))
+
+
+def test_the_scenario_is_worth_asking_about(analyses: dict[str, OperatorAnalysis]) -> None:
+    """Guards the suite against comparing nothing with nothing."""
+    analysis = analyses["list"]
+    assert 0 < analysis.ensemble_disagreement() < 1
+    assert len(analysis.judge_accuracy_by_agreement()) >= 4
+    assert len(analysis.errors()) > 0
+    assert analysis.judge_accuracy().n == 40
+
+
+def test_a_recording_holds_the_events_of_the_list(analyses: dict[str, OperatorAnalysis]) -> None:
+    def essence(analysis: OperatorAnalysis) -> list[Any]:
+        return sorted(
+            (e.timestamp, e.event_type, str(e.call_id), str(e.context), repr(e.data))
+            for e in analysis.events
+            if e.operator_type != "run"
+        )
+
+    assert essence(analyses["recording"]) == [
+        (t, kind, call, context.replace("'operators': []}", "'operators': []}"), data)
+        for t, kind, call, context, data in essence(analyses["list"])
+    ]
