@@ -114,10 +114,7 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
             resume = functools.partial(generator.throw, thrown)
         else:
             outside = _resume(call)
-            if sent is None:  # as PEP 380 has it: a delegate may be an iterator that knows no send()
-                resume = functools.partial(next, generator)
-            else:
-                resume = functools.partial(generator.send, sent)
+            resume = functools.partial(generator.send, sent)
 
 
 def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:

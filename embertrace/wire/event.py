@@ -21,6 +21,7 @@ A reader accepts more elements than it knows and ignores them; fewer are an erro
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -120,6 +121,20 @@ def iter_events(payload: bytes, count: int) -> Iterator[RawEvent | BadEvent]:
             yield BadEvent(index, 1, str(error))
     if unpacker.tell() != len(payload):
         yield BadEvent(count, 0, f"{len(payload) - unpacker.tell()} bytes after the last of {count} events")
+
+
+def split_events(payload: bytes, count: int) -> list[bytes]:
+    """The events of a batch one by one, undecoded. Raises WireError if it does not hold `count` msgpack objects."""
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1))
+    unpacker.feed(payload)
+    ends = [0]
+    try:
+        for _ in range(count):
+            unpacker.skip()
+            ends.append(unpacker.tell())
+    except (ValueError, msgpack.UnpackException) as error:
+        raise WireError(f"a batch of {count} events breaks off at event {len(ends)}: {error}") from None
+    return [payload[start:end] for start, end in itertools.pairwise(ends)]
 
 
 _UINT64 = (1 << 64) - 1
