@@ -28,15 +28,15 @@ class Client:
     """A connection to the aggregator at `endpoint`; each call waits at most `timeout_s` seconds. Thread-safe."""
 
     def __init__(self, endpoint: str, *, timeout_s: float = 30.0) -> None:
-        self.endpoint = endpoint
-        self.timeout_s = timeout_s
-        self._host, _ = check_endpoint(endpoint)
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._address = ""
         self._owner = 0
         self._asked = 0
+        self.endpoint = endpoint
+        self.timeout_s = timeout_s
+        self._host, _ = check_endpoint(endpoint)
 
     def call(self, method: str, **params: Any) -> Any:
         """The answer to one question. Raises QueryError if it can't be answered, AggregatorError if nobody does."""

@@ -41,8 +41,10 @@ def failing(question: str) -> None:
 
 @eray.remote(num_cpus=0.1)
 def streaming(count: int) -> Any:
-    for number in range(count):  # not `yield from`: Ray sends statistics into generators, traced or not
+    number = 0
+    while number < count:  # not `yield from range(…)`: Ray sends statistics into generators, traced or not
         yield number
+        number += 1
 
 
 @eray.remote(num_cpus=0.1)

@@ -1,0 +1,122 @@
+"""The command line as people use it: one small recording, each command, each bad input."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import embertrace as et
+
+
+def embertrace(*arguments: object, code: int = 0) -> str:
+    """stdout of `embertrace …`; stderr where it is to fail."""
+    command = [sys.executable, "-c", "from embertrace.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
+
+
+@et.trace(type="member", stage="members")
+def member(question: str, answer: str) -> str:
+    return answer
+
+
+@et.trace(type="judge", stage="judge_1")
+def judge(question: str, answers: list[str]) -> str:
+    return max(sorted(answers), key=answers.count)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    directory = tmp_path_factory.mktemp("cli") / "rec"
+    with et.session(directory, run="first", quiet=True):
+        for key, answers in {"q1": "aaa", "q2": "aab", "3": "abb"}.items():
+            with et.item(key, truth="a"):
+                with et.operator("panel", type="ensemble", stage="ensemble_1") as panel:
+                    found = [member(key, answer) for answer in answers]
+                    panel.result(found)
+                judge(key, found)
+    return directory
+
+
+def test_report(recording: pathlib.Path) -> None:
+    text = embertrace("report", recording)
+    assert "judge accuracy       0.6667" in text
+    assert "3/3" in text
+    assert "\x1b" not in text
+    data = json.loads(embertrace("report", recording, "--json"))
+    assert data["Judge judge_1"]["judge accuracy"]["value"] == pytest.approx(2 / 3)
+
+
+def test_show(recording: pathlib.Path) -> None:
+    text = embertrace("show", recording, "q2")
+    assert text.count("member") >= 3
+    assert json.loads(embertrace("show", recording, "3", "--json"))["rows"]
+    assert "no item 'nope'" in embertrace("show", recording, "nope", code=2)
+
+
+def test_flow(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert embertrace("flow", recording).startswith("digraph")
+    embertrace("flow", recording, "-o", tmp_path / "flow.svg")
+    assert "<svg" in (tmp_path / "flow.svg").read_text()
+    assert ".svg or .dot" in embertrace("flow", recording, "-o", tmp_path / "flow.png", code=2)
+
+
+def test_check(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert json.loads(embertrace("check", recording, "--json"))["batches"] > 0
+    torn = tmp_path / "torn"
+    (torn / "segments").mkdir(parents=True)
+    (torn / "recording.json").write_bytes((recording / "recording.json").read_bytes())
+    for segment in (recording / "segments").iterdir():
+        data = bytearray(segment.read_bytes())
+        data[len(data) // 2] ^= 1
+        (torn / "segments" / segment.name).write_bytes(data)
+    assert "damage" in embertrace("check", torn, code=1).lower()
+
+
+def test_replay_and_report_of_an_aggregator(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with et.session(tmp_path / "other", run="own", quiet=True) as session:
+        first = embertrace("replay", recording, "--to", session.endpoint, "--speed", "max")
+        again = json.loads(embertrace("replay", recording, "--to", session.endpoint, "--speed", "max", "--json"))
+        embertrace("replay", recording, "--to", session.endpoint, "--speed", "max", "--as", "second", "--retime", "now")
+        reports = [embertrace("report", session.endpoint, "--run", run, "--json") for run in ("first", "second")]
+        pooled = embertrace("report", session.endpoint, code=2)
+    assert "events replayed" in first
+    assert (again["events"], again["already_there"]) == (0, int(first.split()[0]))
+    answers = [json.loads(report)["Judge judge_1"] for report in reports]
+    assert answers[0] == answers[1] == json.loads(embertrace("report", recording, "--json"))["Judge judge_1"]
+    assert "runs are in question" in pooled
+    assert "Traceback" not in pooled
+
+
+def test_version_and_help() -> None:
+    assert json.loads(embertrace("version", "--json"))["embertrace"] == et.__version__
+    text = embertrace("--help")
+    for command in ("aggregate", "demo", "report", "show", "replay", "flow", "check", "version"):
+        assert command in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["report", "/nowhere/at/all"], "no recording"),
+        (["check", "/nowhere/at/all"], "no recording"),
+        (["report", "tcp://127.0.0.1:1"], "is it running"),
+        (["report", "tcp://nonsense"], "tcp://127.0.0.1:5557"),
+        (["replay", "/nowhere/at/all", "--to", "tcp://127.0.0.1:1"], "no recording"),
+        (["aggregate", "/nowhere", "--bind", "tcp://0.0.0.0:5557"], "beyond this machine"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str], says: str) -> None:
+    said = embertrace(*arguments, code=2)
+    assert says in said
+    assert "Traceback" not in said
+
+
+def test_a_bad_speed_says_what_is_allowed(recording: pathlib.Path) -> None:
+    said = embertrace("replay", recording, "--to", "tcp://127.0.0.1:1", "--speed", "fast", code=2)
+    assert "positive number" in said
