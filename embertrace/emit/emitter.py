@@ -67,9 +67,7 @@ class Emitter:
         self._stop = False
         self._ending = False
         self._thread: threading.Thread | None = None
-        self._waker, self._woken = socket.socketpair()
-        for end in (self._waker, self._woken):
-            end.setblocking(False)
+        self._waker: socket.socket | None = None
         self._forward: Callable[[bytes], None] | None = None
 
     @property
@@ -99,7 +97,7 @@ class Emitter:
         """Wait until all that was put before is acknowledged; whether it was within `timeout_s` seconds."""
         if self._forward is not None or self._thread is None:
             return not self._queue
-        self._drain()
+        self._drain(wait=True)
         wanted = self._spool.next - 1
         self._hurry = True
         self._wake()
@@ -151,19 +149,25 @@ class Emitter:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._stop:
-                self._thread = threading.Thread(target=self._run, name=f"embertrace {self.endpoint}", daemon=True)
+                self._waker, woken = socket.socketpair()
+                self._waker.setblocking(False)
+                woken.setblocking(False)
+                self._thread = threading.Thread(
+                    target=self._run, args=(woken,), name=f"embertrace {self.endpoint}", daemon=True
+                )
                 self._thread.start()
 
     def _wake(self) -> None:
         self._asleep = False
         try:
-            self._waker.send(b"\0")
+            if self._waker is not None:
+                self._waker.send(b"\0")
         except OSError:  # full: it is awake already; closed: it has stopped
             pass
 
-    def _drain(self) -> None:
-        """Move the queue into the spool. Whoever comes while another does it leaves it to them."""
-        if not self._lock.acquire(blocking=False):
+    def _drain(self, wait: bool = False) -> None:
+        """Move the queue into the spool. A caller that finds another at it leaves it to them, unless it is to wait."""
+        if not self._lock.acquire(blocking=wait):
             return
         try:
             while self._queue:
@@ -173,9 +177,9 @@ class Emitter:
 
     # The sender thread.
 
-    def _run(self) -> None:
+    def _run(self, woken: socket.socket) -> None:
         context = zmq.Context()
-        sender = _Sender(self, context)
+        sender = _Sender(self, context, woken)
         try:
             sender.loop()
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
@@ -183,8 +187,9 @@ class Emitter:
         finally:
             sender.close()
             context.term()
-            for end in (self._waker, self._woken):
-                end.close()
+            woken.close()
+            if self._waker is not None:
+                self._waker.close()
             with self._progress:
                 self._stop = True
                 self._progress.notify_all()
@@ -193,14 +198,15 @@ class Emitter:
 class _Sender:
     """The sender thread's own: sockets, and the loop around the producer's state machine."""
 
-    def __init__(self, emitter: Emitter, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(self, emitter: Emitter, context: zmq.Context[zmq.Socket[bytes]], woken: socket.socket) -> None:
         self.emitter = emitter
+        self.woken = woken
         self.context = context
         self.dealer = self._socket(zmq.DEALER, emitter.endpoint, CONTROL_HWM)
         self.push: zmq.Socket[bytes] | None = None
         self.poller = zmq.Poller()
         self.poller.register(self.dealer, zmq.POLLIN)
-        self.poller.register(emitter._woken.fileno(), zmq.POLLIN)
+        self.poller.register(woken.fileno(), zmq.POLLIN)
 
     def loop(self) -> None:
         emitter, machine = self.emitter, self.emitter._machine
@@ -237,7 +243,7 @@ class _Sender:
         self.poller.poll(None if wait is None else int(wait * 1000) + 1)
         emitter._asleep = False
         try:
-            emitter._woken.recv(4096)
+            self.woken.recv(4096)
         except BlockingIOError:
             pass
 

@@ -22,7 +22,6 @@ A reader accepts more elements than it knows and ignores them; fewer are an erro
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -62,16 +61,20 @@ class RawEvent(NamedTuple):
     data: bytes
 
 
-_packers = threading.local()
+_spare_packers: list[msgpack.Packer] = []
+"""Making a packer costs more than packing an event. One is taken out while it is used: a finaliser that emits may run
+in the middle of packing, and so may another thread."""
 
 
 def pack_event(event: RawEvent | tuple[Any, ...]) -> bytes:
-    """The bytes of one event, from a RawEvent or a plain tuple of the same fields. Thread-safe."""
+    """The bytes of one event, from a RawEvent or a plain tuple of the same fields. Thread-safe, re-entrant."""
     try:
-        packer = _packers.packer
-    except AttributeError:  # a packer is not thread-safe, and making one costs more than packing an event
-        packer = _packers.packer = msgpack.Packer()
-    return packer.pack(event)  # type: ignore[no-any-return]
+        packer = _spare_packers.pop()
+    except IndexError:
+        packer = msgpack.Packer()
+    packed: bytes = packer.pack(event)
+    _spare_packers.append(packer)
+    return packed
 
 
 def unpack_event(packed: bytes) -> RawEvent:
