@@ -14,10 +14,10 @@ from typing import Any
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
-from embertrace.analysis.ensembles import is_ensemble, is_judge, read_ensemble
+from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Table
-from embertrace.analysis.voting import disagreement_of
+from embertrace.analysis.voting import disagreement_of, leaders_of, majority_share
 
 Node = tuple[str, str, str]
 
@@ -72,18 +72,26 @@ def flow(selection: Selection) -> Flow:
         node = _node(call)
         found.calls[node] += 1
         found.errors[node] += call.outcome == "error"
-        value = right.of_call(call) if call.outcome == "result" else None
-        if value is not None:
-            _add(found.right, node, Fraction(value), 1)
         if is_ensemble(call):
-            disagreement = disagreement_of(read_ensemble(call, answers))
-            if disagreement is not None:
-                _add(found.disagreement, node, disagreement, 1)
+            _add_ensemble(found, node, read_ensemble(call, answers), right)
+        elif call.outcome == "result" and (value := right.of_call(call)) is not None:
+            _add(found.right, node, Fraction(value), 1)
         if call.parent is not None and selection.has(call.parent):
             found.edges[_node(call.parent), node, "call"] += 1
         for source in _consumed(call, selection):
             found.edges[_node(source), node, "link"] += 1
     return found
+
+
+def _add_ensemble(found: Flow, node: Node, ensemble: Ensemble, right: Correctness) -> None:
+    """An ensemble's disagreement, and as its accuracy that of its majority."""
+    disagreement = disagreement_of(ensemble)
+    if disagreement is not None:
+        _add(found.disagreement, node, disagreement, 1)
+    leaders = leaders_of(ensemble)
+    share = majority_share(ensemble, leaders, right, "expected") if leaders else None
+    if share is not None:
+        _add(found.right, node, share, 1)
 
 
 def _consumed(call: Call, selection: Selection) -> list[Call]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import zmq
-from support.aggregators import aggregator, recorded, refused
 
 from embertrace import emit
 from embertrace.client import Client
@@ -26,6 +25,7 @@ from embertrace.event import METRIC
 from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch
 from embertrace.wire.control import Hello, Welcome, pack_control, unpack_control
 from embertrace.wire.event import RawEvent, pack_event
+from support.aggregators import aggregator, recorded, refused
 
 
 def event(name: object) -> bytes:

@@ -87,9 +87,8 @@ def test_untraced_programs_run_as_before(cluster: None) -> None:
 
 @pytest.mark.parametrize("carrier", [b"", b"\xc1", b"\x81\xa7version\x09", "text", 7])
 def test_a_malformed_carrier_makes_a_root(cluster: None, carrier: Any) -> None:
-    from support.operators import leaf
-
     from embertrace.ray import CARRIER
+    from support.operators import leaf
 
     assert ray.get(leaf.remote("q", "a", **{CARRIER: carrier})) == "a"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.forests import Placed, Story, grown
 
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
 from embertrace.analysis.verbs import VERBS, answer
 from embertrace.event import METRIC
+from support.forests import Placed, Story, grown
 
 OPTIONS: dict[str, dict[str, Any]] = {"item": {"key": 0}, "failures": {"outcome": "error"}}
 ANSWERS = st.lists(st.sampled_from(["a", "b", "c", 1, None, ValueError]), min_size=1, max_size=5)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.forests import Story, grown
 
 from embertrace.analysis.compare import compare
 from embertrace.analysis.operator_analysis import OperatorAnalysis
@@ -14,6 +13,7 @@ from embertrace.analysis.source import LocalSource, events_of
 from embertrace.errors import QueryError
 from embertrace.event import EventType, OperatorEvent
 from embertrace.wire.event import pack_event
+from support.forests import Story, grown
 
 
 def frame(name: str, kind: str, stage: str) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from support.forests import Story, grown
-
 from embertrace.analysis.forest import Forest
 from embertrace.event import Frame
 from embertrace.wire.context import Added, pack_context
+from support.forests import Story, grown
 
 
 def outcomes(forest: Forest) -> dict[str, str]:

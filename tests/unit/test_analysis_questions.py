@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from support.forests import Story, grown
 
 from embertrace.analysis.operator_analysis import OperatorAnalysis
 from embertrace.analysis.source import LocalSource
 from embertrace.errors import QueryError
+from support.forests import Story, grown
 
 
 def ask(story: Story, **options: Any) -> OperatorAnalysis:

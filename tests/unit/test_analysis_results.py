@@ -8,12 +8,12 @@ from typing import Any
 
 import msgpack
 import pytest
-from support.forests import Story
 
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
 from embertrace.analysis.verbs import VERBS, answer
 from embertrace.errors import QueryError
+from support.forests import Story
 
 
 def story() -> Forest:

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 from embertrace.errors import RecordingError
 from embertrace.recording import BATCH, Damage, Follower, Record, Recording, RecordingWriter, check
+from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 from embertrace.errors import RecordingError
 from embertrace.recording import BATCH, GAP, Recording, RecordingWriter, check, check_name
+from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 
 def writer_of(directory: pathlib.Path, **options: Any) -> RecordingWriter:
