@@ -51,6 +51,12 @@ def configure(new: Settings) -> None:
     redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
 
 
+def adopt(travelled: Mapping[str, Any]) -> None:
+    """Take on the run's settings that came with a carrier. Raises ConfigError for what can't be used."""
+    if travelled != settings.travelling():
+        configure(settings.adopting(travelled))
+
+
 def _configure_from_environment() -> None:
     """Workers are configured by EMBERTRACE_* variables; a bad one is said, and defaults hold."""
     try:

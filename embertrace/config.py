@@ -16,6 +16,9 @@ from embertrace.errors import ConfigError
 
 Capture = Literal["all", "answers", "none"]
 
+TRAVELLING = ("capture", "payload_bytes", "redact_keys", "redact_patterns")
+"""Settings that hold for a whole run: they travel with the context, since redaction happens where operators run."""
+
 _ENDPOINT = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 
@@ -60,6 +63,23 @@ class Settings:
                 re.compile(pattern)
             except re.error as error:
                 raise ConfigError(f"redact_patterns holds {pattern!r}, no regular expression: {error}") from None
+
+    def travelling(self) -> dict[str, Any]:
+        """What a remote process must know: the TRAVELLING settings that are not the default."""
+        values = {name: getattr(self, name) for name in TRAVELLING}
+        return {name: value for name, value in values.items() if value != getattr(_DEFAULTS, name)}
+
+    def adopting(self, travelled: Mapping[str, Any]) -> Settings:
+        """These settings, with what came from another process. Raises ConfigError."""
+        values: dict[str, Any] = {name: getattr(_DEFAULTS, name) for name in TRAVELLING}
+        for name, value in travelled.items():
+            if name not in TRAVELLING or type(value) not in (str, int, list):
+                raise ConfigError(f"a setting {name!r} came with a carrier, and can't be used")
+            values[name] = tuple(map(str, value)) if isinstance(value, list) else value
+        return dataclasses.replace(self, **values)
+
+
+_DEFAULTS = Settings()
 
 
 def check_endpoint(endpoint: str) -> tuple[str, int]:

@@ -89,6 +89,7 @@ def _depart(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes | None:
             item=scope.item,
             tags=scope.tags,
             endpoint=endpoint,
+            settings=collect.settings.travelling(),
         )
         return pack_carrier(carrier)
     except Exception:  # a failure of tracing must not stop the submission
@@ -158,6 +159,7 @@ def arrive(kwargs: dict[str, Any]) -> None:
             begun=itertools.count(),
             arrival=Arrival(_current_call_id(), carrier.slot, _current_attempt(), carrier.links),
         )
+        collect.adopt(carrier.settings)
         collect.pin()
         context.arrive(carrier.frames, carrier.trace_id, scope, carrier.follows)
     except WireError as error:

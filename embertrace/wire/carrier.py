@@ -7,6 +7,7 @@
     follows      call id, 0 for none
     links        call ids whose results are among the arguments
     run, item, tags   as in the event's context (item and tags packed, see wire.context)
+    settings     map: what holds for the whole run (capture, limits, redaction), where it is not the default
     endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
 
 It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
@@ -16,6 +17,7 @@ that loses the least: middle frames first (root and leaf stay), then links, then
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import msgpack
@@ -47,6 +49,7 @@ class Carrier:
     endpoint: str | None = None
     key: str | None = None
     shard: int = 0
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sampled: bool = True
 
 
@@ -65,7 +68,9 @@ def pack_carrier(carrier: Carrier) -> bytes:
         elif tags:
             tags = b""
         else:
-            raise WireError(f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: shorten the item")
+            raise WireError(
+                f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: shorten item or redaction rules"
+            )
         packed = _pack(carrier, frames, links, tags)
     return packed
 
@@ -85,6 +90,7 @@ def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) 
         "endpoint": carrier.endpoint,
         "key": carrier.key,
         "shard": carrier.shard,
+        "settings": carrier.settings,
     }
     message.update((key, value) for key, value in optional_fields.items() if value)
     return msgpack.packb(message)
@@ -112,6 +118,7 @@ def unpack_carrier(packed: bytes) -> Carrier:
         endpoint=optional(message, "endpoint", str, "carrier"),
         key=optional(message, "key", str, "carrier"),
         shard=unsigned(message, "shard", "carrier", 0),
+        settings=field(message, "settings", dict, "carrier", {}),
         sampled=sampled,
     )
 

@@ -93,6 +93,27 @@ def test_a_malformed_carrier_makes_a_root(cluster: None, carrier: Any) -> None:
     assert ray.get(leaf.remote("q", "a", **{CARRIER: carrier})) == "a"
 
 
+def test_redaction_holds_in_the_workers_too(cluster: None, tmp_path: pathlib.Path) -> None:
+    from embertrace import collect
+    from support.aggregators import aggregator
+    from support.operators import leaf
+
+    before = collect.settings
+    with aggregator(tmp_path / "rec") as (ready, _):
+        try:
+            with et.init(ready["endpoint"], redact_patterns=(r"sk-\d+",)) as run:
+                assert ray.get(leaf.remote("my key is sk-12345", "sk-67890")) == "sk-67890"
+            run.emitter.close(10)
+        finally:
+            collect.configure(before)
+        analysis = et.connect(ready["endpoint"])
+        while not [call for call in analysis.calls if call.ended]:
+            pass
+    (call,) = et.open(tmp_path / "rec").calls
+    assert call.args == ["my key is [redacted]", "[redacted]"]
+    assert call.result == "[redacted]"
+
+
 def test_operators_of_a_notebook_survive_pickling_by_value(cluster: None, tmp_path: pathlib.Path) -> None:
     import embertrace.ray as eray
 

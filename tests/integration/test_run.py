@@ -46,7 +46,7 @@ def test_several_runs_are_never_pooled_silently(tmp_path: pathlib.Path) -> None:
         with et.session(tmp_path / "rec", run=name, quiet=True):
             leaf()
     analysis = et.open(tmp_path / "rec")
-    with pytest.raises(QueryError, match="monday.*tuesday"):
+    with pytest.raises(QueryError, match=r"monday.*tuesday"):
         analysis.ensemble_disagreement()
     assert len(analysis.run("monday").calls) == 1
     assert {row["status"] for row in analysis.runs()} == {"finished"}
