@@ -263,7 +263,8 @@ class _Asked:
         events = given if hasattr(given, "packed") else list(given)
         return LocalSource(forest_of(events), events)
 
-    @cached_property
+    @property
     def forest(self) -> Forest:
+        """The calls themselves. Of events in memory; an aggregator's are fetched anew, since they still arrive."""
         source = self.source
         return source.forest if isinstance(source, LocalSource) else forest_of(list(source.events()))
