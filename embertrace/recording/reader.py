@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Recording:
         recording yields nothing. Holds one segment in memory. Raises RecordingError if the system can't read a file.
         """
         bases = self.bases()
-        for base, after in zip(bases, [*bases[1:], None], strict=True):
+        for base, after in zip(bases, [*bases, None][1:], strict=True):
             if after is not None and after <= start:
                 continue
             for item in self._segment(base, after, start):

@@ -36,7 +36,7 @@ def append_batch(writer: RecordingWriter, producer: bytes, first: int, count: in
 
 def make_small(directory: Path) -> None:
     """Two segments: the first is rolled after its second sync, the second holds the marks of both producers."""
-    with RecordingWriter(directory, name="small", clock_ns=ticking(), segment_bytes=500) as writer:
+    with RecordingWriter(directory, name="small", clock_ns=ticking(), segment_bytes=380) as writer:
         writer.append(BEGIN, ONE, 0, 0, payload.pack({"host": "h", "pid": 1, "library": "embertrace 0.1.0"}))
         append_batch(writer, ONE, 1, 2)
         writer.sync()

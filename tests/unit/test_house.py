@@ -208,7 +208,7 @@ def test_a_source_that_breaks_a_rule_is_caught(module: str, source: str, said: s
             "import msgpack\nfrom embertrace.wire.context import pack_context\nfrom . import batch",
         ),
         ("embertrace.collect", "from embertrace import context, payload\nfrom embertrace.errors import ConfigError"),
-        ("embertrace.ray", "import ray\nfrom ray.util import queue\nfrom embertrace import session"),
+        ("embertrace.ray", "import ray\nfrom ray.util import queue\nfrom embertrace import emit"),
         ("embertrace.cli", "import typer, rich.table\nfrom embertrace import __version__, demo"),
         ("aggregator.rpc", "import zmq\nfrom aggregator import api\nfrom embertrace.wire import rpc"),
         ("aggregator.web", "import uvicorn\nfrom embertrace.flow import to_svg"),

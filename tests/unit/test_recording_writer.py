@@ -95,8 +95,15 @@ def test_names_that_are_refused(name: str, tmp_path: pathlib.Path) -> None:
 
 def test_what_the_format_cannot_hold_is_refused_and_costs_nothing(tmp_path: pathlib.Path) -> None:
     with writer_of(tmp_path) as writer:
-        for bad in [(9, ONE, 1, 1, b"x"), (BATCH, b"short", 1, 1, b"x"), (BATCH, ONE, 0, 1, b"x"), (BATCH, ONE, 1, 0, b"x"),
-                    (BATCH, ONE, 1, 2, b"x"), (BATCH, ONE, 1, 1, bytes(1024 * 1024 + 1)), (GAP, ONE, 1 << 63, 1, b"")]:  # fmt: skip
+        for bad in (
+            (9, ONE, 1, 1, b"x"),
+            (BATCH, b"short", 1, 1, b"x"),
+            (BATCH, ONE, 0, 1, b"x"),
+            (BATCH, ONE, 1, 0, b"x"),
+            (BATCH, ONE, 1, 2, b"x"),
+            (BATCH, ONE, 1, 1, bytes(1024 * 1024 + 1)),
+            (GAP, ONE, 1 << 63, 1, b""),
+        ):
             with pytest.raises(ValueError, match="can't be recorded"):
                 writer.append(*bad)
         append_batch(writer, ONE, 1, 1)
