@@ -139,14 +139,10 @@ class Analyst:
 
     def start(self) -> int:
         """Start it and wait until it listens; its port. Raises AggregatorError."""
-        command = [sys.executable, "-m", "aggregator.analyst", str(self._directory), self._host, str(self._port)]
-        process = subprocess.Popen(  # in a session of its own: Ctrl-C is ours to handle
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        self._process = process
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], START_S)
-        line = process.stdout.readline() if ready else b""
+        stdout = self._spawn().stdout
+        assert stdout is not None
+        ready, _, _ = select.select([stdout], [], [], START_S)
+        line = stdout.readline() if ready else b""
         if not line:
             self.stop()
             raise AggregatorError(f"the query process did not start at {self._host}:{self._port or 'any port'}")
@@ -154,17 +150,20 @@ class Analyst:
         return self._port
 
     def supervise(self) -> bool:
-        """Restart it if it died. Returns False: it is no reason to stop."""
+        """Restart it at its port if it died, without waiting for it: recording goes on. False: no reason to stop."""
         process, now = self._process, time.monotonic()
         if process is not None and process.poll() is not None and now >= self._restart_at:
             self._restart_at = now + RESTART_S
             log.warning("the query process ended with %s and is restarted; recording goes on", process.returncode)
             self._close_pipes(process)
-            try:
-                self.start()
-            except AggregatorError as error:
-                log.warning("%s; trying again", error)
+            self._spawn()
         return False
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """In a session of its own: Ctrl-C is this process's to handle."""
+        command = [sys.executable, "-m", "aggregator.analyst", str(self._directory), self._host, str(self._port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        return self._process
 
     def stop(self) -> None:
         """The end of its standard input tells it to stop."""

@@ -32,8 +32,9 @@ def emitter_for(endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: floa
     with _lock:
         emitter = _emitters.get(endpoint)
         if emitter is None or emitter.closed:
-            emitter = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s)
-            _emitters[endpoint] = emitter
+            for closed in [known for known, other in _emitters.items() if other.closed]:
+                del _emitters[closed]
+            emitter = _emitters[endpoint] = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s)
         return emitter
 
 

@@ -31,6 +31,8 @@ log = logging.getLogger("embertrace")
 
 QUEUE_EVENTS = 1024
 """Events that wait in the queue before a caller moves them into the spool itself."""
+JOIN_S = 0.2
+"""The thread gets at least so long to let go of its sockets: it takes milliseconds."""
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 1000
 CONTROL_HWM = 4
 """Hellos that pile up while nobody listens say all the same."""
@@ -123,7 +125,7 @@ class Emitter:
                 self._progress.wait_for(lambda: self._machine.ended, max(0.0, deadline - time.monotonic()))
         self._stop = True
         self._wake()
-        thread.join(max(1.0, deadline - time.monotonic()))
+        thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
             left = self._spool.next - 1 - self._machine.mark
             log.warning("%d events were not delivered to %s and are lost with this process", left, self.endpoint)

@@ -59,7 +59,7 @@ def test_the_aggregator_in_compose_is_open_to_this_host_only(compose: dict[str, 
     assert aggregator["command"][:3] == AGGREGATOR
     assert aggregator["command"][4:] == ["--bind", "tcp://0.0.0.0:5557", "--insecure-bind"]
     assert all(port.startswith("127.0.0.1:") for port in aggregator["ports"])
-    assert aggregator["ports"] == ["127.0.0.1:5557-5560:5557-5560"]
+    assert aggregator["ports"] == ["127.0.0.1:5557-5559:5557-5559"]
 
 
 def test_recordings_in_compose_lie_in_a_volume(compose: dict[str, Any]) -> None:
