@@ -16,6 +16,7 @@ from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.labels import Labels
+from embertrace.errors import QueryError
 
 Grade = Callable[[Any, Any], Any]
 
@@ -24,6 +25,8 @@ class Correctness:
     """Judges answers for one question: one answer rule, one set of labels."""
 
     def __init__(self, answers: Answers, labels: Labels, grade: Grade | None = None) -> None:
+        if grade is not None and not callable(grade):
+            raise QueryError(f"grade={grade!r} is no callable: it takes (answer, truth) and works locally only")
         self.answers, self._labels, self._grade = answers, labels, grade
 
     def states(self, call: Call) -> bool:

@@ -38,8 +38,8 @@ class Records:
     def merge(self, other: Records) -> Records:
         for key, row in other.rows.items():
             mine = self.rows.setdefault(key, row)
-            if mine is not row:
-                mine["calls"] = mine.get("calls", 0) + row.get("calls", 0)
+            if mine is not row and "calls" in row:  # a run, of which every part holds some calls
+                mine["calls"] += row["calls"]
         self.left_out.update(other.left_out)
         return self
 
@@ -68,39 +68,88 @@ class ItemNames:
         return self._derived[call.root.call_id] if "key" not in call.root.item else call.root.item["key"], None
 
 
-def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Records:
-    records = Records()
+Stamped = tuple[tuple[float, int], Any]
+"""(when and which call, value): of several calls about one item the latest speaks, in whatever parts they came."""
+
+
+class ItemRow:
+    """What is known of one item: a partial row that merges exactly."""
+
+    def __init__(self, key: Any, epoch: Any) -> None:
+        self.key, self.epoch, self.calls = key, epoch, 0
+        self.said: dict[str, Stamped] = {}
+        self.answers: dict[str, Stamped] = {}
+
+    def merge(self, other: ItemRow) -> None:
+        self.calls += other.calls
+        for mine, theirs in ((self.said, other.said), (self.answers, other.answers)):
+            for name, (stamp, value) in theirs.items():
+                _say(mine, name, stamp, value)
+
+    def finish(self) -> dict[str, Any]:
+        said = {name: self.said[name][1] if name in self.said else None for name in ("truth", "agreement")}
+        judged = {name: self.said[name][1] if name in self.said else None for name in ("judge", "correct")}
+        answers = {name: self.answers[name][1] for name in sorted(self.answers)}
+        return {"item": self.key, "epoch": self.epoch, **said, "answers": answers, **judged, "calls": self.calls}
+
+
+def _say(to: dict[str, Stamped], name: str, stamp: tuple[float, int], value: Any) -> None:
+    if name not in to or to[name][0] <= stamp:
+        to[name] = (stamp, value)
+
+
+class ItemRows:
+    """One row per item and epoch."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, ItemRow] = {}
+
+    def row(self, key: Any, epoch: Any) -> ItemRow:
+        return self.rows.setdefault((canonical(key), canonical(epoch)), ItemRow(key, epoch))
+
+    def merge(self, other: ItemRows) -> ItemRows:
+        for row in other.rows.values():
+            self.row(row.key, row.epoch).merge(row)
+        return self
+
+    def finish(self) -> Rows:
+        return Rows(self.rows[key].finish() for key in sorted(self.rows))
+
+
+def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> ItemRows:
+    found = ItemRows()
     answers, names = Answers(answer), ItemNames(selection)
     right = Correctness(answers, selection.trees.labels, grade)
-
-    def row_of(call: Call) -> dict[str, Any]:
-        key, epoch = names.of(call)
-        blank = {"item": key, "epoch": epoch, "truth": None, "agreement": None, "answers": {}, "judge": None}
-        row = records.rows.setdefault((canonical(key), canonical(epoch)), {**blank, "correct": None, "calls": 0})
-        if row["truth"] is None:
-            row["truth"] = right.truth(call)
-        return row
-
     for call in selection.calls:
-        row_of(call)["calls"] += 1
+        row = found.row(*names.of(call))
+        row.calls += 1
+        truth = right.truth(call)
+        if truth is not None:
+            _say(row.said, "truth", _stamp(call), truth)
     for ensemble in selection.ensembles(answers):
-        _describe_votes(row_of(ensemble.call), ensemble)
+        _describe_votes(found.row(*names.of(ensemble.call)), ensemble)
     for judge, _, _ in selection.judges(answers):
         if judge.outcome == "result":
-            row = row_of(judge)
-            row["judge"] = judge.answer
+            row = found.row(*names.of(judge))
             share = right.of_call(judge)
-            row["correct"] = None if share is None else float(share)
-    return records
+            _say(row.said, "judge", _stamp(judge), judge.answer)
+            _say(row.said, "correct", _stamp(judge), None if share is None else float(share))
+    return found
 
 
-def _describe_votes(row: dict[str, Any], ensemble: Ensemble) -> None:
+def _stamp(call: Call) -> tuple[float, int]:
+    return call.timestamp, call.call_id
+
+
+def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
     """Members of several ensembles under one item stand side by side; the last ensemble's agreement is shown."""
+    stamp = _stamp(ensemble.call)
     for member in ensemble.members:
         value = member.shown()
-        row["answers"][member.identity] = f"({member.status})" if value is None else value
+        _say(row.answers, member.identity, stamp, f"({member.status})" if value is None else value)
     if why_left_out(ensemble) is None:
-        row["agreement"] = f"{max(ensemble.votes().values(), default=0)}/{ensemble.attempted}"
+        agreement = f"{max(ensemble.votes().values(), default=0)}/{ensemble.attempted}"
+        _say(row.said, "agreement", stamp, agreement)
 
 
 def item(selection: Selection, *, key: Any) -> Records:

@@ -13,7 +13,7 @@ from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
 from embertrace.analysis.results import Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
-from embertrace.analysis.voting import Ties, leaders_of, majority_share, why_left_out
+from embertrace.analysis.voting import Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.errors import QueryError
 
 Over = Literal["attempted", "answered"]
@@ -47,6 +47,7 @@ def judge_accuracy_by_agreement(
 def judge_lift(
     selection: Selection, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
 ) -> Tally:
+    check_ties(ties)
     tally = Tally(bounds=(-1.0, 1.0))
     tally.binary = False  # a difference, even where it happens to be 0 or 1 everywhere
     answers = Answers(answer)

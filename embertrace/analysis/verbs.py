@@ -42,7 +42,7 @@ VERBS: dict[str, Verb] = {
     "judge_accuracy": Verb(judging.judge_accuracy, Tally.finish),
     "judge_accuracy_by_agreement": Verb(judging.judge_accuracy_by_agreement, judging.finish_by_agreement),
     "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
-    "items": Verb(items.items, items.finish_records),
+    "items": Verb(items.items, items.ItemRows.finish),
     "item": Verb(items.item, items.finish_records, pools=True),
     "outcomes": Verb(items.outcomes, items.Outcomes.finish),
     "stages": Verb(distributions.stages, distributions.finish_activity),

@@ -57,12 +57,19 @@ def non_unanimous_rate(selection: Selection, *, answer: Rule = None) -> Tally:
 def majority_accuracy(
     selection: Selection, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
 ) -> Tally:
+    check_ties(ties)
     tally = Tally()
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
     for ensemble in _comparable(selection, answers, tally):
         add_majority(tally, ensemble, right, ties)
     return tally
+
+
+def check_ties(ties: object) -> None:
+    """Raises QueryError for a rule that is none."""
+    if ties not in TIES:
+        raise QueryError(f"ties={ties!r} is none of {', '.join(TIES)}")
 
 
 def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Ties) -> None:
@@ -96,8 +103,6 @@ def majority_share(
 
     Of tied leaders: the mean ("expected": the truth among t scores 1/t), the first by slot ("first"), or 0 ("wrong").
     """
-    if ties not in TIES:
-        raise QueryError(f"ties={ties!r} is none of {', '.join(TIES)}")
     if ties == "first":
         leaders = leaders[:1]
     shares = [right.of_vote(ensemble, key) for key in leaders]

@@ -8,7 +8,6 @@ Rules:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -63,7 +63,8 @@ def test_events_without_ids_are_told_apart_by_item_whatever_their_order() -> Non
 def test_calls_and_results_without_ids_pair_up() -> None:
     member = frame("m", "member", "s")
     events = [event(member, kind, data) for kind, data in (
-        ("call", {"args": [1]}), ("result", {"result": "a"}), ("call", {"args": [2]}), ("error", {"error": {"type": "E"}}),
+        ("call", {"args": [1]}), ("result", {"result": "a"}), ("call", {"args": [2]}),
+        ("error", {"error": {"type": "E"}}),
         ("metric", {"accuracy": 1.0}), ("call", {"args": [3]}),
     )]  # fmt: skip
     asked = OperatorAnalysis(events)
