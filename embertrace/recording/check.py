@@ -72,6 +72,20 @@ class CheckReport:
         """Nothing is damaged, missing, twice or undecodable. Gaps and a torn tail are no faults."""
         return not (self.damages or self.undecodable or self.discontinuities or self.missing_bytes)
 
+    def __str__(self) -> str:
+        """For people: a line on what is there, then one for each thing that is wrong, with its position."""
+        gaps = f", {self.gap_seqs} more declared lost" if self.gap_seqs else ""
+        there = f"{self.name}: {self.events} events of {self.producers} producers in {self.segments} segments{gaps}"
+        wrong = [f"damaged at {bad.position}: {bad.length} bytes, {bad.reason}" for bad in self.damages]
+        wrong += [f"undecodable: {bad}" for bad in self.undecodable]
+        wrong += [f"out of order: {jump}" for jump in self.discontinuities]
+        if self.missing_bytes:
+            wrong.append(f"missing: {self.missing_bytes} bytes that were durable once")
+        if self.torn_tail is not None:
+            tail = self.torn_tail
+            wrong.append(f"torn tail at {tail.position}: {tail.length} bytes of a write that was cut short; no fault")
+        return "\n".join([there, *(wrong or ["everything is there and readable"])])
+
     def to_data(self) -> dict[str, Any]:
         """The same as plain values for JSON; producers as hexadecimal text."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
