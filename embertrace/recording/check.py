@@ -77,8 +77,15 @@ class CheckReport:
         gaps = f", {self.gap_seqs} more declared lost" if self.gap_seqs else ""
         there = f"{self.name}: {self.events} events of {self.producers} producers in {self.segments} segments{gaps}"
         wrong = [f"damaged at {bad.position}: {bad.length} bytes, {bad.reason}" for bad in self.damages]
-        wrong += [f"undecodable: {bad}" for bad in self.undecodable]
-        wrong += [f"out of order: {jump}" for jump in self.discontinuities]
+        wrong += [
+            f"undecodable at {bad.position}: {bad.lost} events from event {bad.place} of the batch on, {bad.reason}"
+            for bad in self.undecodable
+        ]
+        wrong += [
+            f"out of order at {jump.position}: producer {jump.producer.hex()} goes on with seq {jump.found}, "
+            f"not {jump.expected}"
+            for jump in self.discontinuities
+        ]
         if self.missing_bytes:
             wrong.append(f"missing: {self.missing_bytes} bytes that were durable once")
         if self.torn_tail is not None:
