@@ -77,19 +77,29 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:
-    """A page of events from position `start` on: {events: [[producer, seq, packed], …], next: position or nil}."""
+    """A page of events from position `start` on: {events: [[producer, seq, packed], …], next, position}.
+
+    `next` is where the next page starts, nil after the last. `position` is how far the recording was followed: where
+    the next question goes on once `next` is nil. `since_ns` instead of `start` begins with the segment in which that
+    time (Unix nanoseconds) lies.
+    """
     start = params.get("start", 0)
     if not isinstance(start, int) or start < 0:
         raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
+    since = params.get("since_ns")
+    if since is not None:
+        if not isinstance(since, int):
+            raise QueryError(f"since_ns is {since!r}; it must be Unix nanoseconds")
+        start = max(start, state.recording.base_at(since))
     found: list[list[Any]] = []
     taken = 0
     for record in state.recording.records(start, state.position):
         if isinstance(record, Record):
             if taken >= PAGE_BYTES:
-                return {"events": found, "next": record.position}
+                return {"events": found, "next": record.position, "position": state.position}
             found += _packed_events(record)
             taken += len(record.payload)
-    return {"events": found, "next": None}
+    return {"events": found, "next": None, "position": state.position}
 
 
 def _packed_events(record: Record) -> list[list[Any]]:

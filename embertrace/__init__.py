@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embertrace import config
 from embertrace.collect import EventCollector, EventList, collect_events
 from embertrace.context import ExecutionContext, item
+from embertrace.continuation import call_id, continue_trace, link, traceparent
 from embertrace.decorate import TracedOperator, operator, trace
 from embertrace.event import OperatorEvent
 from embertrace.metric import AccuracyMetric, label, score
@@ -22,17 +23,22 @@ if TYPE_CHECKING:
     from embertrace.run import init
     from embertrace.session import session
     from embertrace.sources import connect, open
+    from embertrace.threads import Executor, bind, instrument_threads, uninstrument_threads
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Executor": "embertrace.threads",
     "OperatorAnalysis": "embertrace.analysis",
     "OperatorMonitor": "embertrace.monitor",
+    "bind": "embertrace.threads",
     "connect": "embertrace.sources",
     "init": "embertrace.run",
+    "instrument_threads": "embertrace.threads",
     "open": "embertrace.sources",
     "replay": "embertrace.replay",
     "session": "embertrace.session",
+    "uninstrument_threads": "embertrace.threads",
     "visualize_operator_flow": "embertrace.flow",
 }
 """Names that need numpy or zmq, loaded when first used: `import embertrace` stays small."""
@@ -43,6 +49,7 @@ __all__ = [
     "EventCollector",
     "EventList",
     "ExecutionContext",
+    "Executor",
     "Judge",
     "Operator",
     "OperatorAnalysis",
@@ -50,17 +57,24 @@ __all__ = [
     "OperatorMetadata",
     "OperatorMonitor",
     "TracedOperator",
+    "bind",
+    "call_id",
     "collect_events",
     "connect",
+    "continue_trace",
     "init",
+    "instrument_threads",
     "item",
     "label",
+    "link",
     "open",
     "operator",
     "replay",
     "score",
     "session",
     "trace",
+    "traceparent",
+    "uninstrument_threads",
     "visualize_operator_flow",
 ]
 

@@ -13,11 +13,13 @@ A sink that raises is logged once, kept in `failed_sinks`, and removed; tracing 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from embertrace import config, context, lineage, payload
 from embertrace.config import Settings
@@ -25,7 +27,7 @@ from embertrace.context import Sink
 from embertrace.errors import ConfigError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, parse_call_id
 from embertrace.wire.context import Added, pack_context
-from embertrace.wire.event import RawEvent, pack_event, unpack_event
+from embertrace.wire.event import RawEvent, pack_event, to_nanoseconds, unpack_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,17 +142,33 @@ def _stated_context(event: RawEvent) -> dict[str, Any]:
     return lineage.Lineage().context(event)
 
 
+class Elsewhere(Protocol):
+    """An aggregator to which other processes send events that a list wants."""
+
+    def bring(self, events: EventList, deadline: float) -> list[tuple[bytes, int, bytes]]:
+        """Those events as (producer, seq, packed), once they are complete or the monotonic clock shows `deadline`."""
+
+
 class EventList(Sequence[OperatorEvent]):
     """The events of a `collect_events` block, in the order they were emitted: a sequence that decodes on access.
 
     Holds packed bytes, exactly as a recording would, up to `limit` bytes; later events are dropped and counted in
-    `dropped`. Appending is thread-safe; reading while events arrive sees those so far.
+    `dropped`. Appending is thread-safe; reading while events arrive sees those so far. The events of other processes
+    join when the block ends, each producer's in its order, all together by time.
     """
 
     def __init__(self, limit: int) -> None:
         self.producer = secrets.token_bytes(16)
         self.dropped = 0
+        self.elsewhere: dict[str, Elsewhere] = {}
+        """By endpoint: where other processes send the events of calls that were submitted in the block."""
+        self.expected: dict[int, None] = {}
+        """Ids of those calls."""
+        self.traces: dict[bytes, None] = {}
+        """Traces that begin in other processes, with calls whose ids are not known here."""
         self._events: list[bytes] = []
+        self._origins: list[tuple[bytes, int]] = []
+        """(producer, seq) of each event, once there is more than one producer."""
         self._left = limit
         self._lineage = lineage.Lineage()
         self._observed = 0
@@ -163,9 +181,26 @@ class EventList(Sequence[OperatorEvent]):
         self._events.append(packed)
 
     def packed(self) -> Iterator[tuple[bytes, int, bytes]]:
-        """(producer, seq, packed event) in order; seqs start at 1."""
-        for seq, event in enumerate(self._events, 1):
-            yield self.producer, seq, event
+        """(producer, seq, packed event) in order; seqs of this process start at 1."""
+        for place, event in enumerate(self._events):
+            yield *self._origin(place), event
+
+    def join(self, found: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Add the events of other producers; `found` has each producer's in its order."""
+        streams: dict[bytes, list[tuple[bytes, int, bytes]]] = {self.producer: list(self.packed())}
+        for producer, seq, packed in found:
+            if self._left < len(packed):
+                self.dropped += 1
+                continue
+            self._left -= len(packed)
+            streams.setdefault(producer, []).append((producer, seq, packed))
+        merged = list(heapq.merge(*streams.values(), key=lambda one: to_nanoseconds(unpack_event(one[2]).timestamp)))
+        self._events = [packed for _, _, packed in merged]
+        self._origins = [(producer, seq) for producer, seq, _ in merged]
+        self._lineage, self._observed = lineage.Lineage(), 0
+
+    def _origin(self, place: int) -> tuple[bytes, int]:
+        return self._origins[place] if place < len(self._origins) else (self.producer, place + 1)
 
     @overload
     def __getitem__(self, index: int) -> OperatorEvent: ...
@@ -194,7 +229,7 @@ class EventList(Sequence[OperatorEvent]):
 
     def _decode(self, place: int) -> OperatorEvent:
         event = unpack_event(self._events[place])
-        return lineage.to_operator_event(event, self._lineage.context(event), self.producer, place + 1)
+        return lineage.to_operator_event(event, self._lineage.context(event), *self._origin(place))
 
 
 class EventCollector:
@@ -225,19 +260,31 @@ class EventCollector:
 
     @classmethod
     @contextlib.contextmanager
-    def collect(cls) -> Iterator[EventList]:
-        """Collect this process's events in memory while the block runs."""
+    def collect(cls, wait: float = 10.0) -> Iterator[EventList]:
+        """Collect events in memory while the block runs; see `collect_events`."""
         events = EventList(settings.collect_bytes)
         add_sink(events)
         try:
             yield events
+        except BaseException:
+            wait = 0.0  # whoever leaves in haste gets what is there
+            raise
         finally:
             remove_sink(events)
+            deadline = time.monotonic() + wait
+            found = [one for elsewhere in events.elsewhere.values() for one in elsewhere.bring(events, deadline)]
+            if found:
+                events.join(found)
 
 
-def collect_events() -> contextlib.AbstractContextManager[EventList]:
-    """`with collect_events() as events:` collects this process's events in memory while the block runs."""
-    return EventCollector.collect()
+def collect_events(wait: float = 10.0) -> contextlib.AbstractContextManager[EventList]:
+    """`with collect_events() as events:` collects the events of the block in memory.
+
+    Calls that the block submits to other processes (Ray tasks and actors, bound functions) are part of it: leaving
+    waits for them, at most `wait` seconds, and then names those still open. Their events pass through the aggregator
+    that is configured, else through a temporary one, which starts with the first such call.
+    """
+    return EventCollector.collect(wait)
 
 
 def _raw(event: OperatorEvent) -> RawEvent:

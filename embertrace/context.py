@@ -11,6 +11,9 @@ The variable holds a position: (context, scope, follows).
 
 Leaving a call *sets* the position (outer context, outer scope, this call); nothing is reset by token, because
 generators resume in other contexts than they started in.
+
+A process that takes over a position from another (a forked child, a task) can't share its counters: what it begins
+under an inherited call gets foreign slots.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ import contextlib
 import itertools
 import os
 import secrets
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
 from embertrace import event, lineage, payload
-from embertrace.event import DEFAULT_STAGE, Defaults, Frame, call_hex, optional_call_hex
+from embertrace.event import DEFAULT_STAGE, FOREIGN_SLOT, Defaults, Frame, call_hex, optional_call_hex
 
 
 class Sink(Protocol):
@@ -56,6 +61,8 @@ class Scope(NamedTuple):
     """Numbers the roots of an item, or of the run outside items."""
     begun: itertools.count[int] = itertools.count()
     """Counts all roots of the run: how many trees there are to wait for."""
+    withdrawn: itertools.count[int] = itertools.count()
+    """Counts those of them that came to nothing."""
     arrival: Arrival | None = None
     """The next call begun here is this one."""
 
@@ -65,7 +72,7 @@ class Context:
 
     __slots__ = (
         "announced", "attempt", "call_id", "operator_id", "operator_type", "owner", "parent",
-        "slot", "slots", "stage", "trace_id",
+        "slot", "slots", "stage", "trace_id", "unended", "withdrawn",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +92,10 @@ class Context:
         """Whether this process emitted its call event: then children need not repeat its frame."""
         self.owner: object = None
         """The operator instance, so that super().__call__ is recognised as the same call."""
+        self.unended: Any = None
+        """Calls below whose end could not be emitted where they ended (see `traced`)."""
+        self.withdrawn = 0
+        """Slots given to children that came to nothing."""
 
     @property
     def frame(self) -> Frame:
@@ -177,19 +188,69 @@ def next_slot(parent: Context | None, scope: Scope) -> int:
     return next(scope.roots)
 
 
-def arrive(frames: tuple[Frame, ...], trace_id: bytes, scope: Scope, follows: int) -> None:
+def withdraw_slot(parent: Context | None, scope: Scope) -> None:
+    """The call that `next_slot` was asked for came to nothing: nobody is to wait for it."""
+    if parent is None:
+        next(scope.withdrawn)
+        return
+    with _withdrawing:
+        parent.withdrawn += 1
+
+
+_withdrawing = threading.Lock()
+
+
+def roots_begun(scope: Scope) -> int:
+    """How many roots of the scope's run were begun or submitted, without those that came to nothing."""
+    begun, withdrawn = (int(count.__reduce__()[1][0]) for count in (scope.begun, scope.withdrawn))
+    return begun - withdrawn
+
+
+def foreign_slots() -> itertools.count[int]:
+    """Slots for children of a call that other processes begin children of too; above FOREIGN_SLOT, by time."""
+    return itertools.count(FOREIGN_SLOT + (time.time_ns() // 1_000_000 << 10) + secrets.randbits(10))
+
+
+def arrive(frames: tuple[Frame, ...], trace_id: bytes | None, scope: Scope, follows: int) -> None:
     """Take the position a carrier describes: below `frames`, in `scope`, after `follows`."""
+    current.set((_chain(frames, trace_id), scope._replace(roots=foreign_slots()), follows))
+
+
+def _chain(frames: tuple[Frame, ...], trace_id: bytes | None) -> Context | None:
     context: Context | None = None
     for frame in frames:
+        assert trace_id is not None, "frames belong to a trace"
         context = Context(
             context, frame.id, frame.type, frame.stage, trace_id, frame.call_id, frame.slot, frame.attempt
         )
-    current.set((context, scope, follows))
+    if context is not None:
+        context.slots = foreign_slots()
+    return context
 
 
 def end(outer: Position, context: Context) -> None:
     """Back to where the call began, which now follows it."""
-    current.set((outer[0], outer[1], context.call_id))
+    scope = outer[1]
+    if scope.arrival is not None:  # it has begun: this was it
+        scope = scope._replace(arrival=None)
+    current.set((outer[0], scope, context.call_id))
+
+
+def _after_fork_in_child() -> None:
+    """The calls that were active go on in the parent: here they are inherited, as if they had come with a carrier."""
+    global _withdrawing
+    _withdrawing = threading.Lock()
+    set_ground(_ground._replace(roots=foreign_slots()))
+    context, scope, follows = current.get()
+    if scope is not NO_SCOPE:
+        scope = scope._replace(roots=foreign_slots())
+    current.set((context, scope, follows))
+    while context is not None:
+        context.slots, context.announced = foreign_slots(), False
+        context = context.parent
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 ITEM_BYTES = 2048

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, cast
@@ -21,6 +22,10 @@ EVENT_TYPES: tuple[EventType, ...] = ("call", "result", "error", "metric")
 CALL, RESULT, ERROR, METRIC = range(4)
 
 DEFAULT_STAGE = "default"
+
+FOREIGN_SLOT = 1 << 32
+"""Slots from here on were given by a process that shares a parent with others: it could not ask how many there are.
+They sort by time behind the parent's own, and the parent's end does not count them."""
 
 
 class Frame(NamedTuple):
@@ -126,6 +131,11 @@ def call_hex(call_id: int) -> str:
 def optional_call_hex(call_id: int) -> str | None:
     """As `call_hex`, with 0 (which names no call) as None."""
     return f"{call_id:016x}" if call_id else None
+
+
+def call_id_of_task(task_id: bytes) -> int:
+    """The call that a remote task is: the same in all its attempts, and for everybody who knows the task."""
+    return int.from_bytes(hashlib.blake2b(task_id, digest_size=8).digest(), "big") or 1
 
 
 def parse_call_id(text: str | None) -> int:

@@ -45,7 +45,7 @@ class Run:
         self.endpoint = endpoint
         settings = collect.settings
         self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s)
-        self._scope = Scope(run=self.id, roots=itertools.count(), begun=itertools.count())
+        self._scope = Scope(run=self.id, roots=itertools.count(), begun=itertools.count(), withdrawn=itertools.count())
         self._owner = os.getpid()
         self._status = ""
 
@@ -72,12 +72,12 @@ class Run:
             if _active is self:
                 _active = None
             collect.remove_sink(self)
-            if context.ground() is self._scope:
+            if context.ground().run == self.id:
                 context.set_ground(context.NO_SCOPE)
             if self._status != "running" or os.getpid() != self._owner:
                 return True
             self._status = status
-            self._describe({"status": status, "roots": next(self._scope.begun)})
+            self._describe({"status": status, "roots": self.roots})
         return self.emitter.flush(collect.settings.linger_s if timeout_s is None else timeout_s)
 
     def activate(self) -> Run:
@@ -94,7 +94,7 @@ class Run:
     @property
     def roots(self) -> int:
         """How many root calls were begun or submitted in this run so far, by this process."""
-        return int(self._scope.begun.__reduce__()[1][0])
+        return context.roots_begun(self._scope)
 
     def _describe(self, values: Mapping[str, Any]) -> None:
         described = {"id": self.id, "name": self.name, "project": self.project, **values}

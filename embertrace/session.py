@@ -45,11 +45,10 @@ POLL_S = 0.02
 class Session:
     """A running session. `run` is its run, `endpoint` its aggregator, `directory` its recording."""
 
-    def __init__(self, directory: pathlib.Path, endpoint: str, run: Run, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, directory: pathlib.Path, endpoint: str, run: Run) -> None:
         self.directory = directory
         self.endpoint = endpoint
         self.run = run
-        self._process = process
         self._closed = False
 
     def analysis(self) -> OperatorAnalysis:
@@ -97,13 +96,13 @@ def session(
     Raises AggregatorError where the aggregator can't start, with its own words.
     """
     path = pathlib.Path(directory)
-    process, endpoint = _start(path)
+    aggregator = Embedded(path)
     try:
-        running = Run(endpoint, run, project, config or {}).activate()
+        running = Run(aggregator.endpoint, run, project, config or {}).activate()
         running.announce()
-        current = Session(path, endpoint, running, process)
+        current = Session(path, aggregator.endpoint, running)
         if not quiet:
-            print(f"embertrace: recording to {path}, aggregator at {endpoint}", file=sys.stderr)
+            print(f"embertrace: recording to {path}, aggregator at {aggregator.endpoint}", file=sys.stderr)
         try:
             yield current
         except BaseException:
@@ -111,7 +110,7 @@ def session(
             raise
         _leave(current, "finished", wait)
     finally:
-        _stop(process)
+        aggregator.stop()
 
 
 def _leave(current: Session, status: str, wait: float) -> None:
@@ -127,35 +126,40 @@ def _leave(current: Session, status: str, wait: float) -> None:
     current._closed = True
 
 
-def _start(directory: pathlib.Path) -> tuple[subprocess.Popen[bytes], str]:
-    """The aggregator's process and endpoint. Raises AggregatorError with what it said."""
-    command = [sys.executable, "-m", "aggregator", str(directory), "--bind", "tcp://127.0.0.1:0"]
-    with tempfile.TemporaryFile() as said:  # a file, not a pipe: nobody would read a pipe while the program runs
-        process = subprocess.Popen(
-            [*command, "--ready-json", "--with-parent"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, start_new_session=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], START_S)
-        line = process.stdout.readline() if ready else b""
-        if not line:
-            _stop(process)
-            said.seek(0)
-            words = said.read().decode("utf-8", "replace").strip().splitlines()
-            reason = words[-1] if words else f"it said nothing for {START_S:.0f} s"
-            raise AggregatorError(f"the aggregator for {directory} did not start: {reason}")
-    return process, str(json.loads(line)["endpoint"])
+class Embedded:
+    """An aggregator of this process's own, as a subprocess that ends with it. `endpoint` is its address.
 
+    Raises AggregatorError, with its own words, if it does not start.
+    """
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End of its standard input tells it to drain and stop."""
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        log.warning("the aggregator (pid %d) did not stop within %.0f s and is killed", process.pid, STOP_S)
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    def __init__(self, directory: pathlib.Path) -> None:
+        command = [sys.executable, "-m", "aggregator", str(directory), "--bind", "tcp://127.0.0.1:0"]
+        with tempfile.TemporaryFile() as said:  # a file, not a pipe: nobody would read a pipe while the program runs
+            self._process = subprocess.Popen(
+                [*command, "--ready-json", "--with-parent"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, start_new_session=True,
+            )  # fmt: skip
+            assert self._process.stdout is not None
+            ready, _, _ = select.select([self._process.stdout], [], [], START_S)
+            line = self._process.stdout.readline() if ready else b""
+            if not line:
+                self.stop()
+                said.seek(0)
+                words = said.read().decode("utf-8", "replace").strip().splitlines()
+                reason = words[-1] if words else f"it said nothing for {START_S:.0f} s"
+                raise AggregatorError(f"the aggregator for {directory} did not start: {reason}")
+        self.endpoint = str(json.loads(line)["endpoint"])
+
+    def stop(self) -> None:
+        """End of its standard input tells it to drain and stop. May be called twice."""
+        process = self._process
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            log.warning("the aggregator (pid %d) did not stop within %.0f s and is killed", process.pid, STOP_S)
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -4,6 +4,8 @@ Rules:
 - Tracing never raises into an operator: `enter`, `finish` and `fail` log (once) and swallow what goes wrong in them.
 - `enter` moves the position into the call and emits `call`; `finish` or `fail` emit the end and move it back out.
 - Nothing is computed before it is known that somebody wants the events.
+- At the limit of recursion nothing can be called, not even to say so. A call that can't begin there is withdrawn from
+  its parent, and one whose end can't be emitted is left with its parent, which emits it when it ends itself.
 - An event is packed once, here, and handed to every sink as bytes.
 """
 
@@ -21,14 +23,17 @@ from embertrace.spec import Spec, argument, extract_answer
 from embertrace.wire.context import Added, pack_context
 from embertrace.wire.event import pack_event
 
+MAX_TRACEBACK_FRAMES = 64
+"""The innermost frames of each traceback; recursion repeats the others, and every level of it would format them all."""
 MAX_TRACEBACK_CHARS = 8192
-"""The innermost frames of a deep traceback; recursion repeats the others."""
 
 
 class Call:
     """One call between its events: its context, where it came from, where its events go."""
 
-    __slots__ = ("arguments", "context", "destination", "inside", "outer", "spec", "started_ns", "yielded")
+    __slots__ = (
+        "arguments", "context", "destination", "end", "inside", "outer", "sibling", "spec", "started_ns", "yielded",
+    )  # fmt: skip
 
     def __init__(
         self, here: Context, outer: Position, inside: Position, destination: tuple[Sink, ...], spec: Spec
@@ -40,6 +45,10 @@ class Call:
         self.spec = spec
         self.arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
         self.yielded: Yielded | None = None
+        self.end: tuple[int, int, Any] = (0, 0, None)
+        """Kind, duration and outcome, where the end was left with the parent."""
+        self.sibling: Call | None = None
+        """The next of the ends left with the same parent."""
         self.started_ns = time.perf_counter_ns()
 
 
@@ -51,6 +60,7 @@ def enter(
 ) -> Call | None:
     """Begin a call: a new position and its call event. None where nobody wants its events. Never raises."""
     outer = context.current.get()
+    here: Context | None = None
     try:
         parent, scope, follows = context.position()
         destination = collect.sinks if scope.sinks is None else scope.sinks
@@ -74,8 +84,15 @@ def enter(
         if spec.metrics:
             call.arguments = (args, kwargs)
         return call
+    except RecursionError:
+        if here is not None and here.parent is not None:
+            here.parent.withdrawn += 1
+        context.current.set(outer)
+        return None
     except Exception:  # a failure of tracing must not become the operator's
         context.current.set(outer)
+        if here is not None:
+            context.withdraw_slot(here.parent, scope)
         collect.report_failure("begin", spec)
         return None
 
@@ -89,6 +106,9 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
             for metric in call.spec.metrics:
                 metric(result, _input(call.spec, *call.arguments))
         _emit_end(call, RESULT, duration, _result_data(call, result))
+    except RecursionError:
+        if (parent := call.context.parent) is not None:
+            call.end, call.sibling, parent.unended = (RESULT, duration, result), parent.unended, call
     except Exception:  # as in enter
         collect.report_failure("finish", call.spec)
     call.context.owner = None
@@ -100,7 +120,10 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
     duration = time.perf_counter_ns() - call.started_ns
     try:
         context.current.set(call.inside)
-        _emit_end(call, ERROR, duration, collect.pack_data({"error": _describe_error(error)}))
+        _emit_end(call, ERROR, duration, _error_data(error))
+    except RecursionError:
+        if (parent := call.context.parent) is not None:
+            call.end, call.sibling, parent.unended = (ERROR, duration, error), parent.unended, call
     except Exception:  # as in enter
         collect.report_failure("fail", call.spec)
     call.context.owner = None
@@ -108,8 +131,31 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
 
 
 def _emit_end(call: Call, kind: int, duration: int, data: bytes) -> None:
-    slots = next(call.context.slots)
+    here = call.context
+    if here.unended is not None:
+        _emit_left(here)
+    _put_end(call, kind, duration, data)
+
+
+def _put_end(call: Call, kind: int, duration: int, data: bytes) -> None:
+    slots = next(call.context.slots) - call.context.withdrawn
     collect.put(pack_event((*_head(kind, call.context), duration, slots, 0, None, b"", data)), call.destination)
+
+
+def _emit_left(parent: Context) -> None:
+    """Emit the ends that calls below left behind at the limit of recursion; there may be room for it now."""
+    found, left = [], [parent.unended]
+    while left:
+        call = left.pop()
+        while call is not None:
+            found.append(call)
+            left.append(call.context.unended)
+            call = call.sibling
+    for call in found:
+        kind, duration, outcome = call.end
+        data = _result_data(call, outcome) if kind == RESULT else _error_data(outcome)
+        _put_end(call, kind, duration, data)
+    parent.unended = None  # only now: if there was no room after all, the next one up repeats it
 
 
 def _head(kind: int, here: Context) -> tuple[Any, ...]:
@@ -162,13 +208,18 @@ def _result_data(call: Call, result: Any) -> bytes:
     return collect.pack_data(data)
 
 
-def _describe_error(error: BaseException) -> dict[str, str]:
+def _error_data(error: BaseException) -> bytes:
     try:
-        lines = "".join(traceback.format_exception(error))
+        lines = "".join(
+            traceback.format_exception(type(error), error, error.__traceback__, limit=-MAX_TRACEBACK_FRAMES)
+        )
         message = str(error)
+    except RecursionError:
+        raise
     except Exception as broken:  # an exception whose __str__ raises still has a type
         lines, message = "", f"<str() raised {type(broken).__name__}>"
-    return {"type": type(error).__name__, "message": message, "traceback": lines[-MAX_TRACEBACK_CHARS:]}
+    described = {"type": type(error).__name__, "message": message, "traceback": lines[-MAX_TRACEBACK_CHARS:]}
+    return collect.pack_data({"error": described})
 
 
 def _input(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from embertrace.errors import WireError
-from embertrace.event import ERROR, Frame, call_hex
+from embertrace.event import ERROR, FOREIGN_SLOT, Frame, call_hex
 from embertrace.lineage import CallKey, unpack_mapping
 from embertrace.payload import unpack
 from embertrace.wire.context import unpack_context
-from embertrace.wire.event import RawEvent
+from embertrace.wire.event import RawEvent, to_nanoseconds
 
 Outcome = Literal["result", "error", "open", "lost"]
 
@@ -125,7 +125,7 @@ class Call:
     @property
     def missing(self) -> int:
         """Children that were begun, as this call's end says, and of which no event was seen."""
-        return max(0, self.slots - len({child.slot for child in self.children}))
+        return max(0, self.slots - len({child.slot for child in self.children if child.slot < FOREIGN_SLOT}))
 
     @property
     def data(self) -> dict[str, Any]:
@@ -195,13 +195,6 @@ class Metric:
         self.run = self.run or call.run
         self.item = self.item or call.item
         self.tags = {**call.tags, **self.tags}
-
-
-def to_nanoseconds(value: int | float) -> int:
-    """Integers on the wire are nanoseconds, floats are seconds a user gave; one that is no number of seconds is 0."""
-    if isinstance(value, int):
-        return value
-    return round(value * 1e9) if abs(value) < 1e12 else 0
 
 
 def _mapping(sighting: Sighting | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from embertrace.analysis.answers import Answer, Answers
@@ -70,7 +70,12 @@ def is_judge(call: Call) -> bool:
 
 def is_member(call: Call) -> bool:
     """Whether a call votes in the ensemble call above it."""
-    return is_ensemble(call.parent) and call.member and call.operator_type not in NO_MEMBERS
+    return is_ensemble(call.parent) and may_vote(call)
+
+
+def may_vote(call: Call) -> bool:
+    """Whether a call is of a kind that votes."""
+    return call.member and call.operator_type not in NO_MEMBERS
 
 
 def read_ensemble(
@@ -89,6 +94,16 @@ def read_ensemble(
         seen = {child.slot for child in call.children if child.slot < before_slot}
         return Ensemble(call, members, not missing and len(seen) == before_slot)
     return Ensemble(call, members, call.ended and not missing and not call.missing)
+
+
+def read_named(
+    judge: Call, named: Sequence[Call | None], answers: Answers, chosen: Callable[[Call], bool] | None = None
+) -> Ensemble:
+    """The ensemble without a frame whose members a judge named (None: never seen); with `chosen`, only those."""
+    seen = [call for call in named if call is not None]
+    members = _operator_members(judge, seen, answers, chosen)
+    missing = sum(member.status == "missing" for member in members)
+    return Ensemble(judge, members, not missing and len(seen) == len(named))
 
 
 def _operator_members(

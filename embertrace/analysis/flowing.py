@@ -97,7 +97,9 @@ def _add_ensemble(found: Flow, node: Node, ensemble: Ensemble, right: Correctnes
 def _consumed(call: Call, selection: Selection) -> list[Call]:
     """The calls whose results this one took in."""
     if is_judge(call):
-        return [ensemble for ensemble, _ in selection.links.feeds(call) if selection.has(ensemble)]
+        feeds = selection.links.feeds(call)
+        sources = [source for feed in feeds for source in feed.members or (feed.ensemble,)]
+        return [source for source in sources if source is not None and selection.has(source)]
     linked = (selection.trees.by_id.get(link) for link in call.links)
     return [source for source in linked if source is not None and selection.has(source) and source is not call.parent]
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from embertrace.analysis.calls import Origin, Sighting, to_nanoseconds
+from embertrace.analysis.calls import Origin, Sighting
 from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.trees import Trees
 from embertrace.event import CALL, METRIC
 from embertrace.lineage import CallKey
-from embertrace.wire.event import RawEvent
+from embertrace.wire.event import RawEvent, to_nanoseconds
 
 
 class Forest:

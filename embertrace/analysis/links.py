@@ -1,7 +1,8 @@
 """Which ensemble fed a judge. First that applies:
 
 0. A judge inside an ensemble judges its preceding siblings there.
-1. Recorded links: to an ensemble call, or to a member of one. Links to the judge's own ancestors say nothing.
+1. Recorded links: to an ensemble call, or to a member of one. Links to the judge's own ancestors say nothing. Two or
+   more linked calls of which none belongs to an ensemble are one themselves, which nobody gave a frame.
 2. Walking back `follows` to the nearest ensemble call, or member of one, under the judge's own parent call. Outside
    any parent the walk stops at another judge; it never leaves the judge's item.
 3. An ensemble inside the judge's own subtree.
@@ -15,15 +16,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from embertrace.analysis.calls import Call
-from embertrace.analysis.ensembles import is_ensemble, is_judge, is_member
+from embertrace.analysis.ensembles import is_ensemble, is_judge, is_member, may_vote
 from embertrace.lineage import CallKey
 
 
 class Feed(NamedTuple):
-    """An ensemble call that a judge read; `before_slot` where only its members up to there can have been read."""
+    """An ensemble call that a judge read; `before_slot` where only its members up to there can have been read.
+
+    An ensemble without a frame has `members`, the calls that the judge named (None for those nobody saw); the judge's
+    own call then stands for the ensemble's.
+    """
 
     ensemble: Call
     before_slot: int | None = None
+    members: tuple[Call | None, ...] = ()
 
 
 class Links:
@@ -40,6 +46,9 @@ class Links:
         linked = self._linked(judge)
         if linked:
             return [Feed(call) for call in linked]
+        named = self._named(judge)
+        if len(named) > 1:
+            return [Feed(judge, members=named)]
         followed = self._followed(judge)
         if followed is not None:
             return [Feed(followed)]
@@ -57,6 +66,11 @@ class Links:
             if ensemble is not None and not _is_above(ensemble, judge):
                 found.setdefault(ensemble.call_id, ensemble)
         return list(found.values())
+
+    def _named(self, judge: Call) -> tuple[Call | None, ...]:
+        """The linked calls, where none of them belongs to an ensemble."""
+        calls = [self._by_id.get(link) for link in judge.links]
+        return tuple(call for call in calls if call is None or (may_vote(call) and not _is_above(call, judge)))
 
     def _followed(self, judge: Call) -> Call | None:
         """Rule 2. What a walk finds depends on where it stands and on the parent alone, so each step is kept."""

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call, Metric
-from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
+from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
-from embertrace.analysis.links import Links
+from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.tally import Unit
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
@@ -143,6 +143,13 @@ class Selection:
         found = read_ensemble(call, answers, self._is_chosen, before_slot)
         return found if found.members else None
 
+    def _fed(self, feed: Feed, answers: Answers) -> Ensemble | None:
+        """What fed a judge that is not selected itself, as far as it counts."""
+        if not feed.members:
+            return self._ensemble(feed.ensemble, answers, feed.before_slot)
+        found = read_named(feed.ensemble, feed.members, answers, self._is_chosen)
+        return found if found.members else None
+
     def _is_chosen(self, member: Call) -> bool:
         return self.has(member) and not is_ensemble(member)
 
@@ -153,9 +160,9 @@ class Selection:
                 continue
             feeds = self.links.feeds(judge)
             if self.has(judge):
-                yield judge, [read_ensemble(call, answers, before_slot=slot) for call, slot in feeds], bool(feeds)
+                yield judge, [_whole(feed, answers) for feed in feeds], bool(feeds)
                 continue
-            parts = [self._ensemble(call, answers, slot) for call, slot in feeds]
+            parts = [self._fed(feed, answers) for feed in feeds]
             ensembles = [part for part in parts if part is not None]
             if ensembles:
                 yield judge, ensembles, True
@@ -170,6 +177,12 @@ class Selection:
             )
             more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
             raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+
+
+def _whole(feed: Feed, answers: Answers) -> Ensemble:
+    if feed.members:
+        return read_named(feed.ensemble, feed.members, answers)
+    return read_ensemble(feed.ensemble, answers, before_slot=feed.before_slot)
 
 
 def unit_of(call: Call) -> Unit:

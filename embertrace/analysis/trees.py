@@ -48,6 +48,9 @@ class Trees:
                 continue
             call = self.by_id.get(metric.event.call_id)
             if call is not None and call.attempt == metric.event.attempt:
+                call.links = tuple(dict.fromkeys(call.links + metric.event.links))
+                if not metric.data:  # it only links
+                    continue
                 call.scores.update(metric.data)
                 metric.belongs_to(call)
                 scores.append(metric)

@@ -10,6 +10,7 @@ Emitters end with the process: each waits for acknowledgements, all together at 
 from __future__ import annotations
 
 import atexit
+import multiprocessing.util
 import os
 import threading
 import time
@@ -50,6 +51,15 @@ def close_all(timeout_s: float | None = None) -> bool:
     return all(delivered)
 
 
+def flush_all(timeout_s: float) -> bool:
+    """Wait until all that was put before is acknowledged; whether it was within `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    with _lock:
+        emitters = list(_emitters.values())
+    flushed = [emitter.flush(max(0.0, deadline - time.monotonic())) for emitter in emitters]
+    return all(flushed)
+
+
 def _after_fork_in_child() -> None:
     """The parent's sockets and threads are not here: its emitters pass on to the child's own, and are never freed."""
     global _lock
@@ -71,7 +81,13 @@ class _Forward:
         emitter_for(self.endpoint, linger_s=self.linger_s).put(packed)
 
 
+def _close_at_exit_of_child(_: object) -> None:
+    """The forked children of multiprocessing end without atexit, but with its own finalisers."""
+    multiprocessing.util.Finalize(None, close_all, exitpriority=-100)
+
+
 atexit.register(close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
+multiprocessing.util.register_after_fork(emitter_for, _close_at_exit_of_child)
 
-__all__ = ["Emitter", "EmitterStats", "close_all", "emitter_for"]
+__all__ = ["Emitter", "EmitterStats", "close_all", "emitter_for", "flush_all"]

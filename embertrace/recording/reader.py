@@ -83,6 +83,18 @@ class Recording:
         except OSError as error:
             raise _unreadable(self.directory, error) from error
 
+    def base_at(self, time_ns: int) -> int:
+        """The base of the segment that was being written at a time (Unix nanoseconds); the first if none is older."""
+        found = 0
+        for base in self.bases():
+            try:
+                if unpack_segment_header(self.read(base), base).created_ns > time_ns:
+                    break
+            except RecordingError:  # a damaged header: the one before it is early enough
+                continue
+            found = base
+        return found
+
     def marks_before(self) -> dict[bytes, int]:
         """The producers' high-water marks before the first segment there is. Empty if its header is damaged."""
         for base in self.bases()[:1]:

@@ -8,6 +8,7 @@
     links        call ids whose results are among the arguments
     run, item, tags   as in the event's context (item and tags packed, see wire.context)
     settings     map: what holds for the whole run (capture, limits, redaction), where it is not the default
+    roles        map: set where remote functions of others are instrumented, name → {type, stage, name, …}
     endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
 
 It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
@@ -27,6 +28,7 @@ from embertrace.event import Frame
 from embertrace.wire.context import MAX_FRAMES, unpack_frames
 from embertrace.wire.event import MAX_LINKS
 from embertrace.wire.fields import field, optional, unpack_map, unsigned
+from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 
 VERSION = 1
 MAX_CARRIER_BYTES = 4096
@@ -50,6 +52,7 @@ class Carrier:
     key: str | None = None
     shard: int = 0
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    roles: Mapping[str, Mapping[str, str]] | None = None
     sampled: bool = True
 
 
@@ -69,7 +72,8 @@ def pack_carrier(carrier: Carrier) -> bytes:
             tags = b""
         else:
             raise WireError(
-                f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: shorten item or redaction rules"
+                f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: "
+                "shorten item, roles or redaction rules"
             )
         packed = _pack(carrier, frames, links, tags)
     return packed
@@ -79,7 +83,7 @@ def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) 
     message: dict[str, Any] = {"version": VERSION, "slot": carrier.slot}
     if carrier.trace_id is not None:
         parent = frames[-1].call_id if frames else 0
-        message["traceparent"] = f"00-{carrier.trace_id.hex()}-{parent:016x}-{'01' if carrier.sampled else '00'}"
+        message["traceparent"] = pack_traceparent(carrier.trace_id, parent, carrier.sampled)
     optional_fields = {
         "frames": frames,
         "follows": carrier.follows,
@@ -93,6 +97,8 @@ def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) 
         "settings": carrier.settings,
     }
     message.update((key, value) for key, value in optional_fields.items() if value)
+    if carrier.roles is not None:
+        message["roles"] = carrier.roles
     return msgpack.packb(message)
 
 
@@ -102,13 +108,17 @@ def unpack_carrier(packed: bytes) -> Carrier:
     version = unsigned(message, "version", "carrier")
     if version != VERSION:
         raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
-    trace_id, sampled = _traceparent(optional(message, "traceparent", str, "carrier"))
+    text = optional(message, "traceparent", str, "carrier")
+    known = unpack_traceparent(text) if text is not None else None
+    frames = unpack_frames(field(message, "frames", list, "carrier", []))
+    if frames and known is None:
+        raise WireError("a carrier with frames but no traceparent")
     links = tuple(field(message, "links", list, "carrier", []))
     if any(type(link) is not int or not 0 < link < 1 << 64 for link in links):
         raise WireError("a carrier whose links are not call ids")
     return Carrier(
-        trace_id=trace_id,
-        frames=unpack_frames(field(message, "frames", list, "carrier", [])),
+        trace_id=known.trace_id if known is not None else None,
+        frames=frames,
         slot=unsigned(message, "slot", "carrier"),
         follows=unsigned(message, "follows", "carrier", 0),
         links=links,
@@ -119,17 +129,13 @@ def unpack_carrier(packed: bytes) -> Carrier:
         key=optional(message, "key", str, "carrier"),
         shard=unsigned(message, "shard", "carrier", 0),
         settings=field(message, "settings", dict, "carrier", {}),
-        sampled=sampled,
+        roles=_roles(optional(message, "roles", dict, "carrier")),
+        sampled=known.sampled if known is not None else True,
     )
 
 
-def _traceparent(text: str | None) -> tuple[bytes | None, bool]:
-    if text is None:
-        return None, True
-    parts = text.split("-")
-    if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
-        raise WireError(f"traceparent {text[:80]!r} is not version-trace-parent-flags")
-    try:
-        return bytes.fromhex(parts[1]), bool(int(parts[3], 16) & 1)
-    except ValueError:
-        raise WireError(f"traceparent {text[:80]!r} is not hexadecimal") from None
+def _roles(values: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, str]] | None:
+    for name, role in (values or {}).items():
+        if type(role) is not dict or any(type(text) is not str for pair in role.items() for text in pair):
+            raise WireError(f"a carrier whose role for {name!r:.80} is no map of text")
+    return values

@@ -173,6 +173,13 @@ def _checked(fields: Any) -> RawEvent:
     return event._replace(links=tuple(links))
 
 
+def to_nanoseconds(value: int | float) -> int:
+    """Integers on the wire are nanoseconds, floats are seconds a user gave; one that is no number of seconds is 0."""
+    if isinstance(value, int):
+        return value
+    return round(value * 1e9) if abs(value) < 1e12 else 0
+
+
 def _outline(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

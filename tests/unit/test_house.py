@@ -24,10 +24,11 @@ LAYERS = {
     # where events go, and lie
     **dict.fromkeys(("collect", "recording"), 2),
     # what emits, carries and shows them
-    **dict.fromkeys(("traced", "wrappers", "decorate", "operators", "metric", "emit", "monitor", "flow"), 3),
+    **dict.fromkeys(("traced", "wrappers", "decorate", "operators", "metric", "continuation"), 3),
+    **dict.fromkeys(("emit", "monitor", "flow"), 3),
     **dict.fromkeys(("client", "replay", "report"), 3),
     # what people start
-    **dict.fromkeys(("ray", "session", "run", "sources"), 4),
+    **dict.fromkeys(("session", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
     **dict.fromkeys(("cli", "demo", "__main__"), 5),
     # the public names
     "": 6,
@@ -45,6 +46,10 @@ BESIDE = {
     "decorate": {"traced", "wrappers"},
     "replay": {"client", "emit"},
     "session": {"run", "sources"},
+    "gather": {"session"},
+    "crossing": {"gather"},
+    "threads": {"crossing"},
+    "ray": {"crossing"},
     "cli": {"demo", ""},
     "demo": {""},
     "__main__": {"cli"},

@@ -1,0 +1,92 @@
+"""Continuing a hierarchy by hand, where no carrier travels: W3C trace context, and links between calls.
+
+Rules: nothing here raises into an operator because of tracing; with tracing off nothing is done at all. A header that
+can't be used is logged, and the calls begin a trace of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from embertrace import collect, context
+from embertrace.context import Context
+from embertrace.errors import WireError
+from embertrace.event import DEFAULT_STAGE, METRIC, call_hex, call_id_of_task, parse_call_id
+from embertrace.wire.event import RawEvent, pack_event
+from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
+
+EXTERNAL = "external"
+"""Operator type of a span of another system, seen from inside its trace."""
+
+
+def traceparent() -> str | None:
+    """The W3C `traceparent` header for a request made here; None outside any call, or with tracing off.
+
+    A service that understands it (OpenTelemetry's do) continues this trace below the current call.
+    """
+    where = context.position()[0]
+    return pack_traceparent(where.trace_id, where.call_id) if where is not None else None
+
+
+@contextlib.contextmanager
+def continue_trace(header: str | None) -> Iterator[None]:
+    """Calls made in the block continue the trace of a W3C `traceparent` header, below the span that it names.
+
+    For requests that come from a traced service: `with et.continue_trace(request.headers.get("traceparent")):`. None,
+    or a header that is malformed (logged), changes nothing. Inside `item` it gives the item's calls that trace.
+    """
+    outer = context.current.get()
+    if header is not None:
+        try:
+            known = unpack_traceparent(header)
+        except WireError as error:
+            collect.log.warning("a request came with an unusable header: %s", error)
+        else:
+            scope = context.position()[1]
+            span = Context(None, EXTERNAL, EXTERNAL, DEFAULT_STAGE, known.trace_id, known.parent, 0)
+            span.slots = context.foreign_slots()
+            context.current.set((span, scope, 0))
+    try:
+        yield
+    finally:
+        context.current.set(outer)
+
+
+def call_id() -> str | None:
+    """The id of the current call (16 hexadecimal digits), to hand to whoever will `link` to it; None outside any."""
+    where = context.position()[0]
+    return call_hex(where.call_id) if where is not None else None
+
+
+def link(*sources: Any) -> None:
+    """State that the current call consumes the results of others: what the judge of stored answers, say, judges.
+
+    A source is a call's id, as `call_id` gives it, or an ObjectRef of a call. ObjectRefs among a call's arguments are
+    found without this. Outside any call, and with tracing off, nothing happens. Raises TypeError for anything else.
+    """
+    links = tuple(dict.fromkeys(_call_id(source) for source in sources))
+    where, scope, _ = context.position()
+    destination = collect.sinks if scope.sinks is None else scope.sinks
+    if where is None or not links or not collect.enabled or not destination:
+        return
+    parent = where.parent
+    event = RawEvent(
+        METRIC, time.time_ns(), where.trace_id, where.call_id, parent.call_id if parent else 0, where.attempt,
+        parent.attempt if parent else 0, where.slot, where.operator_id, where.operator_type, where.stage, None, 0, 0,
+        links, b"", collect.pack_data({}),
+    )  # fmt: skip
+    collect.put(pack_event(event), destination)
+
+
+def _call_id(source: Any) -> int:
+    if isinstance(source, str):
+        try:
+            return parse_call_id(source)
+        except ValueError:
+            raise TypeError(f"link() takes ids of calls, 16 hexadecimal digits, not {source!r:.80}") from None
+    if hasattr(source, "task_id"):
+        return call_id_of_task(source.task_id().binary())
+    raise TypeError(f"link() takes ids of calls and ObjectRefs, not {type(source).__name__}")

@@ -1,0 +1,134 @@
+"""Crossing into another process: the position here as a carrier, and the position there from one.
+
+Rules:
+- A carrier is made only where the events of the calling code reach an aggregator: one that is configured, or the
+  temporary one of a `collect_events` block, which starts with the first carrier made inside it.
+- `depart` and `take` never raise. A missing, malformed or newer carrier makes a root, and costs one warning.
+- Whoever takes a position clears it again: workers serve many calls.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+from embertrace import collect, context, emit, gather
+from embertrace.collect import EventList
+from embertrace.context import Arrival, Position, Scope, Sink
+from embertrace.errors import WireError
+from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+
+
+def reaches(scope: Scope) -> bool:
+    """Whether events of calls in `scope` may go to an aggregator."""
+    return any(hasattr(sink, "endpoint") or isinstance(sink, EventList) for sink in destination(scope))
+
+
+def depart(
+    position: Position, slot: int, links: Iterable[int] = (), roles: Mapping[str, Mapping[str, str]] | None = None
+) -> bytes | None:
+    """The carrier for one call in another process, `slot` its place; None where its events have nowhere to go.
+
+    At the root, outside any item, the call's trace begins here and now, so that all its attempts share it.
+    """
+    return _carrier(position, slot, links, roles)
+
+
+def depart_many(position: Position) -> bytes | None:
+    """The carrier for code that may make any number of calls in another process; None as in `depart`."""
+    scope = position[1]
+    packed = _carrier(position, 0, (), None)
+    if packed is not None and position[0] is None and scope.trace_id is None:
+        trace_id = unpack_carrier(packed).trace_id
+        for sink in destination(scope):
+            if isinstance(sink, EventList) and trace_id is not None:
+                sink.traces[trace_id] = None
+    return packed
+
+
+def _carrier(
+    position: Position, slot: int, links: Iterable[int], roles: Mapping[str, Mapping[str, str]] | None
+) -> bytes | None:
+    try:
+        parent, scope, follows = position
+        endpoint = _endpoint(destination(scope))
+        if endpoint is None:
+            return None
+        carrier = Carrier(
+            trace_id=parent.trace_id if parent is not None else scope.trace_id or context.new_trace_id(),
+            frames=parent.frames() if parent is not None else (),
+            slot=slot,
+            follows=follows,
+            links=tuple(dict.fromkeys(links)),
+            run=scope.run,
+            item=scope.item,
+            tags=scope.tags,
+            endpoint=endpoint,
+            settings=collect.settings.travelling(),
+            roles=roles,
+        )
+        return pack_carrier(carrier)
+    except Exception:  # a failure of tracing must not stop a submission
+        collect.report_failure("submit", "another process")
+        return None
+
+
+def expect(scope: Scope, call_id: int) -> None:
+    """A call was submitted with a carrier: the `collect_events` blocks it began in wait for its events."""
+    for sink in destination(scope):
+        if isinstance(sink, EventList):
+            sink.expected[call_id] = None
+
+
+def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrier | None:
+    """Take the position that a carrier describes; None where it can't be: that is a root's position then.
+
+    The next call begun here is `call_id`, if given.
+    Until `leave` is called, or another position is taken, all calls in this execution context belong there.
+    """
+    context.current.set(context.NOWHERE)
+    if packed is None:
+        return None
+    try:
+        carrier = unpack_carrier(packed) if isinstance(packed, bytes) else None
+        if carrier is None or carrier.endpoint is None:
+            return None
+        scope = Scope(
+            run=carrier.run,
+            item=carrier.item,
+            tags=carrier.tags,
+            sinks=(emit.emitter_for(carrier.endpoint),),
+            trace_id=carrier.trace_id,
+            begun=itertools.count(),
+            withdrawn=itertools.count(),
+            arrival=Arrival(call_id, carrier.slot, attempt, carrier.links) if call_id is not None else None,
+        )
+        collect.adopt(carrier.settings)
+        collect.pin()
+        context.arrive(carrier.frames, carrier.trace_id, scope, carrier.follows)
+        return carrier
+    except WireError as error:
+        collect.log.warning("a call came with an unusable carrier (%s); it is a root of its own", error)
+    except Exception:  # a failure of tracing must not fail the task
+        context.current.set(context.NOWHERE)
+        collect.report_failure("receive", "another process")
+    return None
+
+
+def leave() -> None:
+    """Clear the position that `take` took."""
+    context.current.set(context.NOWHERE)
+
+
+def destination(scope: Scope) -> tuple[Sink, ...]:
+    """Where the events of calls in `scope` go."""
+    return collect.sinks if scope.sinks is None else scope.sinks
+
+
+def _endpoint(sinks: tuple[Sink, ...]) -> str | None:
+    """The aggregator that remote events are to go to: the configured one, else a temporary one if a list wants them."""
+    endpoint: str | None = next((sink.endpoint for sink in sinks if hasattr(sink, "endpoint")), None)
+    for sink in sinks:
+        if isinstance(sink, EventList):
+            endpoint = gather.reach(sink, endpoint)
+    return endpoint

@@ -1,0 +1,117 @@
+"""Submission, in the caller's process: the carrier goes along as one flat keyword argument.
+
+Rules:
+- Ray calls a function's `__ray_invocation_decorator__` around each submission (of tasks and of actor methods, in any
+  process that holds the handle): `inject` is that decorator.
+- Other arguments are not touched: Ray resolves ObjectRefs only at the top level.
+- ObjectRefs among the arguments are links: this call consumes those calls' results.
+- A submission that Ray refuses (a missing argument, one that can't be pickled) is Ray's own error, and leaves no trace.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ray import ObjectRef
+
+from embertrace import collect, context, crossing
+from embertrace.context import Context, Scope
+from embertrace.event import call_id_of_task
+
+CARRIER = "_embertrace"
+"""Name of the keyword argument that carries the context."""
+LINK_DEPTH = 2
+"""How deep ObjectRefs are looked for in lists, tuples and dictionaries among the arguments."""
+MAX_LINKED_ELEMENTS = 1024
+"""Elements looked at for ObjectRefs, so that a submission never walks a data set."""
+
+Invocation = Callable[[Sequence[Any], dict[str, Any]], Any]
+
+roles: Mapping[str, Mapping[str, str]] | None = None
+"""The roles of `instrument`, which travel on, so that workers instrument what they submit themselves; None: not on."""
+
+
+def inject(invocation: Invocation) -> Invocation:
+    """Ray's invocation decorator: submit with a carrier, wherever events of the calling code go to an aggregator."""
+
+    def submit(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        departure = Departure.of(args, kwargs) if collect.enabled else None
+        if departure is None:
+            return invocation(args, kwargs)
+        try:
+            references = invocation(args, {**(kwargs or {}), CARRIER: departure.packed})
+        except BaseException:
+            departure.withdraw()
+            raise
+        departure.done(references)
+        return references
+
+    return submit
+
+
+class Departure:
+    """One submission, from its carrier to its ObjectRefs."""
+
+    def __init__(self, packed: bytes, parent: Context | None, scope: Scope) -> None:
+        self.packed = packed
+        self._parent = parent
+        self._scope = scope
+
+    @classmethod
+    def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Departure | None:
+        """A submission from here with these arguments; None where its events have nowhere to go. Never raises."""
+        try:
+            position = context.position()
+            parent, scope, _ = position
+            if not crossing.reaches(scope):
+                return None
+            links = map(call_id_of, _references([args, list((kwargs or {}).values())]))
+            slot = context.next_slot(parent, scope)
+            packed = crossing.depart(position, slot, links, roles)
+            if packed is None:
+                context.withdraw_slot(parent, scope)
+                return None
+            return cls(packed, parent, scope)
+        except Exception:  # a failure of tracing must not stop the submission
+            collect.report_failure("submit", "remote")
+            return None
+
+    def done(self, references: Any) -> None:
+        """Ray took it. What is submitted next in this execution context follows it."""
+        first = references[0] if isinstance(references, list) and references else references
+        if hasattr(first, "task_id"):
+            call_id = call_id_of(first)
+            self.expect(call_id)
+            where, scope, _ = context.current.get()
+            context.current.set((where, scope, call_id))
+
+    def expect(self, call_id: int) -> None:
+        """The call's id is known: whoever collects events waits for it."""
+        crossing.expect(self._scope, call_id)
+
+    def withdraw(self) -> None:
+        """Ray did not take it."""
+        context.withdraw_slot(self._parent, self._scope)
+
+
+def _references(values: Any) -> Iterator[Any]:
+    """ObjectRefs among arguments, and in lists, tuples and dictionaries LINK_DEPTH levels below them."""
+    level: list[Any] = [values]
+    for _ in range(LINK_DEPTH + 2):
+        inner: list[Any] = []
+        for value in itertools.islice(level, MAX_LINKED_ELEMENTS):
+            kind = type(value)
+            if kind is list or kind is tuple:
+                inner.extend(value[:MAX_LINKED_ELEMENTS])
+            elif kind is dict:
+                inner.extend(itertools.islice(value.values(), MAX_LINKED_ELEMENTS))
+            elif issubclass(kind, ObjectRef):
+                yield value
+        level = inner
+
+
+def call_id_of(reference: Any) -> int:
+    """The id of the call whose result an ObjectRef (or a streaming generator of them) is."""
+    return call_id_of_task(reference.task_id().binary())

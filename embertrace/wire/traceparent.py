@@ -1,0 +1,32 @@
+"""W3C trace context (Recommendation, level 1): the `traceparent` header, "00-<trace id>-<parent id>-<flags>"."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from embertrace.errors import WireError
+
+_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 1
+
+
+class Traceparent(NamedTuple):
+    """`trace_id` has 16 bytes; `parent` is the id of the span, 0 for none (our own carriers only)."""
+
+    trace_id: bytes
+    parent: int
+    sampled: bool = True
+
+
+def pack_traceparent(trace_id: bytes, parent: int, sampled: bool = True) -> str:
+    """The header's value."""
+    return f"00-{trace_id.hex()}-{parent:016x}-{_SAMPLED if sampled else 0:02x}"
+
+
+def unpack_traceparent(text: str) -> Traceparent:
+    """A header's value, read. Later versions may append fields. Raises WireError for what the standard refuses."""
+    match = _FORM.fullmatch(text)
+    if match is None or match[1] == "ff" or (match[1] == "00" and match[5]) or not int(match[2], 16):
+        raise WireError(f"traceparent is {text[:80]!r}; it must look like 00-<32 hex digits>-<16 hex digits>-01")
+    return Traceparent(bytes.fromhex(match[2]), int(match[3], 16), bool(int(match[4], 16) & _SAMPLED))
