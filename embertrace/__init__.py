@@ -17,11 +17,11 @@ from embertrace.spec import OperatorMetadata
 
 if TYPE_CHECKING:
     from embertrace.analysis import OperatorAnalysis
+    from embertrace.embedded import session
     from embertrace.flow import visualize_operator_flow
     from embertrace.monitor import OperatorMonitor
-    from embertrace.replay import replay
+    from embertrace.playback import replay
     from embertrace.run import init
-    from embertrace.session import session
     from embertrace.sources import connect, open
     from embertrace.threads import Executor, bind, instrument_threads, uninstrument_threads
 
@@ -36,8 +36,8 @@ _LAZY = {
     "init": "embertrace.run",
     "instrument_threads": "embertrace.threads",
     "open": "embertrace.sources",
-    "replay": "embertrace.replay",
-    "session": "embertrace.session",
+    "replay": "embertrace.playback",
+    "session": "embertrace.embedded",
     "uninstrument_threads": "embertrace.threads",
     "visualize_operator_flow": "embertrace.flow",
 }

@@ -151,7 +151,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send a recording's events to an aggregator again. Doing it twice changes nothing."""
-    from embertrace.replay import replay as replay_recording
+    from embertrace.playback import replay as replay_recording
 
     with _progress("replaying") as advance:
         done = replay_recording(

@@ -22,9 +22,9 @@ from embertrace import emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
 from embertrace.collect import EventList
+from embertrace.embedded import Embedded
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
-from embertrace.session import Embedded
 from embertrace.wire.event import RawEvent, unpack_event
 
 log = logging.getLogger("embertrace")

@@ -26,9 +26,9 @@ LAYERS = {
     # what emits, carries and shows them
     **dict.fromkeys(("traced", "wrappers", "decorate", "operators", "metric", "continuation"), 3),
     **dict.fromkeys(("emit", "monitor", "flow"), 3),
-    **dict.fromkeys(("client", "replay", "report"), 3),
+    **dict.fromkeys(("client", "playback", "report"), 3),
     # what people start
-    **dict.fromkeys(("session", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
+    **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
     **dict.fromkeys(("cli", "demo", "__main__"), 5),
     # the public names
     "": 6,
@@ -44,9 +44,9 @@ BESIDE = {
     "analysis": {"lineage", "payload", "wire"},
     "wrappers": {"traced"},
     "decorate": {"traced", "wrappers"},
-    "replay": {"client", "emit"},
-    "session": {"run", "sources"},
-    "gather": {"session"},
+    "playback": {"client", "emit"},
+    "embedded": {"run", "sources"},
+    "gather": {"embedded"},
     "crossing": {"gather"},
     "threads": {"crossing"},
     "ray": {"crossing"},
@@ -62,7 +62,7 @@ WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "sse_starlette
 AGGREGATOR_SOCKETS = ("aggregator.ingest", "aggregator.rpc", "aggregator.analyst", "aggregator.server")
 FENCES = {
     "msgpack": ("embertrace.wire", "embertrace.payload"),
-    "zmq": ("embertrace.emit", "embertrace.client", "embertrace.replay", *AGGREGATOR_SOCKETS),
+    "zmq": ("embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
     "numpy": ("embertrace.analysis", "embertrace.recording"),
     "typer": ("embertrace.cli",),
@@ -176,11 +176,11 @@ def test_what_is_allowed_beside_has_no_cycle() -> None:
             "embertrace.recording",
         ),
         ("embertrace.context", "import importlib\nimportlib.import_module('embertrace.emit.spool')", "embertrace.emit"),
-        ("embertrace.session", "import aggregator.server", "imports the aggregator"),
+        ("embertrace.embedded", "import aggregator.server", "imports the aggregator"),
         ("embertrace.nowhere", "", "in no layer"),
         ("embertrace.lineage", "import msgpack", "imports msgpack"),
         ("embertrace.run", "from zmq.asyncio import Context", "imports zmq"),
-        ("embertrace.session", "import ray", "imports ray"),
+        ("embertrace.embedded", "import ray", "imports ray"),
         ("embertrace.payload", "def f():\n    import numpy as np", "imports numpy"),
         ("embertrace.monitor", "from rich.live import Live", "imports rich"),
         ("embertrace.client", "import http.server", "imports http.server"),
@@ -234,3 +234,11 @@ def test_importing_embertrace_loads_no_heavy_library() -> None:
     program = "import sys, embertrace; print(*sorted(name for name in sys.modules if '.' not in name))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"ray", "numpy", "zmq", "rich", "typer", *WEB} & set(done.stdout.split())
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    """Importing the module would hide the function behind it: `et.session` would be a module."""
+    import embertrace
+
+    modules = {path.stem if path.suffix else path.name for path in (ROOT / "embertrace").iterdir()}
+    assert not modules & {*embertrace.__all__}

@@ -22,10 +22,10 @@ from embertrace.analysis import Forest
 from embertrace.errors import QueryError
 from embertrace.event import CALL, OperatorEvent
 from embertrace.lineage import Lineage, to_operator_event
+from embertrace.playback.rewrite import NewRun, rewrite
+from embertrace.playback.sender import Sender
 from embertrace.recording import END, Damage, Record, Recording
 from embertrace.recording.plant import plant
-from embertrace.replay.rewrite import NewRun, rewrite
-from embertrace.replay.sender import Sender
 from embertrace.wire.batch import BATCH, GAP
 from embertrace.wire.event import BadEvent, RawEvent, iter_events, pack_event
 

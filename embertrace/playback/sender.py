@@ -14,7 +14,7 @@ import zmq
 from embertrace.config import check_endpoint
 from embertrace.emit.producer import Action, Connect, Producer, Push, Report, Say
 from embertrace.errors import AggregatorError, WireError
-from embertrace.replay.stream import Stream
+from embertrace.playback.stream import Stream
 from embertrace.wire.control import Refuse, pack_control, unpack_control
 from embertrace.wire.event import split_events
 
