@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
-from embertrace import config
+from embertrace import collect, config
 from embertrace.collect import EventCollector, EventList, collect_events
 from embertrace.context import ExecutionContext, item
 from embertrace.continuation import call_id, continue_trace, link, traceparent
@@ -87,6 +88,13 @@ def __getattr__(name: str) -> Any:
     globals()[name] = value  # so that a submodule of the same name, once imported, does not hide it
     return value
 
+
+def _before_fork() -> None:
+    if any(isinstance(sink, EventList) for sink in collect.sinks):
+        importlib.import_module("embertrace.gather").before_fork()
+
+
+os.register_at_fork(before=_before_fork)
 
 if config.endpoint_is_set():
     importlib.import_module("embertrace.run").start_from_environment()

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from embertrace import emit
+from embertrace import collect, emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
 from embertrace.collect import EventList
@@ -101,6 +101,37 @@ class Temporary:
         if self.owner == os.getpid():
             self._aggregator.stop()
             self._directory.cleanup()
+
+
+def before_fork() -> None:
+    """The child will need an aggregator: what it put into a list of its own, nobody would see."""
+    for sink in collect.sinks:
+        if isinstance(sink, EventList):
+            try:
+                reach(sink, _configured())
+            except EmbertraceError as error:
+                log.warning("events of forked processes will be missing: %s", error)
+
+
+def _after_fork_in_child() -> None:
+    """Lists are the parent's: what is put into them here goes through their aggregator."""
+    global _lock
+    _lock = threading.Lock()
+    lists = [sink for sink in collect.sinks if isinstance(sink, EventList)]
+    endpoints = dict.fromkeys(endpoint for events in lists for endpoint in events.elsewhere)
+    for events in lists:
+        collect.remove_sink(events)
+    if _configured() is None:
+        for endpoint in endpoints:
+            collect.add_sink(emit.emitter_for(endpoint))
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _configured() -> str | None:
+    """The aggregator that this process's events go to anyway."""
+    return next((sink.endpoint for sink in collect.sinks if hasattr(sink, "endpoint")), None)
 
 
 def _open_temporary() -> Temporary:

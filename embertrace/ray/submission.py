@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ray import ObjectRef
+from ray import ObjectRef, ObjectRefGenerator
 
 from embertrace import collect, context, crossing
 from embertrace.context import Context, Scope
@@ -81,7 +81,7 @@ class Departure:
     def done(self, references: Any) -> None:
         """Ray took it. What is submitted next in this execution context follows it."""
         first = references[0] if isinstance(references, list) and references else references
-        if hasattr(first, "task_id"):
+        if isinstance(first, (ObjectRef, ObjectRefGenerator)):
             call_id = call_id_of(first)
             self.expect(call_id)
             where, scope, _ = context.current.get()
@@ -107,11 +107,12 @@ def _references(values: Any) -> Iterator[Any]:
                 inner.extend(value[:MAX_LINKED_ELEMENTS])
             elif kind is dict:
                 inner.extend(itertools.islice(value.values(), MAX_LINKED_ELEMENTS))
-            elif issubclass(kind, ObjectRef):
+            elif issubclass(kind, (ObjectRef, ObjectRefGenerator)):
                 yield value
         level = inner
 
 
 def call_id_of(reference: Any) -> int:
     """The id of the call whose result an ObjectRef (or a streaming generator of them) is."""
-    return call_id_of_task(reference.task_id().binary())
+    of_task = reference._generator_ref if isinstance(reference, ObjectRefGenerator) else reference
+    return call_id_of_task(of_task.task_id().binary())

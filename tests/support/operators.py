@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -61,3 +62,23 @@ def ask(chooser: Any, question: str, answers: str) -> str:
             found = ray.get([member.remote(question, a) for member, a in zip(members, answers, strict=True)])
             panel.result(found)
         return str(ray.get(chooser.__call__.remote(question, *found)))
+
+
+@eray.remote(num_cpus=0.1)
+class Gate:
+    """A call that stays open until somebody opens it."""
+
+    def __init__(self) -> None:
+        self._inside = asyncio.Event()
+        self._open = asyncio.Event()
+
+    async def wait(self) -> str:
+        self._inside.set()
+        await self._open.wait()
+        return "open"
+
+    async def entered(self) -> None:
+        await self._inside.wait()
+
+    async def open(self) -> None:
+        self._open.set()
