@@ -235,7 +235,10 @@ class _Normaliser:
 
     def _other(self, value: Any, depth: int) -> Any:
         for recognise in _RECOGNISERS:
-            found = recognise(value)
+            try:
+                found = recognise(value)
+            except Exception:  # whatever it does when looked at: the next rule may get along with it
+                continue
             if found is not None:
                 return self._found(found, value, depth)
         return self._summarise(value)
@@ -274,8 +277,7 @@ def _standard(value: Any) -> _Plain | None:
     if isinstance(value, enum.Enum):
         return _Plain(value.value)
     if isinstance(value, bool | int | float | str | bytes):  # subclasses of plain types, numpy.float64 among them
-        base: Any = next(b for b in (bool, int, float, str, bytes) if isinstance(value, b))
-        return _Plain(str.__str__(value) if base is str else base(value))
+        return _Plain(next(plain for base, plain in _PLAIN_FORMS if isinstance(value, base))(value))
     if isinstance(value, datetime.date | datetime.time):
         return _Plain(value.isoformat())
     if isinstance(value, datetime.timedelta):
@@ -283,12 +285,27 @@ def _standard(value: Any) -> _Plain | None:
     if isinstance(value, uuid.UUID | pathlib.PurePath):
         return _Plain(str(value))
     if isinstance(value, dict):
-        return _Plain(dict(value))
+        return _Plain(dict.copy(value))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return _Plain(dict(zip(value._fields, value, strict=False)))
     if isinstance(value, list | tuple | set | frozenset):
-        return _Plain(next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))(value))
+        return _Plain(next(plain for base, plain in _PLAIN_FORMS if isinstance(value, base))(value))
     return None
+
+
+_WHOLE = slice(None)
+_PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (bool, bool),
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, str.__str__),
+    (bytes, lambda value: bytes.__getitem__(value, _WHOLE)),
+    (list, lambda value: list.__getitem__(value, _WHOLE)),
+    (tuple, lambda value: tuple.__getitem__(value, _WHOLE)),
+    (set, set),
+    (frozenset, frozenset),
+)
+"""Subclasses of plain types as these: by the base's own methods, whatever the subclass made of them."""
 
 
 def _numpy(value: Any) -> _Plain | _About | None:

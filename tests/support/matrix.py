@@ -416,7 +416,8 @@ def _(kit: Kit) -> Program:
             yield kit.inner(i, k)
 
     def program(i: int, width: int) -> Thunk:
-        return lambda generator=outer(i, width): list(generator)  # type: ignore[misc]
+        generator = outer(i, width)
+        return lambda: list(generator)
 
     return program
 
