@@ -44,8 +44,9 @@ def _prepare_class(cls: type, spec: Spec) -> type:
     methods = {name: method for name, method in inspect.getmembers(cls, inspect.isfunction) if _is_public(cls, name)}
     untraced = {name: method for name, method in methods.items() if not hasattr(method, "__embertrace__")}
     main = {"__call__"} if "__call__" in methods else set(untraced) if len(untraced) == len(methods) else set()
-    body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    derived = type(cls)(cls.__name__, (cls,), body)
+    known = getattr(cls, "__ray_actor_class__", cls)  # Ray's own subclass has a name of its own
+    body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": known.__qualname__, "__doc__": cls.__doc__}
+    derived = type(cls)(known.__name__, (cls,), body)
     for name in untraced:
         trace_method(derived, name, spec if name in main else Spec(type="method", member=False))
     for name in methods:

@@ -82,3 +82,69 @@ class Gate:
 
     async def open(self) -> None:
         self._open.set()
+
+
+@et.trace(type="member", stage="rows")
+def add_answer(batch: dict[str, Any]) -> dict[str, Any]:
+    """An operator inside a Ray Data pipeline, and inside a Serve deployment."""
+    return {"x": batch["x"] + 1}
+
+
+def tries(path: str) -> int:
+    """How often this was asked with the same path, across processes; 1 at first."""
+    with open(path, "a+b") as file:
+        file.write(b".")
+        return file.tell()
+
+
+@et.trace(name="inner")
+def inner() -> str:
+    return "inner"
+
+
+@eray.remote(num_cpus=0.1, max_retries=3, retry_exceptions=True)
+@et.trace(name="flaky")
+def flaky(path: str, failures: int, how: str) -> str:
+    """Fails so many times before it answers."""
+    inner()
+    if tries(path) <= failures:
+        if how == "die":
+            os._exit(1)
+        raise ValueError("not yet")
+    return "third time"
+
+
+@eray.remote(num_cpus=0.1, max_retries=3, retry_exceptions=True)
+@et.trace(name="flaky_panel", type="ensemble", stage="ensemble_1")
+def flaky_panel(path: str) -> list[str]:
+    """An ensemble whose first attempt fails after one member answered otherwise."""
+    if tries(path) == 1:
+        ray.get(leaf.remote("q", "z"))
+        raise ValueError("not yet")
+    return list(ray.get([leaf.remote("q", "a"), leaf.remote("q", "a")]))
+
+
+@eray.remote(num_cpus=0.1, max_restarts=1, max_task_retries=1)
+class Fragile:
+    def ask(self, path: str) -> str:
+        if tries(path) == 1:
+            os._exit(1)
+        return "restarted"
+
+
+@eray.remote(num_cpus=0.1, max_retries=0)
+@et.trace(name="cancellable")
+def cancellable(gate: Any) -> Any:
+    return ray.get(gate.wait.remote())
+
+
+@eray.remote(num_cpus=0.1, max_retries=0)
+@et.trace(name="stuck")
+def stuck(gate: Any) -> Any:
+    return ray.get(gate.wait.remote())
+
+
+@eray.remote(num_cpus=0.1)
+class Stuck:
+    def stuck(self, gate: Any) -> Any:
+        return ray.get(gate.wait.remote())

@@ -1,0 +1,40 @@
+"""A program of its own: a cluster of two nodes loses the one that held a result, which is then rebuilt."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+
+import embertrace as et
+import embertrace.ray as eray
+
+
+@eray.remote(num_cpus=1, resources={"far": 1}, max_retries=3)
+@et.trace(name="build")
+def build() -> np.ndarray:
+    return np.ones(300_000)
+
+
+def main() -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    far = {"num_cpus": 1, "resources": {"far": 1}, "object_store_memory": 80_000_000}
+    node = cluster.add_node(**far)
+    ray.init(address=cluster.address, logging_level="ERROR")
+    with et.collect_events(wait=30) as events:
+        reference = build.remote()
+        ray.wait([reference], fetch_local=False)
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(**far)
+        assert float(ray.get(reference).sum()) == 300_000.0
+    every = et.OperatorAnalysis(events, attempts="all").calls
+    (chosen,) = et.OperatorAnalysis(events).calls
+    print(sorted((call.attempt, call.outcome) for call in every), chosen.attempt)
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
