@@ -12,7 +12,7 @@ from typing import Any
 from embertrace.analysis import Forest
 from embertrace.analysis.verbs import answer
 from embertrace.errors import QueryError
-from embertrace.recording import Damage, Record, Recording
+from embertrace.recording import BEGIN, END, Damage, Record, Recording
 from embertrace.recording.plant import plant
 from embertrace.wire.batch import BATCH
 from embertrace.wire.event import BadEvent, iter_events, pack_event
@@ -77,43 +77,48 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:
-    """A page of events from position `start` on: {events: [[producer, seq, packed], …], next, position}.
+    """A page of events from position `start` on: {events: [[producer, seq, packed], …], begun, ended, next, position}.
 
-    `next` is where the next page starts, nil after the last. `position` is how far the recording was followed: where
-    the next question goes on once `next` is nil. `since_ns` instead of `start` begins with the segment in which that
-    time (Unix nanoseconds) lies.
+    `begun` and `ended` are [[producer, received_ns, last seq], …]: signs of the producers' lives. `next` is where the
+    next page starts, nil after the last. `position` is how far the recording was followed: where the next question
+    goes on once `next` is nil. `since_ns` instead of `start` begins with the segment in which that time (Unix
+    nanoseconds) lies.
     """
-    start = params.get("start", 0)
-    if not isinstance(start, int) or start < 0:
-        raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
-    since = params.get("since_ns")
-    if since is not None:
-        if not isinstance(since, int):
-            raise QueryError(f"since_ns is {since!r}; it must be Unix nanoseconds")
-        start = max(start, state.recording.base_at(since))
-    found: list[list[Any]] = []
+    page: dict[str, Any] = {"events": [], "begun": [], "ended": [], "next": None, "position": state.position}
     taken = 0
-    for record in state.recording.records(start, state.position):
+    for record in state.recording.records(_start(state, params), state.position):
         if isinstance(record, Record):
             if taken >= PAGE_BYTES:
-                return {"events": found, "next": record.position, "position": state.position}
-            found += _packed_events(record)
+                return {**page, "next": record.position}
+            _add_to_page(page, record)
             taken += len(record.payload)
-    return {"events": found, "next": None, "position": state.position}
+    return page
 
 
-def _packed_events(record: Record) -> list[list[Any]]:
-    if record.kind != BATCH:
-        return []
-    found = []
-    seq = record.first_seq
-    for event in iter_events(record.payload, record.count):
-        if isinstance(event, BadEvent):
-            seq += event.lost
-        else:
-            found.append([record.producer, seq, pack_event(event)])
-            seq += 1
-    return found
+def _start(state: State, params: Mapping[str, Any]) -> int:
+    start, since = params.get("start", 0), params.get("since_ns")
+    if not isinstance(start, int) or start < 0:
+        raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
+    if since is None:
+        return start
+    if not isinstance(since, int):
+        raise QueryError(f"since_ns is {since!r}; it must be Unix nanoseconds")
+    return max(start, state.recording.base_at(since))
+
+
+def _add_to_page(page: dict[str, Any], record: Record) -> None:
+    if record.kind in (BEGIN, END):
+        page["begun" if record.kind == BEGIN else "ended"].append(
+            [record.producer, record.received_ns, record.first_seq]
+        )
+    elif record.kind == BATCH:
+        seq = record.first_seq
+        for event in iter_events(record.payload, record.count):
+            if isinstance(event, BadEvent):
+                seq += event.lost
+            else:
+                page["events"].append([record.producer, seq, pack_event(event)])
+                seq += 1
 
 
 METHODS: dict[str, Method] = {

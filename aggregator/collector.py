@@ -7,7 +7,10 @@ The rules of acceptance, all of them:
 2. A hello of another version, or for another recording, is refused with a sentence.
 3. A hello that no longer holds mark + 1 (`oldest` is above it) declares a gap: it is recorded, and the mark moves.
 4. An end is recorded once, when it comes at the mark.
-5. Whoever was touched is answered, but only after what was decided is durable (`due`). A producer that never said
+5. A producer that promised a heartbeat and misses MISSED of them is gone: an end says so. If it is heard again after
+   all, a begin takes that back, before anything else of it is recorded. While the aggregator itself stood still,
+   nobody is silent.
+6. Whoever was touched is answered, but only after what was decided is durable (`due`). A producer that never said
    hello can't be answered: it has no return address yet, and will say hello when it hears nothing.
 """
 
@@ -18,8 +21,13 @@ from collections.abc import Iterator, Mapping
 
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
-from embertrace.wire.control import Ack, Control, End, Hello, Locate, Refuse, Welcome, pack_control
+from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control
 
+MISSED = 3
+"""Heartbeats: one may be late on a busy machine, two may be lost with a connection."""
+STOOD_STILL_S = 5.0
+"""Between two ticks: more than any drain or sync takes, so this process was stopped, or the machine slept."""
+SILENT = "nothing was heard of it"
 MAX_PRODUCERS = 100_000
 """Return addresses kept: one per process that ever said hello. Beyond it the longest silent are forgotten."""
 
@@ -55,6 +63,7 @@ class Counters:
     gaps: int = 0
     refused: int = 0
     malformed: int = 0
+    silent: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,34 +78,63 @@ class Identity:
 
 
 class Collector:
-    """The state of all producers. `marks` are those of the recording it was opened with."""
+    """The state of all producers.
 
-    def __init__(self, identity: Identity, marks: Mapping[bytes, int]) -> None:
+    `marks` are those of the recording it was opened with, `begun` the hellos of producers that had not ended there.
+    """
+
+    def __init__(
+        self, identity: Identity, marks: Mapping[bytes, int], begun: Mapping[bytes, Hello] | None = None
+    ) -> None:
         self.identity = identity
         self.counters = Counters()
+        self._now: float | None = None
+        self._due: dict[bytes, float] = {}
+        """By when something must have been heard of a producer that promised so."""
+        self._patience: dict[bytes, int] = {
+            producer: MISSED * hello.heartbeat_s for producer, hello in (begun or {}).items() if hello.heartbeat_s
+        }
         self._marks = dict(marks)
         self._addresses: dict[bytes, bytes] = {}
         self._ended: set[bytes] = set()
         self._touched: dict[bytes, None] = {}
         self._replies: list[Reply] = []
 
-    def on_batch(self, batch: Batch) -> Entry | None:
+    def tick(self, now: float) -> list[Entry]:
+        """Time passed: what to record of those who fell silent. `now` is monotonic; every step of the loop says it."""
+        before, self._now = self._now, now
+        if before is None:
+            self._due = {producer: now + patience for producer, patience in self._patience.items()}
+        elif now - before > STOOD_STILL_S:
+            self._due = {producer: due + now - before for producer, due in self._due.items()}
+        silent = [producer for producer, due in self._due.items() if due < now]
+        for producer in silent:
+            del self._due[producer]
+            self._ended.add(producer)
+            self.counters.silent += 1
+        return [Entry(END, producer, self._marks.get(producer, 0), 0, gap_payload(SILENT)) for producer in silent]
+
+    def on_batch(self, batch: Batch) -> list[Entry]:
         """What to record of a message from the PUSH door, if anything (rule 1)."""
         mark = self._marks.get(batch.producer, 0)
         self._touched[batch.producer] = None
+        entries = self._heard(batch.producer)
         if batch.first_seq != mark + 1:
             if batch.first_seq <= mark:
                 self.counters.duplicates += 1
             else:
                 self.counters.ahead += 1
-            return None
+            return entries
         self._marks[batch.producer] = batch.last_seq
         if batch.kind == GAP:
             self.counters.gaps += batch.count
         else:
             self.counters.batches += 1
             self.counters.events += batch.count
-        return Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)
+        entries.append(
+            Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)
+        )
+        return entries
 
     def on_control(self, address: bytes, message: Control) -> list[Entry]:
         """What to record of a control message, if anything."""
@@ -104,6 +142,10 @@ class Collector:
             return self._on_hello(address, message)
         if isinstance(message, End):
             return self._on_end(address, message)
+        if isinstance(message, Alive):
+            self._remember(message.producer, address)
+            self._touched[message.producer] = None
+            return self._heard(message.producer)
         if isinstance(message, Locate):
             self._replies.append(Reply(address, self._welcome(None)))
         return []
@@ -129,9 +171,11 @@ class Collector:
             self._replies.append(Reply(address, Refuse(reason, hello.producer)))
             return []
         entries = []
-        if hello.producer not in self._addresses:
-            about = pack_control(hello)
-            entries.append(Entry(BEGIN, hello.producer, self._marks.get(hello.producer, 0) + 1, 0, about))
+        if hello.producer not in self._addresses or hello.producer in self._ended:
+            entries.append(self._begin(hello.producer, pack_control(hello)))
+        if hello.heartbeat_s:
+            self._patience[hello.producer] = MISSED * hello.heartbeat_s
+        self._heard(hello.producer)
         self._remember(hello.producer, address)
         first = self._marks.get(hello.producer, 0) + 1
         if hello.oldest > first:
@@ -148,7 +192,23 @@ class Collector:
         if end.last != self._marks.get(end.producer, 0) or end.producer in self._ended:
             return []
         self._ended.add(end.producer)
+        self._patience.pop(end.producer, None)
+        self._due.pop(end.producer, None)
         return [Entry(END, end.producer, end.last, 0, b"")]
+
+    def _heard(self, producer: bytes) -> list[Entry]:
+        """A sign of life: what to record of it, if it was believed to be gone."""
+        patience = self._patience.get(producer)
+        if patience is None or self._now is None:
+            return []
+        self._due[producer] = self._now + patience
+        if producer not in self._ended:
+            return []
+        return [self._begin(producer, b"")]
+
+    def _begin(self, producer: bytes, about: bytes) -> Entry:
+        self._ended.discard(producer)
+        return Entry(BEGIN, producer, self._marks.get(producer, 0) + 1, 0, about)
 
     def _why_refuse(self, hello: Hello) -> str | None:
         if hello.version != VERSION:
@@ -168,4 +228,7 @@ class Collector:
         self._addresses.pop(producer, None)
         self._addresses[producer] = address
         if len(self._addresses) > MAX_PRODUCERS:
-            del self._addresses[next(iter(self._addresses))]
+            forgotten = next(iter(self._addresses))
+            del self._addresses[forgotten]
+            self._patience.pop(forgotten, None)
+            self._due.pop(forgotten, None)

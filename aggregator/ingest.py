@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import zmq
@@ -27,6 +28,8 @@ DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
 PULL_HWM = 64
 """Messages ZeroMQ holds per producer: with the producers' window of 1 MiB each, its own bound comes first."""
+TICK_S = 1.0
+"""How often the collector looks who fell silent: its patience is tens of seconds."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -61,10 +64,14 @@ def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
 class Ingest:
     """The loop. `step` is one round: wait, drain, sync, answer."""
 
-    def __init__(self, doors: Doors, collector: Collector, writer: RecordingWriter) -> None:
+    def __init__(
+        self, doors: Doors, collector: Collector, writer: RecordingWriter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.doors = doors
         self.collector = collector
         self.writer = writer
+        self._clock = clock
+        self._tick_at = clock()
         self._poller = zmq.Poller()
         self._poller.register(doors.control, zmq.POLLIN)
         self._poller.register(doors.push, zmq.POLLIN)
@@ -80,15 +87,29 @@ class Ingest:
         """One round; whether anything came."""
         ready = dict(self._poller.poll(wait_ms))
         if not ready:
+            if self._tick():
+                self.writer.sync()
             return False
         if self.doors.control in ready:
             self._drain_control()
         if self.doors.push in ready:
             self._drain_push()
+        self._tick()  # after what has come: it speaks for those who sent it
         self.writer.sync()
         for reply in self.collector.due():
             self._answer(reply.address, pack_control(reply.message))
         return True
+
+    def _tick(self) -> bool:
+        """Tell the collector the time; whether that gave something to record."""
+        now = self._clock()
+        if now < self._tick_at:
+            return False
+        self._tick_at = now + TICK_S
+        entries = self.collector.tick(now)
+        for entry in entries:
+            self._append(entry)
+        return bool(entries)
 
     def _drain_push(self) -> None:
         taken = 0
@@ -98,11 +119,11 @@ class Ingest:
             except zmq.Again:
                 return
             try:
-                entry = self.collector.on_batch(unpack_batch(message))
+                entries = self.collector.on_batch(unpack_batch(message))
             except WireError as error:
                 self._report(error)
                 continue
-            if entry is not None:
+            for entry in entries:
                 self._append(entry)
             taken += len(message)
             if taken >= DRAIN_BYTES:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import zmq
@@ -26,8 +26,9 @@ import zmq
 from aggregator.collector import Collector, Identity
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
-from embertrace.errors import AggregatorError, ConfigError
+from embertrace.errors import AggregatorError, ConfigError, WireError
 from embertrace.recording import RecordingWriter
+from embertrace.wire.control import Hello, unpack_control
 
 log = logging.getLogger("aggregator")
 
@@ -88,7 +89,19 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
             Ready(f"tcp://{host}:{doors.control_port}", doors.push_port, rpc_port, writer.id,
                   str(options.directory), os.getpid())
         )  # fmt: skip
-        Ingest(doors, Collector(identity, writer.marks), writer).run(lambda: stopping.is_set() or analyst.supervise())
+        collector = Collector(identity, writer.marks, _hellos(writer.begun))
+        Ingest(doors, collector, writer).run(lambda: stopping.is_set() or analyst.supervise())
+
+
+def _hellos(begun: Mapping[bytes, bytes]) -> dict[bytes, Hello]:
+    """What the producers that had not ended said of themselves."""
+    hellos = {}
+    for producer, about in begun.items():
+        with contextlib.suppress(WireError):
+            message = unpack_control(about)
+            if isinstance(message, Hello):
+                hellos[producer] = message
+    return hellos
 
 
 def _address(options: Options) -> tuple[str, int]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from embertrace.analysis import Forest, OperatorAnalysis
-from embertrace.analysis.source import LocalSource
+from embertrace.analysis.operator_analysis import Attempts
+from embertrace.analysis.source import LocalSource, events_of
 from embertrace.client import Client
 from embertrace.event import OperatorEvent
-from embertrace.lineage import Lineage, to_operator_event
 from embertrace.recording import Recording
 from embertrace.recording.plant import plant
-from embertrace.wire.event import RawEvent, unpack_event
+from embertrace.wire.event import unpack_event
 
 Progress = Callable[[int, int], None]
 """Called now and then with (bytes read, bytes in all)."""
 
 
-def open(directory: str | os.PathLike[str], *, progress: Progress | None = None) -> OperatorAnalysis:
+def open(
+    directory: str | os.PathLike[str], *, attempts: Attempts = "selected", progress: Progress | None = None
+) -> OperatorAnalysis:
     """The analysis of a recording on disk, as it is now; also of one that is being written.
+
+    `attempts="all"` shows every attempt of a call that was retried, see `OperatorAnalysis`.
 
     Damaged places are skipped and counted, as every answer then says. Raises RecordingError for what is no readable
     recording.
@@ -32,15 +36,15 @@ def open(directory: str | os.PathLike[str], *, progress: Progress | None = None)
         plant(forest, record)
         if progress is not None:
             progress(record.position, end)
-    return OperatorAnalysis(LocalSource(forest))
+    return OperatorAnalysis(LocalSource(forest), attempts=attempts)
 
 
-def connect(endpoint: str, *, timeout_s: float = 30.0) -> OperatorAnalysis:
+def connect(endpoint: str, *, attempts: Attempts = "selected", timeout_s: float = 30.0) -> OperatorAnalysis:
     """The analysis of what an aggregator has recorded so far: every question is answered there.
 
     `runs()` lists its runs, `run(…)` chooses one. Raises AggregatorError where none answers at `endpoint`.
     """
-    return OperatorAnalysis(RemoteSource(Client(endpoint, timeout_s=timeout_s)))
+    return OperatorAnalysis(RemoteSource(Client(endpoint, timeout_s=timeout_s)), attempts=attempts)
 
 
 class RemoteSource:
@@ -54,16 +58,19 @@ class RemoteSource:
 
     def events(self) -> Iterable[OperatorEvent]:
         """All events recorded so far, fetched page by page."""
-        found = list(self._pages())
-        lineage = Lineage()
-        for _, _, event in found:
-            lineage.observe(event)
-        return [to_operator_event(event, lineage.context(event), producer, seq) for producer, seq, event in found]
+        return list(events_of(self.forest()))
 
-    def _pages(self) -> Iterator[tuple[bytes, int, RawEvent]]:
+    def forest(self) -> Forest:
+        """The calls recorded so far, and what is known of their producers."""
+        forest = Forest()
         start: int | None = 0
         while start is not None:
             page = self._client.call("events", start=start)
             for producer, seq, packed in page["events"]:
-                yield producer, seq, unpack_event(packed)
+                forest.add(producer, seq, unpack_event(packed))
+            for producer, at_ns, _ in page["begun"]:
+                forest.note_begin(producer, at_ns)
+            for producer, at_ns, last_seq in page["ended"]:
+                forest.note_end(producer, at_ns, last_seq)
             start = page["next"]
+        return forest

@@ -37,8 +37,9 @@ class Forest:
         self._ends: dict[CallKey, Sighting] = {}
         self._metrics: list[Sighting] = []
         self._gaps: dict[bytes, set[tuple[int, int]]] = {}
-        self._ended: set[bytes] = set()
-        self._trees: Trees | None = None
+        self._lives: dict[bytes, tuple[int, bool, int]] = {}
+        """Of each producer the last that is known of its life: (when, whether it goes on, the last seq till then)."""
+        self._trees: dict[bool, Trees] = {}
 
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
         """Take in one event; one that was seen already changes nothing."""
@@ -47,7 +48,7 @@ class Forest:
             return
         seen.add(seq)
         self.events += 1
-        self._trees = None
+        self._trees.clear()
         sighting = Sighting(Origin(to_nanoseconds(event.timestamp), producer, seq), event)
         if event.type == METRIC:
             self._metrics.append(sighting)
@@ -60,15 +61,30 @@ class Forest:
             if known is None or sighting.origin < known.origin:
                 half[key] = sighting
 
-    def note_begin(self, producer: bytes) -> None:
-        """A producer's stream began."""
-        self._seen.setdefault(producer, set())
+    def note_begin(self, producer: bytes, at_ns: int) -> None:
+        """A producer's stream began, or went on, at a time of whoever recorded it."""
+        self._note_life(producer, (at_ns, True, 0))
 
-    def note_end(self, producer: bytes) -> None:
-        """A producer is known to be gone: what it left without an end is lost, and its runs did not finish."""
+    def note_end(self, producer: bytes, at_ns: int, last_seq: int) -> None:
+        """A producer was gone at that time, after `last_seq`: what it left without an end is lost.
+
+        Its runs did not finish. A later begin, or an event beyond, withdraws that.
+        """
+        self._note_life(producer, (at_ns, False, last_seq))
+
+    def _note_life(self, producer: bytes, sign: tuple[int, bool, int]) -> None:
         self._seen.setdefault(producer, set())
-        self._ended.add(producer)
-        self._trees = None
+        self._lives[producer] = max(sign, self._lives.get(producer, sign))
+        self._trees.clear()
+
+    @property
+    def ended(self) -> set[bytes]:
+        """The producers that are known to be gone."""
+        return {
+            producer
+            for producer, (_, goes_on, last_seq) in self._lives.items()
+            if not goes_on and max(self._seen[producer], default=0) <= last_seq
+        }
 
     def note_gap(self, producer: bytes, first_seq: int, count: int) -> None:
         """`count` events from `first_seq` on were dropped or trimmed, and will not come."""
@@ -86,10 +102,14 @@ class Forest:
 
     @property
     def trees(self) -> Trees:
-        """The calls as trees, over everything added so far."""
-        if self._trees is None:
-            self._trees = Trees(self._begins, self._ends, self._metrics, self._ended)
-        return self._trees
+        """The calls as trees, over everything added so far: of each call the attempt that counts."""
+        return self.trees_of(every_attempt=False)
+
+    def trees_of(self, *, every_attempt: bool) -> Trees:
+        """As `trees`, or with every attempt as a call of its own."""
+        if every_attempt not in self._trees:
+            self._trees[every_attempt] = Trees(self._begins, self._ends, self._metrics, self.ended, every_attempt)
+        return self._trees[every_attempt]
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run seen, by first mention: `id`, `status`, `calls` and whatever its events say of it.
@@ -97,7 +117,7 @@ class Forest:
         `status` is "running", "finished", "failed", "crashed" (its producers ended, it never did) or "unknown" (the
         run is known from contexts only).
         """
-        return describe_runs(self.trees, self._ended)
+        return describe_runs(self.trees, self.ended)
 
     def progress(self, run: str | None = None) -> dict[str, int]:
         """How far a run is (all runs for None): counts of `calls`, `open`, `lost`, `missing`, `roots`, `events`.

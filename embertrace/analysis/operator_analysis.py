@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from embertrace.analysis.answers import Rule
 from embertrace.analysis.calls import Call
@@ -21,22 +21,31 @@ from embertrace.analysis.judging import Over
 from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
+from embertrace.analysis.verbs import check_attempts
 from embertrace.analysis.voting import Ties
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
+
+Attempts = Literal["selected", "all"]
 
 
 class OperatorAnalysis:
     """Questions to a set of events: a list, what `collect_events` gives, a recording, or an aggregator.
 
     Events made by hand need no ids: see `handmade` for how they are paired. `pool=True` takes several runs as one.
+    A call that was retried counts once, with its highest attempt that ended; with `attempts="all"`, `calls`, `trees`,
+    `show`, `stages`, `operators`, `health` and the questions about what went wrong show every attempt. Ensembles and
+    judges count each call once in any case.
     Answers to nothing are NaN or empty, with n = 0. Not thread-safe; make one per thread.
     """
 
-    def __init__(self, events: Iterable[OperatorEvent] | Source, *, pool: bool = False) -> None:
+    def __init__(
+        self, events: Iterable[OperatorEvent] | Source, *, pool: bool = False, attempts: Attempts = "selected"
+    ) -> None:
         self._asked = _Asked(events)
         self._filters: tuple[Filter, ...] = ()
         self._pool = pool
+        self._every_attempt = check_attempts(attempts) == "all"
 
     # Filters. Each narrows the selection of calls; the trees stay whole.
 
@@ -198,12 +207,12 @@ class OperatorAnalysis:
     @property
     def calls(self) -> tuple[Call, ...]:
         """The selected calls, in the order of their begin."""
-        return tuple(Selection(self._forest, self._filters).calls)
+        return tuple(Selection(self._forest, self._filters, every_attempt=self._every_attempt).calls)
 
     @property
     def trees(self) -> tuple[Call, ...]:
         """The roots of the trees that hold a selected call, in order; `children` leads down."""
-        roots = {call.root.call_id: call.root for call in self.calls}
+        roots = {call.root.key: call.root for call in self.calls}
         return tuple(sorted(roots.values(), key=lambda root: root.origin))
 
     def __repr__(self) -> str:
@@ -236,6 +245,8 @@ class OperatorAnalysis:
             )
         if self._pool:
             given["pool"] = True
+        if self._every_attempt:
+            given["attempts"] = "all"
         query = {"verb": verb, "filters": [list(entry) for entry in self._filters], "options": given}
         return result_from_data(self._source.answer(query))
 
@@ -266,5 +277,4 @@ class _Asked:
     @property
     def forest(self) -> Forest:
         """The calls themselves. Of events in memory; an aggregator's are fetched anew, since they still arrive."""
-        source = self.source
-        return source.forest if isinstance(source, LocalSource) else forest_of(list(source.events()))
+        return self.source.forest()

@@ -98,8 +98,8 @@ def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = 
 class Selection:
     """The calls of a forest that pass all filters, and the ensembles and judges they stand for."""
 
-    def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = ()) -> None:
-        self.forest, self.trees = forest, forest.trees
+    def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = (), *, every_attempt: bool = False) -> None:
+        self.forest, self.trees = forest, forest.trees_of(every_attempt=every_attempt)
         self._tests = [make_test(entry, self._run_ids) for entry in filters]
         self.filtered = bool(self._tests)
         self.links = Links(self.trees.by_id)
@@ -116,10 +116,10 @@ class Selection:
 
     @cached_property
     def _ids(self) -> frozenset[int]:
-        return frozenset(call.call_id for call in self.calls)
+        return frozenset(map(id, self.calls))
 
     def has(self, call: Call) -> bool:
-        return call.call_id in self._ids
+        return id(call) in self._ids
 
     def scores(self) -> Iterator[Metric]:
         """Scores of selected calls; those of no known call where the metric event itself passes."""

@@ -22,19 +22,24 @@ class Source(Protocol):
 
     def events(self) -> Iterable[OperatorEvent]: ...
 
+    def forest(self) -> Forest: ...
+
 
 class LocalSource:
     """Answers from a forest in this process. `events` are those given, else all that the forest keeps."""
 
     def __init__(self, forest: Forest, events: Iterable[OperatorEvent] | None = None) -> None:
-        self.forest = forest
+        self._forest = forest
         self._events = events
 
+    def forest(self) -> Forest:
+        return self._forest
+
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
-        return answer(self.forest, query)
+        return answer(self._forest, query)
 
     def events(self) -> Iterable[OperatorEvent]:
-        return self._events if self._events is not None else list(events_of(self.forest))
+        return self._events if self._events is not None else list(events_of(self._forest))
 
 
 def events_of(forest: Forest) -> Iterator[OperatorEvent]:

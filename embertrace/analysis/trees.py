@@ -3,6 +3,7 @@
 Rules:
 - The selected attempt of a call is the highest that ended; where none ended, the highest. What ran under another
   attempt is left out, with everything below it. Of a parent that never emitted, the highest attempt named counts.
+- With `every_attempt` nothing is left out: each attempt is a call of its own, with what ran under it.
 - A call inherits run, item and tags from its parent, nearest first; what it brings along itself goes before.
 - Calls whose parents run in a circle (a damaged stream) become roots, all of the circle alike.
 - Order of arrival never decides: calls and metrics are sorted by the origin of their first event, children by slot.
@@ -27,11 +28,13 @@ class Trees:
         ends: Mapping[CallKey, Sighting],
         metrics: Iterable[Sighting],
         ended: set[bytes],
+        every_attempt: bool = False,
     ) -> None:
-        chosen = _selected_attempts(begins, ends, ended)
-        kept = _plant(chosen)
+        keys = dict.fromkeys((*begins, *ends)) if every_attempt else _selected_attempts(begins, ends)
+        kept = _plant({key: _call(key, begins, ends, ended) for key in keys}, every_attempt)
         self.calls: list[Call] = sorted(kept, key=lambda call: call.origin)
         self.by_id: dict[int, Call] = {call.call_id: call for call in self.calls}
+        self._by_key: dict[CallKey, Call] = {call.key: call for call in self.calls}
         for call in self.calls:
             call.children.sort(key=lambda child: (child.slot, child.origin))
         self.roots: list[Call] = [call for call in self.calls if call.parent is None]
@@ -46,68 +49,70 @@ class Trees:
         for metric in self.metrics:
             if is_run(metric.data) or is_label(metric.data):
                 continue
-            call = self.by_id.get(metric.event.call_id)
-            if call is not None and call.attempt == metric.event.attempt:
+            call = self._by_key.get((metric.event.call_id, metric.event.attempt))
+            if call is not None:
                 call.links = tuple(dict.fromkeys(call.links + metric.event.links))
                 if not metric.data:  # it only links
                     continue
                 call.scores.update(metric.data)
                 metric.belongs_to(call)
                 scores.append(metric)
-            elif call is None:
+            elif metric.event.call_id not in self.by_id:
                 scores.append(metric)
         return scores
 
 
-def _selected_attempts(
-    begins: Mapping[CallKey, Sighting], ends: Mapping[CallKey, Sighting], ended: set[bytes]
-) -> dict[int, Call]:
+def _selected_attempts(begins: Iterable[CallKey], ends: Iterable[CallKey]) -> list[CallKey]:
     best: dict[int, tuple[bool, int]] = {}
     for keys, has_end in ((begins, False), (ends, True)):
         for call_id, attempt in keys:
             best[call_id] = max(best.get(call_id, (False, -1)), (has_end, attempt))
-    chosen = {}
-    for call_id, (_, attempt) in best.items():
-        key = (call_id, attempt)
-        begin = begins.get(key)
-        chosen[call_id] = Call(key, begin, ends.get(key), begin is not None and begin.origin.producer in ended)
-    return chosen
+    return [(call_id, attempt) for call_id, (_, attempt) in best.items()]
 
 
-def _plant(chosen: Mapping[int, Call]) -> list[Call]:
+def _call(
+    key: CallKey, begins: Mapping[CallKey, Sighting], ends: Mapping[CallKey, Sighting], ended: set[bytes]
+) -> Call:
+    begin = begins.get(key)
+    return Call(key, begin, ends.get(key), begin is not None and begin.origin.producer in ended)
+
+
+def _plant(calls: Mapping[CallKey, Call], every_attempt: bool) -> list[Call]:
     """Connect calls to their parents; the calls that remain, each below a parent that remains."""
+    ids = {call_id for call_id, _ in calls}
     phantom_attempts: dict[int, int] = {}
-    for call in chosen.values():
+    for call in calls.values():
         parent_id, attempt = call.parent_key
-        if parent_id not in chosen:
+        if parent_id not in ids:
             phantom_attempts[parent_id] = max(phantom_attempts.get(parent_id, 0), attempt)
-    verdicts: dict[int, bool] = {}
-    for call in chosen.values():
-        path: dict[int, Call] = {}
+    verdicts: dict[CallKey, bool] = {}
+    for call in calls.values():
+        path: dict[CallKey, Call] = {}
         above: Call | None = call
-        while above is not None and above.call_id not in verdicts and above.call_id not in path:
-            path[above.call_id] = above
-            above = chosen.get(above.parent_key[0])
+        while above is not None and above.key not in verdicts and above.key not in path:
+            path[above.key] = above
+            above = calls.get(above.parent_key)
         circle = _circle(path, above)
         for below in reversed(path.values()):
-            parent = chosen.get(below.parent_key[0])
-            if below.call_id in circle:
-                verdicts[below.call_id] = True
+            parent = calls.get(below.parent_key)
+            if below.key in circle:
+                verdicts[below.key] = True
             elif parent is None:
-                verdicts[below.call_id] = below.parent_key[1] == phantom_attempts[below.parent_key[0]]
+                parent_id, attempt = below.parent_key
+                verdicts[below.key] = every_attempt or phantom_attempts.get(parent_id) == attempt
             else:
-                verdicts[below.call_id] = verdicts[parent.call_id] and parent.attempt == below.parent_key[1]
-                if verdicts[below.call_id]:
+                verdicts[below.key] = verdicts[parent.key]
+                if verdicts[below.key]:
                     _adopt(parent, below)
-    return [call for call in chosen.values() if verdicts[call.call_id]]
+    return [call for call in calls.values() if verdicts[call.key]]
 
 
-def _circle(path: Mapping[int, Call], reached: Call | None) -> set[int]:
+def _circle(path: Mapping[CallKey, Call], reached: Call | None) -> set[CallKey]:
     """The calls of `path` that are their own ancestors: those from where the walk came back to itself."""
-    if reached is None or reached.call_id not in path:
+    if reached is None or reached.key not in path:
         return set()
-    ids = list(path)
-    return set(ids[ids.index(reached.call_id) :])
+    keys = list(path)
+    return set(keys[keys.index(reached.key) :])
 
 
 def _adopt(parent: Call, child: Call) -> None:

@@ -20,11 +20,16 @@ from embertrace.errors import QueryError
 
 
 class Verb(NamedTuple):
-    """A question. `pools`: whether it may be asked of several runs at once without saying so."""
+    """A question. `pools`: whether it may be asked of several runs at once without saying so.
+
+    `attempts`: whether it can be asked of every attempt. The others count each call once, whatever is said: an
+    ensemble has one vote of each member.
+    """
 
     partial: Callable[..., Any]
     finish: Callable[[Any], Result]
     pools: bool = False
+    attempts: bool = False
 
     def __call__(self, selection: Selection, **options: Any) -> Result:
         return self.finish(self.partial(selection, **options))
@@ -43,15 +48,15 @@ VERBS: dict[str, Verb] = {
     "judge_accuracy_by_agreement": Verb(judging.judge_accuracy_by_agreement, judging.finish_by_agreement),
     "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
     "items": Verb(items.items, items.ItemRows.finish),
-    "item": Verb(items.item, items.finish_records, pools=True),
+    "item": Verb(items.item, items.finish_records, pools=True, attempts=True),
     "outcomes": Verb(items.outcomes, items.Outcomes.finish),
-    "stages": Verb(distributions.stages, distributions.finish_activity),
-    "operators": Verb(distributions.operators, distributions.finish_activity),
-    "failures": Verb(incidents.failures, items.finish_records, pools=True),
+    "stages": Verb(distributions.stages, distributions.finish_activity, attempts=True),
+    "operators": Verb(distributions.operators, distributions.finish_activity, attempts=True),
+    "failures": Verb(incidents.failures, items.finish_records, pools=True, attempts=True),
     "unlinked": Verb(incidents.unlinked, items.finish_records, pools=True),
     "runs": Verb(incidents.runs, items.finish_records, pools=True),
     "flow": Verb(flowing.flow, flowing.Flow.finish, pools=True),
-    "health": Verb(incidents.Health, incidents.Health.finish, pools=True),
+    "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
 
 
@@ -61,11 +66,11 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     verb = VERBS.get(name) if isinstance(name, str) else None
     if verb is None:
         raise QueryError(f"there is no question {name!r}; known are {', '.join(sorted(VERBS))}")
-    pool = options.pop("pool", False)
+    pool, attempts = options.pop("pool", False), check_attempts(options.pop("attempts", "selected"))
     known = verb.options
     for option in options:
         if option not in known:
-            takes = f"it takes {', '.join([*known, 'pool'])}"
+            takes = f"it takes {', '.join([*known, 'pool', 'attempts'])}"
             raise QueryError(f"{name} has no option {option!r}; {takes}")
     missing = [option for option in known if option not in options and _is_required(verb, option)]
     if missing:
@@ -73,10 +78,17 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     filters = query.get("filters") or ()
     if isinstance(filters, str | bytes) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
-    selection = Selection(forest, filters)
+    selection = Selection(forest, filters, every_attempt=attempts == "all" and verb.attempts)
     if not verb.pools:
         selection.check_runs(bool(pool))
     return _with_gaps(verb(selection, **options), forest)
+
+
+def check_attempts(attempts: Any) -> str:
+    """Raises QueryError for what is no way to count attempts."""
+    if attempts not in ("selected", "all"):
+        raise QueryError(f"attempts={attempts!r} is none of selected, all")
+    return str(attempts)
 
 
 def answer(forest: Forest, query: Mapping[str, Any]) -> dict[str, Any]:

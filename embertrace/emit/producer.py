@@ -12,7 +12,8 @@ does what it answers (actions). The rules, all of them:
 4. At most WINDOW_BYTES are unacknowledged. A batch goes out when BATCH_BYTES wait, or BATCH_S after the first event,
    or at once when somebody waits for it (`hurry`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
-6. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
+6. Whoever was welcomed and has had nothing to say for HEARTBEAT_S says that it is alive: silence means its end.
+7. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
    said again after REFUSED_S, since whoever refused may be replaced.
 """
 
@@ -26,7 +27,7 @@ from typing import Protocol
 
 from embertrace.emit.spool import Batch, Hole
 from embertrace.wire.batch import BATCH, GAP, MAX_BATCH_EVENTS, pack_batch, pack_gap
-from embertrace.wire.control import Ack, Control, End, Hello, Refuse, Welcome
+from embertrace.wire.control import Ack, Alive, Control, End, Hello, Refuse, Welcome
 
 BATCH_BYTES = 64 * 1024
 """A batch worth a send of its own: at this size loopback TCP moves gigabytes per second."""
@@ -36,6 +37,8 @@ WINDOW_BYTES = 1024 * 1024
 """Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
 HELLO_S = 1.0
 """Silence after which something is wrong: a group commit takes milliseconds."""
+HEARTBEAT_S = 8
+"""A process that died without a word is known dead after three of them: under half a minute, for a message a while."""
 REFUSED_S = 5.0
 UNHEARD_S = 5.0
 """Silence from the start after which the user is told that nobody is there."""
@@ -87,7 +90,9 @@ Action = Say | Connect | Push | Report
 class Producer:
     """One stream's state. `mark` is the last acknowledged seq; `welcomed` the last welcome, None while disconnected."""
 
-    def __init__(self, producer: bytes, held: Held, now: float, library: str = "") -> None:
+    def __init__(
+        self, producer: bytes, held: Held, now: float, library: str = "", heartbeat_s: int = HEARTBEAT_S
+    ) -> None:
         self.id = producer
         self.mark = held.oldest - 1
         self.recording: str | None = None
@@ -95,6 +100,8 @@ class Producer:
         self.ended = False
         self._held = held
         self._library = library
+        self._heartbeat_s = heartbeat_s
+        self._said = now
         self._sent = self.mark
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
@@ -117,6 +124,10 @@ class Producer:
             actions += self._greet(now)
         if self.welcomed is not None:
             actions += self._send(now, hurry)
+            if not actions and self._heartbeat_s and now - self._said >= self._heartbeat_s:
+                actions.append(Say(Alive(self.id)))
+        if actions:
+            self._said = now
         return actions
 
     def receive(self, message: Control, now: float) -> list[Action]:
@@ -147,6 +158,8 @@ class Producer:
             due.append(self._hello_due)
         elif self.owes:
             due.append(max(self._heard, self._hello_due - HELLO_S) + HELLO_S)
+        if self.welcomed is not None and self._heartbeat_s:
+            due.append(self._said + self._heartbeat_s)
         if self._waiting_since is not None and self._in_flight_bytes < WINDOW_BYTES and self.welcomed is not None:
             due.append(self._waiting_since + BATCH_S)
         return max(0.0, min(due) - now) if due else None
@@ -159,8 +172,9 @@ class Producer:
             return []
         self._hello_due = now + HELLO_S
         hello = Hello(
-            self.id, self._held.oldest, self._held.next, self.recording, platform.node(), os.getpid(), self._library
-        )
+            self.id, self._held.oldest, self._held.next, self.recording, platform.node(), os.getpid(), self._library,
+            self._heartbeat_s,
+        )  # fmt: skip
         unheard = self.welcomed is None and self.recording is None and now - self._started >= UNHEARD_S
         report = self._report("did not answer; events are held, and dropped when the spool is full") if unheard else []
         return [*report, Say(hello)]

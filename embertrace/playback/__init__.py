@@ -125,6 +125,7 @@ class _Plan:
 def _to_aggregator(plan: _Plan, endpoint: str) -> Iterator[Record]:
     """Send each record before it is yielded; everything is acknowledged when the iteration ends."""
     fresh: dict[bytes, bytes] = {}
+    ended: dict[bytes, None] = {}
     with Sender(endpoint) as sender:
         for record in plan.records():
             yield record
@@ -132,9 +133,12 @@ def _to_aggregator(plan: _Plan, endpoint: str) -> Iterator[Record]:
             if plan.run is not None:
                 producer = fresh.setdefault(record.producer, secrets.token_bytes(16))
             if record.kind == END:
-                sender.end(producer)
+                ended[producer] = None
             elif record.kind in (BATCH, GAP):
+                ended.pop(producer, None)  # it was only believed to be gone
                 _send(plan, sender, producer, record)
+        for producer in ended:
+            sender.end(producer)
         sender.finish()
 
 

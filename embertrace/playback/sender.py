@@ -88,7 +88,7 @@ class Sender:
     def _begin(self, producer: bytes, first_seq: int) -> int:
         """Say hello for a producer, and wait for its mark."""
         stream = self._streams[producer] = Stream(first_seq)
-        machine = self._machines[producer] = Producer(producer, stream, time.monotonic(), "replay")
+        machine = self._machines[producer] = Producer(producer, stream, time.monotonic(), "replay", heartbeat_s=0)
         deadline = time.monotonic() + FIRST_ANSWER_S
         while machine.welcomed is None:
             self._perform(producer, machine.tick(time.monotonic()))

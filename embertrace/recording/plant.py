@@ -20,9 +20,9 @@ def plant(forest: Forest, record: Record | Damage) -> None:
     elif record.kind == GAP:
         forest.note_gap(record.producer, record.first_seq, record.count)
     elif record.kind == BEGIN:
-        forest.note_begin(record.producer)
+        forest.note_begin(record.producer, record.received_ns)
     elif record.kind == END:
-        forest.note_end(record.producer)
+        forest.note_end(record.producer, record.received_ns, record.first_seq)
 
 
 def _plant_batch(forest: Forest, record: Record) -> None:

@@ -14,15 +14,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from embertrace.errors import RecordingError
-from embertrace.recording.layout import Record, scan_segment, unpack_segment_header
+from embertrace.recording.layout import BEGIN, END, Record, scan_segment, unpack_segment_header
 from embertrace.wire.batch import BATCH, GAP
 
 
 class Recovered(NamedTuple):
-    """`end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
+    """`begun`: what producers said of themselves that began, and did not end, in the segments that were read.
+    `end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
     once more: a failed fsync may have marked them clean in the page cache without their being on disk."""
 
     marks: dict[bytes, int]
+    begun: dict[bytes, bytes]
     end: int
     durable: int
     again: bytes
@@ -41,6 +43,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     Holds one segment in memory at a time.
     """
     marks: dict[bytes, int] = {}
+    begun: dict[bytes, bytes] = {}
     begin = len(bases) - 1
     for begin in range(len(bases) - 1, -1, -1):
         try:
@@ -54,12 +57,16 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
         for item in scan_segment(buffer, base):
             if isinstance(item, Record):
                 note_mark(marks, item.kind, item.producer, item.last_seq)
+                if item.kind == END:
+                    begun.pop(item.producer, None)
+                elif item.kind == BEGIN and item.payload:
+                    begun[item.producer] = item.payload
                 readable = item.end
     last, size = bases[-1], len(buffer)
     # A published position beyond the file says nothing: its bytes are gone, or the eight bytes are damaged.
     durable = synced if last <= synced <= last + size else last
     end = max(readable, durable)
-    return Recovered(marks, end, durable, buffer[durable - last : end - last], last + size - end)
+    return Recovered(marks, begun, end, durable, buffer[durable - last : end - last], last + size - end)
 
 
 def _header_length(buffer: bytes, base: int) -> int:

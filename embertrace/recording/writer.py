@@ -44,7 +44,8 @@ class RecordingWriter:
 
     `id`, `name`, `created` say which recording it is. `marks` maps each producer (16 bytes) to the last seq recorded
     or declared lost. `position` is the end of what was appended, `synced` of what is durable. `recovered` is how
-    many bytes of a torn tail were cut when it was opened.
+    many bytes of a torn tail were cut when it was opened, `begun` what the producers had said of themselves (the
+    payload of their begin) that had not ended then.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class RecordingWriter:
             raise ValueError(f"segment_bytes is {segment_bytes}; it must be at least 1")
         self.directory = Path(directory)
         self._clock_ns = clock_ns
+        self._now_ns = 0
         self._segment_bytes = segment_bytes
         self._pending: list[bytes] = []
         self._refusal: str | None = None
         self._lock = self._descriptor = -1
         self._published: SyncedPosition | None = None
         self.marks: dict[bytes, int] = {}
+        self.begun: dict[bytes, bytes] = {}
         self.position = self.synced = self.recovered = self._base = 0
         try:
             _make_directory(self.directory)
@@ -99,7 +102,8 @@ class RecordingWriter:
         if self._refusal is not None:
             raise RecordingError(self._refusal)
         position = self.position
-        header = pack_record_header(kind, self._clock_ns(), producer, first_seq, count, payload, position, payload_crc)
+        self._now_ns = max(self._now_ns, self._clock_ns())  # a clock that is set back must not change their order
+        header = pack_record_header(kind, self._now_ns, producer, first_seq, count, payload, position, payload_crc)
         self._pending += (header, payload)
         self.position = position + RECORD_HEADER_BYTES + len(payload)
         note_mark(self.marks, kind, producer, first_seq + count - 1)
@@ -178,6 +182,7 @@ class RecordingWriter:
         assert self._published is not None
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
         self.marks, self.position, self.recovered, self._base = found.marks, found.end, found.cut, bases[-1]
+        self.begun = found.begun
         self._descriptor = os.open(segment_path(self.directory, self._base), os.O_WRONLY)
         os.ftruncate(self._descriptor, found.end - self._base)
         os.lseek(self._descriptor, found.durable - self._base, os.SEEK_SET)

@@ -3,6 +3,7 @@
     hello    producer →  who it is and which seqs it still holds; sent on connect and whenever it hears nothing
     welcome  →           the recording, the producer's high-water mark, and the ports to use
     ack      →           everything up to `mark` is durable
+    alive    producer →  nothing to send, but still there; answered with an ack
     end      producer →  the stream is complete up to `last`; answered with an ack
     locate   client →    answered with a welcome (mark 0): where PUSH and RPC are
     refuse   →           why not, and which versions are spoken
@@ -38,6 +39,8 @@ class Hello:
     host: str = ""
     pid: int = 0
     library: str = ""
+    heartbeat_s: int = 0
+    """How often it says something at the least, so that silence means its end; 0 promises nothing."""
     version: int = VERSION
 
 
@@ -68,6 +71,13 @@ class Ack:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Alive:
+    kind: ClassVar[str] = "alive"
+    producer: bytes
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class End:
     kind: ClassVar[str] = "end"
     producer: bytes
@@ -89,7 +99,7 @@ class Refuse:
     version: int = VERSION
 
 
-Control = Hello | Welcome | Ack | End | Locate | Refuse
+Control = Hello | Welcome | Ack | Alive | End | Locate | Refuse
 
 
 def pack_control(message: Control) -> bytes:
@@ -112,6 +122,7 @@ def unpack_control(packed: bytes) -> Control:
             host=field(message, "host", str, kind, ""),
             pid=unsigned(message, "pid", kind, 0),
             library=field(message, "library", str, kind, ""),
+            heartbeat_s=unsigned(message, "heartbeat_s", kind, 0),
             version=version,
         )
     if kind == "welcome":
@@ -128,6 +139,8 @@ def unpack_control(packed: bytes) -> Control:
         )
     if kind == "ack":
         return Ack(_producer(message, kind), unsigned(message, "mark", kind), version)
+    if kind == "alive":
+        return Alive(_producer(message, kind), version)
     if kind == "end":
         return End(_producer(message, kind), unsigned(message, "last", kind), version)
     if kind == "locate":

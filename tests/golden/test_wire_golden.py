@@ -15,7 +15,18 @@ from embertrace.event import CALL, ERROR, METRIC, RESULT, Frame
 from embertrace.wire.batch import BATCH, GAP, pack_batch, unpack_batch
 from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
 from embertrace.wire.context import Added, pack_context, unpack_context
-from embertrace.wire.control import Ack, Control, End, Hello, Locate, Refuse, Welcome, pack_control, unpack_control
+from embertrace.wire.control import (
+    Ack,
+    Alive,
+    Control,
+    End,
+    Hello,
+    Locate,
+    Refuse,
+    Welcome,
+    pack_control,
+    unpack_control,
+)
 from embertrace.wire.event import RawEvent, iter_events, pack_event, unpack_event
 from embertrace.wire.rpc import Answer, Request, pack_answer, pack_request, unpack_answer, unpack_request
 
@@ -42,9 +53,10 @@ EVENTS = {
     "metric": RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, "", "", "default", None, 0, 0, (), b"", payload.pack({"a": 1})),
 }  # fmt: skip
 CONTROL: dict[str, Control] = {
-    "hello": Hello(PRODUCER, 3, 17, "rec", "host", 42, "embertrace 0.1.0"),
+    "hello": Hello(PRODUCER, 3, 17, "rec", "host", 42, "embertrace 0.1.0", 8),
     "welcome": Welcome("rec", "monday", 16, 5558, 5559, PRODUCER, None, "agg.example"),
     "ack": Ack(PRODUCER, 16),
+    "alive": Alive(PRODUCER),
     "end": End(PRODUCER, 16),
     "locate": Locate(),
     "refuse": Refuse("speaks version 1", PRODUCER),

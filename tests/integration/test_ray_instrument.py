@@ -70,9 +70,10 @@ def test_what_is_decorated_afterwards_is_traced_too(cluster: None, instrumented:
 
 
 def test_uninstrument_puts_everything_back(cluster: None) -> None:
-    import embertrace.ray as eray
     from ray.actor import ActorClass
     from ray.remote_function import RemoteFunction
+
+    import embertrace.ray as eray
     from support import foreign
 
     meta = foreign.Chooser.__ray_metadata__

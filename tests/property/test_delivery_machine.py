@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.collector import Collector, Entry, Identity
-from embertrace.emit.producer import WINDOW_BYTES, Action, Connect, Producer, Push, Say
+from embertrace.emit.producer import HEARTBEAT_S, WINDOW_BYTES, Action, Connect, Producer, Push, Say
 from embertrace.emit.spool import Batch, Hole, Spool
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import BATCH, GAP, unpack_batch
-from embertrace.wire.control import Control, pack_control, unpack_control
+from embertrace.wire.control import Control, Hello, pack_control, unpack_control
 
 PRODUCER = b"p" * 16
 IDENTITY = Identity("rec", "name", 1, 2)
@@ -41,6 +41,7 @@ class World:
         self.answers: list[Control] = []
         self.pushed_bytes = 0
         self.put = 0
+        self.believed_alive = False
 
     def emit(self, count: int) -> None:
         for _ in range(count):
@@ -65,15 +66,20 @@ class World:
                 self.to_aggregator.clear()  # the old socket takes what lingers in it along
 
     def aggregate(self) -> None:
+        self.record(self.collector.tick(self.now))
         for message in self.carry(self.control):
             self.record(self.collector.on_control(b"address", message))
         for packed in self.carry(self.to_aggregator, reorder=False):
-            entry = self.collector.on_batch(unpack_batch(packed))
-            self.record([entry] if entry is not None else [])
+            self.record(self.collector.on_batch(unpack_batch(packed)))
         self.answers += [reply.message for reply in self.collector.due()]
 
     def record(self, entries: list[Entry]) -> None:
-        self.recorded += [entry for entry in entries if entry.kind not in (BEGIN, END)]
+        for entry in entries:
+            if entry.kind in (BEGIN, END):
+                self.believed_alive = entry.kind == BEGIN
+            else:
+                assert self.believed_alive, "recorded of somebody who is believed to be gone"
+                self.recorded.append(entry)
 
     def carry(self, queue: list, reorder: bool = True) -> list:  # type: ignore[type-arg]
         """What arrives now; the rest is lost, or stays for later."""
@@ -93,7 +99,8 @@ class World:
     def restart(self) -> None:
         """The aggregator dies: what is on the way is gone, what is recorded is not."""
         marks = {entry.producer: entry.first_seq + entry.count - 1 for entry in self.recorded}
-        self.collector = Collector(IDENTITY, marks)
+        hello = Hello(self.machine.id, 1, 1, heartbeat_s=HEARTBEAT_S)
+        self.collector = Collector(IDENTITY, marks, {self.machine.id: hello} if self.believed_alive else {})
         self.to_aggregator.clear()
         self.control.clear()
         self.answers.clear()
@@ -110,7 +117,7 @@ class World:
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("emit"), st.integers(1, 400)),
-        st.tuples(st.just("step"), st.sampled_from([0.0, 0.01, 0.03, 1.1])),
+        st.tuples(st.just("step"), st.sampled_from([0.0, 0.01, 0.03, 1.1, 4.0, 9.0])),
         st.tuples(st.just("restart"), st.none()),
     ),
     max_size=60,
@@ -144,6 +151,9 @@ def test_every_seq_is_recorded_once_in_order(steps: list, seed: int, capacity: i
             gaps += entry.count
     assert expected - 1 == world.put == events + gaps
     assert gaps == world.spool.dropped
+    for _ in range(20):
+        world.step(4.0)
+    assert world.believed_alive or not world.put, "it says it is alive, and nobody believes it"
 
 
 def _numbers(payload: bytes) -> list[int]:
@@ -199,11 +209,49 @@ def test_another_recording_is_refused_and_the_events_are_kept() -> None:
     assert sum(entry.count for entry in world.recorded) == 5
 
 
-def test_an_idle_producer_needs_no_waking() -> None:
+def test_an_idle_producer_wakes_for_its_heartbeat_alone() -> None:
     world = World(1, 10**9, 0.0)
     world.emit(1)
     world.heal()
+    wait = world.machine.wait_s(world.now)
+    assert wait is not None
+    assert 0 < wait <= HEARTBEAT_S
+    world.now += wait
+    assert [type(action.message).__name__ for action in world.machine.tick(world.now)] == ["Alive"]  # type: ignore[union-attr]
+
+
+def test_a_producer_that_falls_silent_is_gone_and_what_it_says_later_takes_that_back() -> None:
+    world = World(1, 10**9, 0.0)
+    world.emit(1)
+    world.heal()
+    for _ in range(4 * HEARTBEAT_S):
+        world.now += 1.0
+        world.aggregate()
+    assert not world.believed_alive
+    world.emit(1)
+    world.heal()
+    assert world.believed_alive
+
+
+def test_while_the_aggregator_stood_still_nobody_was_silent() -> None:
+    world = World(1, 10**9, 0.0)
+    world.emit(1)
+    world.heal()
+    world.now += 600.0
+    world.aggregate()
+    assert world.believed_alive
+
+
+def test_a_replay_promises_no_heartbeat_and_is_never_gone() -> None:
+    world = World(1, 10**9, 0.0)
+    world.machine = Producer(b"p" * 16, world.spool, world.now, heartbeat_s=0)
+    world.emit(1)
+    world.heal()
     assert world.machine.wait_s(world.now) is None
+    for _ in range(100):
+        world.now += 1.0
+        world.aggregate()
+    assert world.believed_alive
 
 
 def test_an_unanswered_producer_wakes_about_once_a_second_and_says_so_once() -> None:

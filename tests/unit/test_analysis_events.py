@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from embertrace.analysis.compare import compare
+from embertrace.analysis.forest import Forest
 from embertrace.analysis.operator_analysis import OperatorAnalysis
 from embertrace.analysis.source import LocalSource, events_of
 from embertrace.errors import QueryError
@@ -137,6 +138,9 @@ class Elsewhere:
 
     def events(self) -> Any:
         return self._local.events()
+
+    def forest(self) -> Forest:
+        return self._local.forest()
 
 
 def test_another_source_has_the_same_questions_and_takes_no_callables() -> None:

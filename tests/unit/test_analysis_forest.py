@@ -45,7 +45,7 @@ def test_errors_and_calls_without_an_end() -> None:
     forest = story.forest()
     assert outcomes(forest) == {"waiting": "open", "broken": "error"}
     assert [call.error and call.error["type"] for call in forest.trees.calls] == [None, "ValueError"]
-    forest.note_end(story.producer)
+    forest.note_end(story.producer, 1, len(story.events))
     assert outcomes(forest) == {"waiting": "lost", "broken": "error"}
     assert forest.progress()["lost"] == 1
 
@@ -54,7 +54,7 @@ def test_a_lost_call_whose_end_arrives_later_is_no_longer_lost() -> None:
     story = Story()
     call = story.begin("slow")
     forest = story.forest()
-    forest.note_end(story.producer)
+    forest.note_end(story.producer, 1, len(story.events))
     assert outcomes(forest) == {"slow": "lost"}
     story.end(call, 1)
     forest.add(*story.events[-1])
@@ -148,7 +148,7 @@ def test_runs_are_merged_and_their_fate_is_known() -> None:
     second.describe_run("r2", name="crashing", status="running")
     third.call("y")
     forest = grown([*third.events, *second.events, *first.events[::-1]])
-    forest.note_end(second.producer)
+    forest.note_end(second.producer, 1, len(second.events))
     runs = {run["id"]: run for run in forest.runs()}
     assert (runs["r1"]["status"], runs["r1"]["name"], runs["r1"]["roots"], runs["r1"]["calls"]) == (
         "finished",
