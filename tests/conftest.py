@@ -39,6 +39,6 @@ def nothing_leaks() -> Iterator[None]:
 def cluster() -> Iterator[None]:
     """A small local Ray cluster, started once."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=4, object_store_memory=100_000_000, include_dashboard=False, logging_level="ERROR")
+    ray.init("local", num_cpus=4, object_store_memory=100_000_000, include_dashboard=False, logging_level="ERROR")
     yield
     ray.shutdown()

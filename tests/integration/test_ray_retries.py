@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from typing import Any
 
@@ -78,31 +77,33 @@ def test_a_cancelled_call_ends_with_an_error(cluster: None) -> None:
     assert call.outcome == "error"
 
 
-@pytest.mark.parametrize("how", ["cancel", "kill"])
-def test_a_killed_call_is_lost_once_its_producer_is_known_dead(cluster: None, tmp_path: pathlib.Path, how: str) -> None:
+def test_killed_calls_are_lost_once_their_producers_are_known_dead(cluster: None, tmp_path: pathlib.Path) -> None:
     from support.aggregators import aggregator
     from support.operators import Gate, Stuck, stuck
 
-    with aggregator(tmp_path / "rec", "--silence-s", "1") as (ready, _):
+    with aggregator(tmp_path / "rec") as (ready, _):
         with et.init(ready["endpoint"]) as run:
-            gate = Gate.remote()
-            victim: Any = Stuck.remote() if how == "kill" else None
-            reference = victim.stuck.remote(gate) if how == "kill" else stuck.remote(gate)
-            ray.get(gate.entered.remote())
-            if how == "kill":
-                ray.kill(victim)
-            else:
-                ray.cancel(reference, force=True)
-            with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayError)):
-                ray.get(reference)
-            outcome = "open"
-            while outcome == "open":
-                calls = et.connect(ready["endpoint"]).calls
-                outcome = next((call.outcome for call in calls if "stuck" in call.operator_id), "open")
-            assert outcome == "lost"
-            gate.open.remote()
+            gates = [Gate.remote(), Gate.remote()]
+            victim = Stuck.remote()
+            killed, cancelled = victim.stuck.remote(gates[0]), stuck.remote(gates[1])
+            ray.get([gate.entered.remote() for gate in gates])
+            ray.kill(victim)
+            ray.cancel(cancelled, force=True)
+            for reference in (killed, cancelled):
+                with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayError)):
+                    ray.get(reference)
+            analysis = et.connect(ready["endpoint"])
+            assert {call.outcome for call in analysis.calls if "stuck" in call.operator_id} == {"open"}
+            while len(analysis.lost()) < 2:  # three heartbeats
+                pass
+            assert {row["operator"] for row in analysis.lost()} == {"Stuck.stuck", "stuck"}
+            assert {call.outcome for call in analysis.calls if "stuck" in call.operator_id} == {"lost"}
+            ray.get([gate.open.remote() for gate in gates])
         run.emitter.close(10)
-    assert os.path.exists(tmp_path / "rec")
+    assert {call.operator_id for call in et.open(tmp_path / "rec").calls if call.outcome == "lost"} == {
+        "Stuck.stuck",
+        "stuck",
+    }
 
 
 def test_a_result_that_is_rebuilt_is_another_attempt(tmp_path: pathlib.Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import ray
 from ray.cluster_utils import Cluster
@@ -20,6 +18,14 @@ def build() -> np.ndarray:
 
 def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        rebuild(cluster)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def rebuild(cluster: Cluster) -> None:
     far = {"num_cpus": 1, "resources": {"far": 1}, "object_store_memory": 80_000_000}
     node = cluster.add_node(**far)
     ray.init(address=cluster.address, logging_level="ERROR")
@@ -32,9 +38,7 @@ def main() -> None:
     every = et.OperatorAnalysis(events, attempts="all").calls
     (chosen,) = et.OperatorAnalysis(events).calls
     print(sorted((call.attempt, call.outcome) for call in every), chosen.attempt)
-    ray.shutdown()
-    cluster.shutdown()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
