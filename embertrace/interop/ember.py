@@ -118,7 +118,7 @@ def uninstrument() -> None:
 
 
 def _checked_root(root: Any) -> type:
-    if not isinstance(root, type) or not callable(getattr(root, "__call__", None)):  # noqa: B004  # the class's own
+    if not isinstance(root, type) or not any("__call__" in vars(base) for base in root.__mro__):
         raise ConfigError(f"instrument() takes classes whose instances can be called, not {root!r:.80}")
     return root
 
@@ -151,17 +151,19 @@ def _framework_roots() -> list[type]:
 
 
 def _change(cls: type, name: str, installed: Any) -> None:
-    _changes.append(Change(cls, name, vars(cls).get(name), installed))
+    original = vars(cls).get(name)
     type.__setattr__(cls, name, installed)  # past metaclasses, which may wrap what they are given
+    _changes.append(Change(cls, name, original, installed))
 
 
 def _adopt_all(cls: type) -> None:
     _adopt(cls)
-    for subclass in type.__subclasses__(cls):
+    subclasses: list[type] = type.__subclasses__(cls)
+    for subclass in subclasses:
         _adopt_all(subclass)
 
 
-def _adopt(cls: type) -> None:
+def _adopt(cls: Any) -> None:
     """Trace the class's own `__call__`, if it has one; and hear of what is derived from it."""
     if "__init_subclass__" in vars(cls):
         _hook(cls)
@@ -169,7 +171,7 @@ def _adopt(cls: type) -> None:
     if own is None or isinstance(own, (staticmethod, classmethod)):
         return
     if not hasattr(own, "__embertrace__"):
-        _change(cls, "__call__", _traced(getattr(cls, "__call__"), cls))  # noqa: B004, B009  # the class's own
+        _change(cls, "__call__", _traced(cls.__call__, cls))
         return
     # dataclass(slots=True) makes a second class with the attributes of the first, ours included
     copied = next((change for change in _changes if change.installed is own and change.cls is not cls), None)
@@ -177,13 +179,13 @@ def _adopt(cls: type) -> None:
         _changes.append(copied._replace(cls=cls))
 
 
-def _hook(cls: type) -> None:
+def _hook(cls: Any) -> None:
     """Let the class tell of its future subclasses."""
     original = vars(cls).get("__init_subclass__")
     if any(change.installed is original for change in _changes):
         return
 
-    def __init_subclass__(sub: type, **kwargs: Any) -> None:
+    def __init_subclass__(sub: Any, /, **kwargs: Any) -> None:
         if original is None:
             super(cls, sub).__init_subclass__(**kwargs)
         else:
@@ -191,7 +193,7 @@ def _hook(cls: type) -> None:
         _arrived(sub)
 
     if original is not None:
-        functools.update_wrapper(__init_subclass__, original.__func__)
+        functools.update_wrapper(__init_subclass__, getattr(original, "__func__", original))
     _change(cls, "__init_subclass__", classmethod(__init_subclass__))
 
 
@@ -201,13 +203,13 @@ def _arrived(cls: type) -> None:
             _adopt(cls)
 
 
-def _inherited(cls: type) -> Callable[..., Any]:
+def _inherited(cls: Any) -> Callable[..., Any]:
     """A `__call__` for a class that has none of its own: the next one in the order of its bases."""
 
     def inherited(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return super(cls, self).__call__(*args, **kwargs)  # type: ignore[misc]
+        return super(cls, self).__call__(*args, **kwargs)
 
-    above = getattr(cls, "__call__")  # noqa: B004, B009  # the class's own
+    above: Callable[..., Any] = cls.__call__
     return functools.update_wrapper(inherited, above) if _is_plain(above) else above
 
 
@@ -243,10 +245,10 @@ def _traced(function: Callable[..., Any], cls: type) -> Callable[..., Any]:
     return traced
 
 
-def _is_same_call(wrapper: Callable[..., Any], instance: object) -> bool:
+def _is_same_call(wrapper: Callable[..., Any], instance: Any) -> bool:
     """Whether this is `super().__call__` in a call that has been entered, and not the operator calling itself."""
     here = context.current.get()[0]
-    return here is not None and here.owner is instance and type(instance).__call__ is not wrapper  # type: ignore[operator]
+    return here is not None and here.owner is instance and type(instance).__call__ is not wrapper
 
 
 def _spec_of(instance: object) -> Spec:
