@@ -19,8 +19,8 @@ from typing import Any, dataclass_transform
 class ModuleMeta(type):
     """Makes each class a frozen dataclass, after its `__init_subclass__` has run."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-        return dataclasses.dataclass(frozen=True)(super().__new__(mcs, name, bases, namespace))
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
+        return dataclasses.dataclass(frozen=True)(super().__new__(mcs, name, bases, namespace, **kwargs))
 
 
 class Module(metaclass=ModuleMeta):

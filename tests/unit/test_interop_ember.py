@@ -110,7 +110,7 @@ def test_members_that_are_no_operators_are_read_from_the_result(kind: type[Ensem
     ]  # fmt: skip
     slots = [event.slot for event in members]
     assert slots == sorted(set(slots))
-    assert [event.data for event in members] == [{}] * 3
+    assert [event.data for event in members] == [None] * 3
     assert [event.data for event in ends] == [{"answer": "a"}, {"answer": "b"}, {"answer": "a"}]
     assert result_of(events, ensemble.operator_id)["result"]
     assert events[-1].slots == 3
@@ -133,7 +133,11 @@ def test_an_ensemble_below_another_is_one_of_its_members() -> None:
     inner = ListEnsemble((says("a"), says("b")))
     with collect_events() as events:
         ListEnsemble((inner, inner))(inputs="?")
-    assert named(events) == ["ListEnsemble", "ListEnsemble", "#0", "#1", "ListEnsemble", "#0", "#1"]
+    outer, *below = calls(events)
+    inners = [event for event in below if event.operator_type == "ensemble"]
+    assert [event.parent_call_id for event in inners] == [outer.call_id] * 2
+    for ensemble in inners:
+        assert [event.operator_id for event in below if event.parent_call_id == ensemble.call_id] == ["#0", "#1"]
 
 
 def test_an_ensemble_that_shows_no_list_has_no_members() -> None:
@@ -204,7 +208,7 @@ def test_proxies_of_functions_are_named_by_their_function() -> None:
     def mumble(text: str) -> str:
         return text[:1]
 
-    with pytest.raises(TypeError, match="lock"):
+    with pytest.raises((TypeError, AttributeError)):
         pickle.dumps(whisper)
     instrument(Operator)
     with collect_events() as events:
@@ -401,8 +405,14 @@ def test_uninstrument_gives_every_attribute_back() -> None:
     instrument(VerifierOperator, roles={"VerifierOperator": {"stage": "last"}})
     assert attributes() != before
 
+    class Plain:
+        def __call__(self, *, inputs: Any) -> Any:
+            return inputs
+
+    instrument(Plain)
+
     @dataclasses.dataclass(frozen=True, slots=True)
-    class Slotted(Operator):
+    class Slotted(Plain):
         """Becomes a second class, with what the first one was given."""
 
         word: str = ""
