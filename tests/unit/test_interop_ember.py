@@ -436,12 +436,18 @@ def test_uninstrument_gives_every_attribute_back() -> None:
     assert not events
 
 
-def test_what_others_changed_meanwhile_stays_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    instrument(Shout)
-    monkeypatch.setattr(Polite, "__call__", lambda self, *, inputs: "theirs")
-    theirs = vars(Polite)["__call__"]
+def test_what_others_changed_meanwhile_stays_theirs() -> None:
+    class Changed(Polite):
+        def __call__(self, *, inputs: Any) -> Any:
+            return "ours"
+
+    def theirs(self: Any, *, inputs: Any) -> Any:
+        return "theirs"
+
+    instrument(Operator)
+    Changed.__call__ = theirs  # type: ignore[method-assign]
     uninstrument()
-    assert vars(Polite)["__call__"] is theirs
+    assert vars(Changed)["__call__"] is theirs
 
 
 def test_threads_that_were_instrumented_before_stay_so() -> None:
