@@ -47,6 +47,18 @@ class Arrival(NamedTuple):
     links: tuple[int, ...] = ()
 
 
+class Roots:
+    """How many roots a run has begun or submitted so far. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._lock = threading.Lock()
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self.number += number
+
+
 class Scope(NamedTuple):
     """What the calls of one trace share."""
 
@@ -59,10 +71,8 @@ class Scope(NamedTuple):
     """Of the item; a root outside any item begins a trace of its own."""
     roots: itertools.count[int] = itertools.count()
     """Numbers the roots of an item, or of the run outside items."""
-    begun: itertools.count[int] = itertools.count()
-    """Counts all roots of the run: how many trees there are to wait for."""
-    withdrawn: itertools.count[int] = itertools.count()
-    """Counts those of them that came to nothing."""
+    begun: Roots | None = None
+    """All roots of the run; None where nobody counts them."""
     arrival: Arrival | None = None
     """The next call begun here is this one."""
 
@@ -184,26 +194,21 @@ def next_slot(parent: Context | None, scope: Scope) -> int:
     """The place of the next call begun or submitted here: under its parent, or among the roots."""
     if parent is not None:
         return next(parent.slots)
-    next(scope.begun)
+    if scope.begun is not None:
+        scope.begun.add(1)
     return next(scope.roots)
 
 
 def withdraw_slot(parent: Context | None, scope: Scope) -> None:
     """The call that `next_slot` was asked for came to nothing: nobody is to wait for it."""
-    if parent is None:
-        next(scope.withdrawn)
-        return
-    with _withdrawing:
-        parent.withdrawn += 1
+    if parent is not None:
+        with _withdrawing:
+            parent.withdrawn += 1
+    elif scope.begun is not None:
+        scope.begun.add(-1)
 
 
 _withdrawing = threading.Lock()
-
-
-def roots_begun(scope: Scope) -> int:
-    """How many roots of the scope's run were begun or submitted, without those that came to nothing."""
-    begun, withdrawn = (int(count.__reduce__()[1][0]) for count in (scope.begun, scope.withdrawn))
-    return begun - withdrawn
 
 
 def foreign_slots() -> itertools.count[int]:
@@ -240,10 +245,10 @@ def _after_fork_in_child() -> None:
     """The calls that were active go on in the parent: here they are inherited, as if they had come with a carrier."""
     global _withdrawing
     _withdrawing = threading.Lock()
-    set_ground(_ground._replace(roots=foreign_slots()))
+    set_ground(_ground._replace(roots=foreign_slots(), begun=None))
     context, scope, follows = current.get()
     if scope is not NO_SCOPE:
-        scope = scope._replace(roots=foreign_slots())
+        scope = scope._replace(roots=foreign_slots(), begun=None)
     current.set((context, scope, follows))
     while context is not None:
         context.slots, context.announced = foreign_slots(), False

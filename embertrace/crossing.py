@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 
 from embertrace import collect, context, emit, gather
@@ -99,8 +98,6 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
             tags=carrier.tags,
             sinks=(emit.emitter_for(carrier.endpoint),),
             trace_id=carrier.trace_id,
-            begun=itertools.count(),
-            withdrawn=itertools.count(),
             arrival=Arrival(call_id, carrier.slot, attempt, carrier.links) if call_id is not None else None,
         )
         collect.adopt(carrier.settings)

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from embertrace import collect, config, context, emit
-from embertrace.context import Scope
+from embertrace.context import Roots, Scope
 from embertrace.errors import ConfigError
 from embertrace.event import DEFAULT_STAGE, METRIC
 from embertrace.wire.context import Added, pack_context
@@ -45,7 +45,8 @@ class Run:
         self.endpoint = endpoint
         settings = collect.settings
         self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s)
-        self._scope = Scope(run=self.id, roots=itertools.count(), begun=itertools.count(), withdrawn=itertools.count())
+        self._begun = Roots()
+        self._scope = Scope(run=self.id, roots=itertools.count(), begun=self._begun)
         self._owner = os.getpid()
         self._status = ""
 
@@ -94,7 +95,7 @@ class Run:
     @property
     def roots(self) -> int:
         """How many root calls were begun or submitted in this run so far, by this process."""
-        return context.roots_begun(self._scope)
+        return self._begun.number
 
     def _describe(self, values: Mapping[str, Any]) -> None:
         described = {"id": self.id, "name": self.name, "project": self.project, **values}
