@@ -25,9 +25,9 @@ from embertrace import config, context, lineage, payload
 from embertrace.config import Settings
 from embertrace.context import Sink
 from embertrace.errors import ConfigError
-from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, parse_call_id
+from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, cut_name, parse_call_id
 from embertrace.wire.context import Added, pack_context
-from embertrace.wire.event import RawEvent, pack_event, to_nanoseconds, unpack_event
+from embertrace.wire.event import MAX_EVENT_BYTES, MAX_LINKS, RawEvent, pack_event, to_nanoseconds, unpack_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,7 @@ enabled = False
 sinks: tuple[Sink, ...] = ()
 failed_sinks: list[Sink] = []
 settings = Settings()
-redaction: payload.Redaction | None = None
-"""Rules for what must not leave this process; both are set by `configure`."""
+"""Set by `configure`, as are the rules for what must not leave this process (`context.redaction`)."""
 _lock = threading.Lock()
 _pinned = False
 _reported: set[str] = set()
@@ -47,10 +46,10 @@ _reported: set[str] = set()
 
 def configure(new: Settings) -> None:
     """Make `new` the settings of this process."""
-    global settings, redaction
+    global settings
     settings = new
     rules = new.redact_keys or new.redact_patterns
-    redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
+    context.redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
 
 
 def adopt(travelled: Mapping[str, Any]) -> None:
@@ -90,7 +89,13 @@ def remove_sink(sink: Sink) -> None:
 
 
 def put(packed: bytes, destination: tuple[Sink, ...]) -> None:
-    """Give one packed event to every sink of `destination`. Never raises."""
+    """Give one packed event to every sink of `destination`. Never raises.
+
+    One that no batch could hold (its parts are bounded, so that is a fault of ours) would stop all that follow it.
+    """
+    if len(packed) > MAX_EVENT_BYTES:
+        report_failure("keep the event of", f"{len(packed)} bytes")
+        return
     for sink in destination:
         try:
             sink.put(packed)
@@ -115,7 +120,7 @@ def report_failure(doing: str, what: object) -> None:
 
 def pack_data(value: Any) -> bytes:
     """Event data under this process's limits and redaction."""
-    return payload.pack(value, settings.payload_bytes, redaction)
+    return payload.pack(value, settings.payload_bytes, context.redaction)
 
 
 class CallableSink:
@@ -243,7 +248,7 @@ class EventCollector:
         scope = context.position()[1]
         destination = scope.sinks if scope.sinks is not None else sinks
         if destination:
-            put(pack_event(_raw(event)), destination)
+            put(pack_event(_raw(event, destination)), destination)
 
     @classmethod
     def register(cls, collector: Callable[[OperatorEvent], object]) -> None:
@@ -287,15 +292,16 @@ def collect_events(wait: float = 10.0) -> contextlib.AbstractContextManager[Even
     return EventCollector.collect(wait)
 
 
-def _raw(event: OperatorEvent) -> RawEvent:
+def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
     """The wire form of an event that a user made."""
-    frames = _frames(event)
+    frames = _frames(event, destination)
     item, tags = (event.context.get(name) for name in ("item", "tags"))
     added = Added(
         frames=frames,
         run=event.context.get("run"),
-        item=payload.pack(item, context.ITEM_BYTES) if item else b"",
-        tags=payload.pack(tags, context.TAGS_BYTES) if tags else b"",
+        item=payload.pack(item, context.ITEM_BYTES, context.redaction) if item else b"",
+        tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"",
+        member=event.context.get("member") is not False,
     )
     return RawEvent(
         type=EVENT_TYPES.index(event.event_type),
@@ -306,29 +312,29 @@ def _raw(event: OperatorEvent) -> RawEvent:
         attempt=event.attempt,
         parent_attempt=event.parent_attempt,
         slot=event.slot,
-        operator_id=str(event.operator_id),
-        operator_type=str(event.operator_type),
-        stage=str(event.stage),
+        operator_id=cut_name(str(event.operator_id)),
+        operator_type=cut_name(str(event.operator_type)),
+        stage=cut_name(str(event.stage)),
         duration=None if event.duration_s is None else float(event.duration_s),
         slots=event.slots,
         follows=parse_call_id(event.follows),
-        links=tuple(parse_call_id(link) for link in event.links),
+        links=tuple(parse_call_id(link) for link in event.links[:MAX_LINKS]),
         context=pack_context(added),
         data=pack_data(event.data),
     )
 
 
-def _frames(event: OperatorEvent) -> tuple[Frame, ...]:
+def _frames(event: OperatorEvent, destination: tuple[Sink, ...]) -> tuple[Frame, ...]:
     """The ancestor frames that the event's context states, without its own call; none where readers know them."""
     here = context.position()[0]
     own = parse_call_id(event.call_id)
-    if here is not None and here.announced and here.call_id == own:
+    if here is not None and here.announced is destination and here.call_id == own:
         return ()
     frames = [
         Frame(
-            str(frame.get("id", "")),
-            str(frame.get("type", "")),
-            str(frame.get("stage", "")),
+            cut_name(str(frame.get("id", ""))),
+            cut_name(str(frame.get("type", ""))),
+            cut_name(str(frame.get("stage", ""))),
             parse_call_id(frame.get("call_id")),
             frame.get("attempt", 0),
             frame.get("slot", 0),

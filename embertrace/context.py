@@ -82,7 +82,7 @@ class Context:
 
     __slots__ = (
         "announced", "attempt", "call_id", "operator_id", "operator_type", "owner", "parent",
-        "slot", "slots", "stage", "trace_id", "unended", "withdrawn",
+        "slot", "slots", "spec", "stage", "trace_id", "unended", "withdrawn",
     )  # fmt: skip
 
     def __init__(
@@ -98,10 +98,11 @@ class Context:
         self.slot = slot
         self.attempt = attempt
         self.slots = itertools.count()
-        self.announced = False
-        """Whether this process emitted its call event: then children need not repeat its frame."""
+        self.announced: tuple[Sink, ...] | None = None
+        """To whom this process sent its call event: for them, children need not repeat its frame."""
         self.owner: object = None
-        """The operator instance, so that super().__call__ is recognised as the same call."""
+        self.spec: object = None
+        """The operator instance and what began it, so that super().__call__ is recognised as the same call."""
         self.unended: Any = None
         """Calls below whose end could not be emitted where they ended (see `traced`)."""
         self.withdrawn = 0
@@ -127,6 +128,8 @@ NO_SCOPE = Scope()
 NOWHERE: Position = (None, NO_SCOPE, 0)
 current: ContextVar[Position] = ContextVar("embertrace_position", default=NOWHERE)
 
+redaction: payload.Redaction | None = None
+"""Rules for what must not leave this process; items and tags are packed here already."""
 _ground = NO_SCOPE
 
 
@@ -251,7 +254,7 @@ def _after_fork_in_child() -> None:
         scope = scope._replace(roots=foreign_slots(), begun=None)
     current.set((context, scope, follows))
     while context is not None:
-        context.slots, context.announced = foreign_slots(), False
+        context.slots, context.announced = foreign_slots(), None
         context = context.parent
 
 
@@ -267,7 +270,7 @@ def merge_tags(packed: bytes, tags: Mapping[str, Any]) -> bytes:
     """Packed tags with more added; later ones win."""
     if not tags:
         return packed
-    return payload.pack({**lineage.unpack_mapping(packed), **tags}, limit=TAGS_BYTES)
+    return payload.pack({**lineage.unpack_mapping(packed), **tags}, TAGS_BYTES, redaction)
 
 
 @contextlib.contextmanager
@@ -290,7 +293,7 @@ def item(
     outer = current.get()
     inherited = position()[1]
     inside = inherited._replace(
-        item=payload.pack(present, limit=ITEM_BYTES),
+        item=payload.pack(present, ITEM_BYTES, redaction),
         tags=merge_tags(inherited.tags, tags),
         trace_id=new_trace_id(),
         roots=itertools.count(),
@@ -314,6 +317,7 @@ class ExecutionContext:
         outer = current.get()
         parent, scope, _ = position()
         context = begin(parent, scope, op_id, op_type, stage)
+        withdraw_slot(parent, scope)  # nobody will hear of it, so nobody is to wait for it
         try:
             yield
         finally:

@@ -15,7 +15,7 @@ from embertrace import collect, context
 from embertrace.context import Context
 from embertrace.errors import WireError
 from embertrace.event import DEFAULT_STAGE, METRIC, call_hex, call_id_of_task, parse_call_id
-from embertrace.wire.event import RawEvent, pack_event
+from embertrace.wire.event import MAX_LINKS, RawEvent, pack_event
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 
 EXTERNAL = "external"
@@ -67,7 +67,7 @@ def link(*sources: Any) -> None:
     A source is a call's id, as `call_id` gives it, or an ObjectRef of a call. ObjectRefs among a call's arguments are
     found without this. Outside any call, and with tracing off, nothing happens. Raises TypeError for anything else.
     """
-    links = tuple(dict.fromkeys(_call_id(source) for source in sources))
+    links = tuple(dict.fromkeys(_call_id(source) for source in sources))[:MAX_LINKS]
     where, scope, _ = context.position()
     destination = collect.sinks if scope.sinks is None else scope.sinks
     if where is None or not links or not collect.enabled or not destination:

@@ -4,12 +4,14 @@ Rules:
 - A decoration is read once; what can be known then is known then.
 - Classes are changed in place (their `__call__`, or their public methods where they have none); functions are
   wrapped; instances are wrapped in a TracedOperator, because frozen modules can't be changed.
+- What is wrapped stays what it is: a static method a static method, a cached function one with its `cache_clear`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
@@ -17,7 +19,7 @@ from typing import Any, TypeVar, overload
 from embertrace import collect
 from embertrace.config import Capture
 from embertrace.spec import Answer, Metric, OperatorMetadata, Spec, describe, short_name, type_of_class
-from embertrace.traced import Call, enter, fail, finish
+from embertrace.traced import Call, abandon, enter, fail, finish
 from embertrace.wrappers import wrap
 
 T = TypeVar("T")
@@ -84,7 +86,10 @@ def _decorate(operator: Any, spec: Spec) -> Any:
     if inspect.isclass(operator):
         trace_class(operator, spec)
         return operator
-    if inspect.isroutine(operator):
+    if isinstance(operator, staticmethod | classmethod):
+        is_method = isinstance(operator, classmethod)
+        return type(operator)(wrap(operator.__func__, describe(spec, operator.__func__, is_method)))
+    if callable(operator) and inspect.isroutine(operator):
         return wrap(operator, describe(spec, operator))
     if callable(operator):
         return TracedOperator(operator, spec=spec)
@@ -104,12 +109,31 @@ def trace_class(cls: type, spec: Spec) -> None:
 
 
 def trace_method(cls: type, name: str, spec: Spec) -> None:
-    """Trace one method of a class, in place."""
-    function = getattr(cls, name)
-    described = describe(spec, function)
-    if name != "__call__":
-        described = dataclasses.replace(described, function_name=f"{short_name(cls)}.{name}")
+    """Trace one method of a class, in place, whatever kind of method it is."""
+    member = inspect.getattr_static(cls, name)
+    function_name = short_name(cls) if name == "__call__" else f"{short_name(cls)}.{name}"
+    if isinstance(member, staticmethod | classmethod):  # no instance says who is called
+        described = describe(spec, member.__func__, isinstance(member, classmethod))
+        described = dataclasses.replace(
+            described, function_name=function_name, named_by_instance=False, type=spec.type or type_of_class(cls)
+        )
+        setattr(cls, name, type(member)(wrap(member.__func__, described)))
+        return
+    function = member if inspect.isfunction(member) else _forward(member, name)
+    described = describe(spec, function, is_method=True)
+    described = dataclasses.replace(described, function_name=function_name, named_by_instance=name == "__call__")
     setattr(cls, name, wrap(function, described))
+
+
+def _forward(member: Any, name: str) -> Callable[..., Any]:
+    """A method that calls what stands in a class where a method might: a callable object, or another descriptor."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = member.__get__(self, type(self)) if hasattr(type(member), "__get__") else member
+        return bound(*args, **kwargs)
+
+    forward.__name__, forward.__qualname__ = name, f"{type(member).__qualname__}.{name}"
+    return forward
 
 
 class TracedOperator:
@@ -124,13 +148,14 @@ class TracedOperator:
     def __init__(
         self, func: Callable[..., Any], metadata: OperatorMetadata | None = None, *, spec: Spec | None = None
     ) -> None:
-        self.func = func
-        self.metadata = metadata or _metadata_of(func)
-        known = spec or Spec()
+        own = vars(self)  # attributes that are set otherwise are those of `func`
+        own["func"] = func
+        own["metadata"] = metadata or _metadata_of(func)
+        own["_spec"] = known = spec or Spec()
         body: Any = func if inspect.isroutine(func) else type(func).__call__
         described = describe(known, body)
         typed = "function" if inspect.isroutine(func) else type_of_class(type(func))
-        self._call = _bind(
+        own["_call"] = _bind(
             func,
             dataclasses.replace(
                 described,
@@ -146,9 +171,15 @@ class TracedOperator:
         return self._call(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "func":  # not yet set: while being unpickled
+        if name == "func":  # not yet set: while being copied
             raise AttributeError(name)
         return getattr(self.func, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.func, name, value)
+
+    def __reduce__(self) -> Any:
+        return _again, (self.func, self.metadata, self._spec)
 
     def __repr__(self) -> str:
         return f"TracedOperator({self.func!r})"
@@ -156,9 +187,17 @@ class TracedOperator:
 
 def _bind(func: Any, spec: Spec) -> Callable[..., Any]:
     """`func` wrapped by its kind; a callable instance by the kind of its `__call__`."""
-    if inspect.isroutine(func):
+    if inspect.isroutine(func) or isinstance(func, functools.partial):
         return wrap(func, spec)
+    body: Any = type(func).__call__
+    if hasattr(body, "__embertrace__"):  # its class is traced already: one call, and what is said here counts
+        return wrap(body.__wrapped__.__get__(func), spec)
     return wrap(func.__call__, spec)
+
+
+def _again(func: Any, metadata: OperatorMetadata, spec: Spec) -> TracedOperator:
+    """A copy of a TracedOperator, around a copy of what it traces."""
+    return TracedOperator(func, metadata, spec=spec)
 
 
 def _metadata_of(func: Any) -> OperatorMetadata:
@@ -216,6 +255,9 @@ def operator(
         return
     try:
         yield running
+    except GeneratorExit as error:
+        abandon(call, error)
+        raise
     except BaseException as error:
         fail(call, error)
         raise

@@ -133,6 +133,17 @@ def optional_call_hex(call_id: int) -> str | None:
     return f"{call_id:016x}" if call_id else None
 
 
+MAX_NAME_BYTES = 256
+"""Names are compared and shown; frames repeat them in contexts of 64 KiB."""
+
+
+def cut_name(name: str) -> str:
+    """A name within its limit; a longer one keeps its beginning."""
+    if len(name) <= MAX_NAME_BYTES // 4:
+        return name
+    return name.encode("utf-8", "replace")[:MAX_NAME_BYTES].decode("utf-8", "ignore")
+
+
 def call_id_of_task(task_id: bytes) -> int:
     """The call that a remote task is: the same in all its attempts, and for everybody who knows the task."""
     return int.from_bytes(hashlib.blake2b(task_id, digest_size=8).digest(), "big") or 1

@@ -54,10 +54,11 @@ class Lineage:
             frames += [*added.frames, *([frame] if frame is not None else [])]
             run, item = added.run or run, unpack_mapping(added.item) or item
             tags.update(unpack_mapping(added.tags))
-        inherited = {"run": run, "item": item, "tags": tags}
+        inherited: dict[str, Any] = {"run": run, "item": item, "tags": tags}
         return {
             "operators": [frame.as_mapping() for frame in frames],
             **{key: value for key, value in inherited.items() if value},
+            **({} if chain[-1][0].member else {"member": False}),
         }
 
     def _chain(self, event: RawEvent, own: Added) -> list[tuple[Added, Frame | None]]:

@@ -38,6 +38,8 @@ from embertrace.errors import WireError
 EXT_BIGINT, EXT_SURROGATES, EXT_SUMMARY, EXT_CUT, EXT_TUPLE = 1, 2, 3, 4, 5
 
 DEFAULT_LIMIT = 64 * 1024
+OVERHEAD_BYTES = 4096
+"""What a bounded walk may add to its limit: the ends of what was cut, the frames of summaries."""
 """Bytes kept of one field (arguments, a result): a long prompt fits, a data set does not."""
 MAX_DEPTH = 32
 """Nesting that is followed; deeper values are summarised. Ends cycles, and stays far below msgpack's own limit."""
@@ -101,7 +103,10 @@ def pack(value: Any, limit: int = DEFAULT_LIMIT, redaction: Redaction | None = N
     if redaction is None and (value is None or value is True or value is False):
         return b"\xc0" if value is None else (b"\xc3" if value else b"\xc2")
     try:
-        return msgpack.packb(_Normaliser(limit, redaction).any(value, 0), unicode_errors="strict")
+        packed: bytes = msgpack.packb(_Normaliser(limit, redaction).any(value, 0), unicode_errors="strict")
+        if len(packed) <= 2 * limit + OVERHEAD_BYTES:
+            return packed
+        return msgpack.packb(_summary(_type_name(value), {"packed_bytes": len(packed)}))
     except Exception as error:  # a value that defeats every rule must not reach the operator
         return msgpack.packb(_summary(_type_name(value), {"unreadable": type(error).__name__}))
 
@@ -131,6 +136,14 @@ def digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
+def digest_of_text(text: str) -> bytes:
+    """The digest of a cut text, which stands for all of it; of a very long one, for its edges and its length."""
+    if len(text) <= WHOLE_HASH_BYTES:
+        return digest(text.encode("utf-8", "surrogatepass"))
+    edges = (text[:EDGE_HASH_BYTES] + text[-EDGE_HASH_BYTES:]).encode("utf-8", "surrogatepass")
+    return digest(edges + len(text).to_bytes(8, "little"))
+
+
 class _Normaliser:
     """One walk over one value, with the bytes that are left for it."""
 
@@ -150,9 +163,9 @@ class _Normaliser:
             return value
         if kind is int:
             self.left -= 9
-            return value if -(1 << 63) <= value < 1 << 64 else _bigint(value)
+            return value if -(1 << 63) <= value < 1 << 64 else self._charged(_bigint(value))
         if kind is Summary or kind is Cut:  # read from a recording, and packed again as it was
-            return _again(value)
+            return self._charged(_again(value))
         if depth >= MAX_DEPTH or self.left <= 0:
             return self._summarise(value)
         if kind is list or kind is tuple:
@@ -164,6 +177,10 @@ class _Normaliser:
         if kind is set or kind is frozenset:
             return self._set(value, kind.__name__, depth)
         return self._other(value, depth)
+
+    def _charged(self, extension: msgpack.ExtType) -> msgpack.ExtType:
+        self.left -= len(extension.data)
+        return extension
 
     def _text(self, text: str) -> Any:
         if self.redaction is not None:
@@ -182,13 +199,9 @@ class _Normaliser:
 
     def _cut_text(self, text: str) -> Any:
         keep = max(32, (self.left + len(text)) // 10)  # of characters, up to four bytes each, head and tail
-        edges = text[:EDGE_HASH_BYTES] + text[-EDGE_HASH_BYTES:] if len(text) > WHOLE_HASH_BYTES else text
-        code = edges.encode("utf-8", "surrogatepass")
-        if len(text) > WHOLE_HASH_BYTES:
-            code += len(text).to_bytes(8, "little")
         head, tail = (part.encode("utf-8", "replace").decode() for part in (text[:keep], text[-keep:]))
         self.left = 0
-        return _cut("str", len(text), head, tail, digest(code))
+        return _cut("str", len(text), head, tail, digest_of_text(text))
 
     def _bytes(self, data: bytes | bytearray) -> Any:
         self.left -= len(data) + 5
@@ -225,7 +238,12 @@ class _Normaliser:
             parts = [self._key(part, depth + 1) for part in (key if type(key) is tuple else sorted(key, key=repr))]
             return msgpack.ExtType(EXT_TUPLE, msgpack.packb(parts)) if depth < MAX_DEPTH else repr(type(key))
         normal = self.any(key, depth + 1)
-        return normal if not isinstance(normal, list | dict) else _short_repr(key)
+        # Whoever reads it makes dictionaries of these: a key must be hashable there too.
+        is_hashable = not isinstance(normal, list | dict) and getattr(normal, "code", None) not in (
+            EXT_SUMMARY,
+            EXT_CUT,
+        )
+        return normal if is_hashable else _short_repr(key)
 
     def _set(self, values: Any, kind: str, depth: int) -> Any:
         if len(values) > self.left:
@@ -424,11 +442,11 @@ def _cut(kind: str, length: int, head: Any, tail: Any, code: bytes | None) -> ms
 
 
 def _again(value: Summary | Cut) -> msgpack.ExtType:
+    again = _Normaliser(2 * DEFAULT_LIMIT, None)
     if isinstance(value, Cut):
-        return _cut(value.type, value.length, value.head, value.tail, value.digest)
-    return _summary(
-        value.type, {key: _Normaliser(DEFAULT_LIMIT, None).any(part, 0) for key, part in value.about.items()}
-    )
+        head, tail = again.any(value.head, 0), again.any(value.tail, 0)
+        return _cut(value.type, value.length, head, tail, value.digest)
+    return _summary(value.type, {key: again.any(part, 0) for key, part in value.about.items()})
 
 
 def _ext_hook(code: int, data: bytes) -> Any:
@@ -457,7 +475,8 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Summary):
         return msgpack.ExtType(EXT_SUMMARY, canonical({"type": value.type, **value.about}))
     if isinstance(value, Cut):
-        return msgpack.ExtType(EXT_CUT, canonical([value.type, value.length, value.head, value.tail, value.digest]))
+        told = [value.digest] if value.digest is not None else [value.head, value.tail]  # edges depend on the limit
+        return msgpack.ExtType(EXT_CUT, canonical([value.type, value.length, *told]))
     if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 64:
         return msgpack.ExtType(EXT_BIGINT, str(value).encode())
     return value

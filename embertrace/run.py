@@ -179,7 +179,13 @@ def _close_active() -> None:
         _active.close("finished" if getattr(sys, "last_exc", getattr(sys, "last_value", None)) is None else "failed")
 
 
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
 atexit.register(_close_active)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def start_from_environment() -> None:

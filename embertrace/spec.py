@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from embertrace.config import Capture
-from embertrace.event import DEFAULT_STAGE
+from embertrace.event import DEFAULT_STAGE, cut_name
 
 Answer = str | Callable[[Any], Any]
 Metric = Callable[[Any, Any], Any]
@@ -49,7 +49,7 @@ class Spec:
     named_by_instance: bool = False
     """True for `__call__`: the instance and its class say who is called. Other methods are named by themselves."""
     parameters: tuple[str, ...] = ()
-    """Names of the parameters, `self` left out."""
+    """Names of the positional parameters, `self` left out."""
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def identity(self, instance: object) -> tuple[str, str, str, Mapping[str, Any]]:
@@ -74,17 +74,18 @@ class Spec:
         stage = self.stage or tags.get("stage") or DEFAULT_STAGE
         if "stage" in tags:
             tags = {key: value for key, value in tags.items() if key != "stage"}
-        return str(operator_id), str(operator_type), str(stage), tags
+        return cut_name(str(operator_id)), cut_name(str(operator_type)), cut_name(str(stage)), tags
 
 
-def describe(spec: Spec, function: Callable[..., Any]) -> Spec:
-    """`spec` with what the function itself says: its name, whether it is a method, its signature."""
+def describe(spec: Spec, function: Callable[..., Any], is_method: bool | None = None) -> Spec:
+    """`spec` with what the function itself says: its name, its signature, and (if not known) whether it is a method."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # builtins without a signature
         parameters = MappingProxyType({})
-    names = tuple(parameters)
-    is_method = names[:1] == ("self",)
+    names = tuple(name for name, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+    if is_method is None:
+        is_method = names[:1] == ("self",)
     return dataclasses.replace(
         spec,
         function_name=short_name(function),

@@ -21,7 +21,7 @@ from embertrace.context import Context, Position, Scope, Sink
 from embertrace.event import CALL, ERROR, RESULT
 from embertrace.spec import Spec, argument, extract_answer
 from embertrace.wire.context import Added, pack_context
-from embertrace.wire.event import pack_event
+from embertrace.wire.event import MAX_LINKS, pack_event
 
 MAX_TRACEBACK_FRAMES = 64
 """The innermost frames of each traceback; recursion repeats the others, and every level of it would format them all."""
@@ -69,17 +69,17 @@ def enter(
         operator_id, operator_type, stage, tags = spec.identity(instance)
         if spec.item is not None and parent is None and not scope.item:
             key = argument(spec, spec.item, args, kwargs)
-            scope = scope._replace(item=payload.pack({"key": key}, context.ITEM_BYTES))
+            scope = scope._replace(item=payload.pack({"key": key}, context.ITEM_BYTES, context.redaction))
         if tags:
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
         here = context.begin(parent, scope, operator_id, operator_type, stage)
-        here.owner = instance
-        links = scope.arrival.links if scope.arrival is not None else None
-        added = pack_context(_added(parent, scope, tags, spec.member))
+        here.owner, here.spec = instance, spec
+        links = scope.arrival.links[:MAX_LINKS] if scope.arrival is not None else None
+        added = pack_context(_added(parent, scope, tags, spec.member, destination))
         data = _call_data(spec, args, kwargs)
         packed = pack_event((*_head(CALL, here), None, 0, follows, links, added, data))
         collect.put(packed, destination)
-        here.announced = True
+        here.announced = destination
         call = Call(here, outer, context.current.get(), destination, spec)
         if spec.metrics:
             call.arguments = (args, kwargs)
@@ -103,8 +103,7 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
     try:
         context.current.set(call.inside)
         if call.arguments is not None:
-            for metric in call.spec.metrics:
-                metric(result, _input(call.spec, *call.arguments))
+            _score(call.spec, result, *call.arguments)
         _emit_end(call, RESULT, duration, _result_data(call, result))
     except RecursionError:
         if (parent := call.context.parent) is not None:
@@ -128,6 +127,26 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
         collect.report_failure("fail", call.spec)
     call.context.owner = None
     context.end(outer or call.outer, call.context)
+
+
+def abandon(call: Call, error: GeneratorExit) -> None:
+    """End a call whose coroutine is closed, maybe by whoever runs just then: they keep their own position."""
+    running = context.current.get()
+    fail(call, error)
+    above = running[0]
+    while above is not None and above is not call.context:
+        above = above.parent
+    if above is None:
+        context.current.set(running)
+
+
+def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Call the attached metrics; one that raises (a truth is missing, say) scores nothing."""
+    for metric in spec.metrics:
+        try:
+            metric(result, _input(spec, args, kwargs))
+        except Exception:
+            collect.report_failure("score", spec)
 
 
 def _emit_end(call: Call, kind: int, duration: int, data: bytes) -> None:
@@ -176,10 +195,12 @@ def _head(kind: int, here: Context) -> tuple[Any, ...]:
     )
 
 
-def _added(parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool) -> Added:
-    """What readers can't take from the parent's call event: all of it where that was not emitted by this process."""
-    if parent is not None and parent.announced:
-        return Added(tags=payload.pack(tags, context.TAGS_BYTES) if tags else b"", member=member)
+def _added(
+    parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: tuple[Sink, ...]
+) -> Added:
+    """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
+    if parent is not None and parent.announced is destination:
+        return Added(tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"", member=member)
     frames = parent.frames() if parent is not None else ()
     return Added(frames, scope.run, scope.item, scope.tags, member)
 
@@ -198,12 +219,12 @@ def _result_data(call: Call, result: Any) -> bytes:
     data: dict[str, Any] = {}
     if spec.answer is not None:
         try:
-            data["answer"] = extract_answer(spec.answer, result)
+            data["answer"] = extract_answer(spec.answer, call.yielded.values() if call.yielded else result)
         except Exception as error:  # said in the event, so that the analysis can count and show it
             data["answer_error"] = f"{type(error).__name__}: {error}"
     if capture == "all" or spec.answer is None:
         if call.yielded is not None:
-            data["yielded"] = call.yielded.count
+            data["yielded"], result = call.yielded.count, call.yielded.values()
         data["result"] = result
     return collect.pack_data(data)
 
@@ -244,7 +265,7 @@ class Yielded:
     def add(self, value: Any) -> None:
         self.count += 1
         if self.left > 0:
-            packed = payload.pack(value, self.left, collect.redaction)
+            packed = payload.pack(value, self.left, context.redaction)
             self.left -= len(packed)
             self.kept.append(packed)
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any
 
 from embertrace import collect, context
 from embertrace.context import Position
 from embertrace.spec import Spec
-from embertrace.traced import Call, Yielded, enter, fail, finish
+from embertrace.traced import Call, Yielded, abandon, enter, fail, finish
 
 
 def wrap(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
@@ -27,31 +28,40 @@ def wrap(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
         wrapper = _async_generator(function, spec)
     elif inspect.isgeneratorfunction(function):
         wrapper = _generator(function, spec)
+        if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+            wrapper = types.coroutine(wrapper)
     elif inspect.iscoroutinefunction(function):
         wrapper = _async(function, spec)
     else:
         wrapper = _plain(function, spec)
     functools.update_wrapper(wrapper, function)
+    for name in _own_names(function):  # such as cache_clear
+        setattr(wrapper, name, getattr(function, name))
     wrapper.__embertrace__ = spec  # type: ignore[attr-defined]
     return wrapper
 
 
-def begin(wrapper: Callable[..., Any], spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
+def _own_names(function: Callable[..., Any]) -> list[str]:
+    """Public attributes of a callable that stands for a function, as the one that functools.lru_cache makes."""
+    if isinstance(function, types.FunctionType | types.MethodType | types.BuiltinFunctionType | functools.partial):
+        return []
+    return [name for name in dir(function) if not name.startswith("_")]
+
+
+def begin(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
     """`enter`, with the instance taken from a method's arguments; None for super().__call__ of the same call."""
     if not spec.is_method or not args:
         return enter(spec, None, args, kwargs)
     instance = args[0]
     here = context.current.get()[0]
-    if here is not None and here.owner is instance and spec.named_by_instance:
-        outermost = type(instance).__call__
-        if outermost is not wrapper and hasattr(outermost, "__embertrace__"):
-            return None
+    if here is not None and here.owner is instance and here.spec is not spec and spec.named_by_instance:
+        return None  # super().__call__; through the same one it would be recursion
     return enter(spec, instance, args[1:], kwargs)
 
 
 def _plain(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Any:
-        if not collect.enabled or (call := begin(traced, spec, args, kwargs)) is None:
+        if not collect.enabled or (call := begin(spec, args, kwargs)) is None:
             return function(*args, **kwargs)
         try:
             result = function(*args, **kwargs)
@@ -66,10 +76,13 @@ def _plain(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
 
 def _async(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
     async def traced(*args: Any, **kwargs: Any) -> Any:
-        if not collect.enabled or (call := begin(traced, spec, args, kwargs)) is None:
+        if not collect.enabled or (call := begin(spec, args, kwargs)) is None:
             return await function(*args, **kwargs)
         try:
             result = await function(*args, **kwargs)
+        except GeneratorExit as error:
+            abandon(call, error)
+            raise
         except BaseException as error:
             fail(call, error)
             raise
@@ -81,9 +94,10 @@ def _async(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
 
 def _generator(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        if not collect.enabled or (call := begin(traced, spec, args, kwargs)) is None:
-            return (yield from function(*args, **kwargs))
-        return (yield from drive(call, function(*args, **kwargs)))
+        generator = function(*args, **kwargs)  # first: wrong arguments are no call
+        if not collect.enabled or (call := begin(spec, args, kwargs)) is None:
+            return (yield from generator)
+        return (yield from drive(call, generator))
 
     return traced
 
@@ -97,7 +111,7 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
         try:
             value = resume()
         except StopIteration as stop:
-            finish(call, yielded.values(), outside)
+            finish(call, None, outside)
             return stop.value
         except BaseException as error:
             fail(call, error, outside)
@@ -119,8 +133,8 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
 
 def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
     async def traced(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        call = begin(traced, spec, args, kwargs) if collect.enabled else None
-        generator = function(*args, **kwargs)
+        generator = function(*args, **kwargs)  # first: wrong arguments are no call
+        call = begin(spec, args, kwargs) if collect.enabled else None
         step = generator.__anext__()
         outside = call.outer if call is not None else None
         yielded = Yielded()
@@ -131,7 +145,7 @@ def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., 
                 value = await step
             except StopAsyncIteration:
                 if call is not None:
-                    finish(call, yielded.values(), outside)
+                    finish(call, None, outside)
                 return
             except BaseException as error:
                 if call is not None:
@@ -144,9 +158,14 @@ def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., 
                 sent = yield value
             except GeneratorExit:  # as in drive; an async generator must not yield once it is being closed
                 outside = _resume(call) if call is not None else None
-                await generator.aclose()
+                try:
+                    await generator.aclose()
+                except BaseException as error:
+                    if call is not None:
+                        fail(call, error, outside)
+                    raise
                 if call is not None:
-                    finish(call, yielded.values(), outside)
+                    finish(call, None, outside)
                 raise
             except BaseException as thrown:
                 step = generator.athrow(thrown)

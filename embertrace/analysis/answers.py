@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from embertrace.analysis.calls import Call
 from embertrace.errors import QueryError
-from embertrace.payload import Cut, Summary, canonical
+from embertrace.payload import Cut, Summary, canonical, digest_of_text, unpack
 
 Rule = str | Callable[[Any], Any] | None
 
@@ -47,6 +47,7 @@ class Answers:
     """Answers under one rule. Keys are kept per call, for one question. Raises QueryError for a rule nobody knows."""
 
     def __init__(self, rule: Rule = None) -> None:
+        self._rule = rule
         self._apply = rule_named(rule)
         self._field = rule if isinstance(rule, str) and rule not in _NAMED and not rule.startswith("regex:") else None
         self._kept: dict[tuple[int, int], Answer] = {}
@@ -69,15 +70,27 @@ class Answers:
 
     def accepts(self, truth: Any, key: bytes) -> bool:
         """Whether an answer key is the truth's, or that of one of several accepted values (a list)."""
-        accepted = [truth, *truth] if isinstance(truth, list | tuple | set | frozenset) else [truth]
-        return any(key == self._truth_key(value) for value in accepted)
+        accepted = [*truth] if isinstance(truth, list | tuple | set | frozenset) else [truth]
+        if self._rule is None and accepted != [truth]:
+            accepted.append(truth)  # answers may be lists themselves
+        return any(key == self._truth_key(value) or _is_whole_of(value, key) for value in accepted)
 
     def _truth_key(self, value: Any) -> bytes | None:
-        answer = self.of_value(value)
-        return answer.key if answer.status == "answered" or self._field is None else canonical(value)
+        """A truth under the rule; where a field or a callable is for results, the truth as it stands."""
+        if isinstance(value, Cut):
+            return canonical(value)
+        if self._field is None and not callable(self._rule):
+            return self.of_value(value).key
+        try:
+            answer = self.of_value(value)
+        except Exception:  # the user's callable takes results, and a truth is none
+            return canonical(value)
+        return answer.key if answer.status == "answered" else canonical(value)
 
     def _read(self, call: Call) -> Answer:
         data = call.data
+        if "answer_error" in data:
+            return UNKNOWN  # it could not be extracted, and the whole result is no answer
         if "answer" not in data and "result" not in data:
             return UNKNOWN  # the payload was not captured
         if self._field is not None:
@@ -85,6 +98,14 @@ class Answers:
                 if self._field in _fields(data.get(name)):
                     return self.of_value(data[name])
         return self.of_value(data["answer"] if "answer" in data else data["result"])
+
+
+def _is_whole_of(truth: Any, key: bytes) -> bool:
+    """Whether a truth that was cut is that of an answer that was not: by its length and digest."""
+    if not isinstance(truth, Cut) or truth.type != "str":
+        return False
+    answer = unpack(key)
+    return isinstance(answer, str) and len(answer) == truth.length and digest_of_text(answer) == truth.digest
 
 
 def is_known(value: Any) -> bool:

@@ -17,6 +17,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.labels import Labels
 from embertrace.errors import QueryError
+from embertrace.payload import Cut
 
 Grade = Callable[[Any, Any], Any]
 
@@ -60,8 +61,8 @@ class Correctness:
 
     def _by_truth(self, call: Call, key: bytes, value: Any) -> Fraction | None:
         truth = self._labels.truth(call)
-        if truth is None:
-            return None
+        if truth is None or (isinstance(truth, Cut) and truth.type != "str"):
+            return None  # of a list of accepted answers that was cut, some are not known
         if self._grade is not None:
             return share_of(self._grade(value, truth))
         return Fraction(self.answers.accepts(truth, key))

@@ -17,7 +17,7 @@ from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Table
-from embertrace.analysis.voting import disagreement_of, leaders_of, majority_share
+from embertrace.analysis.voting import disagreement_of, leaders_of, majority_share, why_left_out
 
 Node = tuple[str, str, str]
 
@@ -73,7 +73,9 @@ def flow(selection: Selection) -> Flow:
         found.calls[node] += 1
         found.errors[node] += call.outcome == "error"
         if is_ensemble(call):
-            _add_ensemble(found, node, read_ensemble(call, answers), right)
+            ensemble = read_ensemble(call, answers)
+            if why_left_out(ensemble) is None:
+                _add_ensemble(found, node, ensemble, right)
         elif call.outcome == "result" and (value := right.of_call(call)) is not None:
             _add(found.right, node, Fraction(value), 1)
         if call.parent is not None and selection.has(call.parent):

@@ -197,7 +197,7 @@ def _raw(
     )
     return RawEvent(
         type=EVENT_TYPES.index(event.event_type),
-        timestamp=event.timestamp,
+        timestamp=float(event.timestamp),  # seconds; integers are nanoseconds on the wire
         trace_id=_bytes(event.trace_id) if event.trace_id is not None else None,
         call_id=call_id,
         parent_call_id=parent,
@@ -207,7 +207,7 @@ def _raw(
         operator_id=event.operator_id,
         operator_type=event.operator_type,
         stage=event.stage,
-        duration=event.duration_s,
+        duration=None if event.duration_s is None else float(event.duration_s),
         slots=event.slots,
         follows=follows,
         links=tuple(parse_call_id(link) for link in event.links),

@@ -72,7 +72,7 @@ FILTERS: dict[str, Callable[..., Test]] = {
     "item": _item,
     "run": lambda run: lambda subject: subject.run == run,
     "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
-    "where": lambda predicate: predicate,
+    "where": lambda predicate: lambda subject: isinstance(subject, Call) and predicate(subject),
 }
 """Filters by name; each makes a test of its arguments."""
 

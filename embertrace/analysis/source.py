@@ -63,6 +63,8 @@ def forest_of(events: Any) -> Forest:
             except WireError:
                 forest.undecodable += 1
         if not forest.unplaced:
+            if getattr(events, "dropped", 0):
+                forest.note_gap(events.producer, len(events) + 1, events.dropped)
             return forest
         forest = Forest()  # users emitted events of their own without call ids: place them by their frames
     for place, event in enumerate(events):

@@ -32,6 +32,7 @@ class Trees:
     ) -> None:
         keys = dict.fromkeys((*begins, *ends)) if every_attempt else _selected_attempts(begins, ends)
         kept = _plant({key: _call(key, begins, ends, ended) for key in keys}, every_attempt)
+        self._keys = {*begins, *ends}
         self.calls: list[Call] = sorted(kept, key=lambda call: call.origin)
         self.by_id: dict[int, Call] = {call.call_id: call for call in self.calls}
         self._by_key: dict[CallKey, Call] = {call.key: call for call in self.calls}
@@ -46,6 +47,7 @@ class Trees:
     def _attach_scores(self) -> list[Metric]:
         """Merge scores into their calls, later ones over earlier; those of attempts left out are left out."""
         scores = []
+        known = {call_id for call_id, _ in self._keys}
         for metric in self.metrics:
             if is_run(metric.data) or is_label(metric.data):
                 continue
@@ -57,7 +59,7 @@ class Trees:
                 call.scores.update(metric.data)
                 metric.belongs_to(call)
                 scores.append(metric)
-            elif metric.event.call_id not in self.by_id:
+            elif metric.event.call_id not in known:
                 scores.append(metric)
         return scores
 

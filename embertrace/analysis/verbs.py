@@ -105,6 +105,7 @@ def _with_gaps(result: Result, forest: Forest) -> Result:
     missing = {
         "events in gaps": forest.gaps,
         "undecodable events": forest.undecodable,
+        "damaged bytes": forest.damaged_bytes,
         "events without a call": forest.unplaced,
     }
     result.left_out.update({reason: count for reason, count in missing.items() if count})

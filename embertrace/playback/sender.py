@@ -23,6 +23,7 @@ WINDOW_BYTES = 4 * 1024 * 1024
 FIRST_ANSWER_S = 5.0
 SILENCE_S = 15.0
 """Without progress for so long, a replay gives up: a restarted aggregator is back well before."""
+END_AGAIN_MS = 500
 POLL_MS = 20
 
 
@@ -63,9 +64,12 @@ class Sender:
             return
         while machine.owes:
             self.pump(POLL_MS)
-        self._perform(producer, machine.end())
+        deadline = time.monotonic() + SILENCE_S
         while not machine.ended:
-            self.pump(POLL_MS)
+            self._perform(producer, machine.end())  # again: an answer may be lost with a connection
+            self.pump(END_AGAIN_MS)
+            if time.monotonic() > deadline:
+                raise AggregatorError(f"the aggregator at {self.endpoint} stopped answering; replay again to go on")
 
     def finish(self) -> None:
         """Wait until everything is acknowledged. Raises AggregatorError."""

@@ -124,9 +124,21 @@ def _generator_entry(traced: Callable[..., Any]) -> Callable[..., Any]:
 def _async_generator_entry(traced: Callable[..., Any]) -> Callable[..., Any]:
     async def entry(*args: Any, **kwargs: Any) -> Any:
         arrived = _arrive(kwargs)
+        generator = traced(*args, **kwargs)
+        step = generator.__anext__()
         try:
-            async for value in traced(*args, **kwargs):
-                yield value
+            while True:
+                try:
+                    value = await step
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = generator.asend((yield value))
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as thrown:
+                    step = generator.athrow(thrown)
         finally:
             if arrived:
                 crossing.leave()

@@ -14,7 +14,8 @@ from embertrace.wire.event import BadEvent, iter_events
 def plant(forest: Forest, record: Record | Damage) -> None:
     """Take one record, or what a reader found in the place of one, into `forest`."""
     if isinstance(record, Damage):
-        forest.damaged_bytes += record.length
+        if not record.tail:  # what was cut short while it was written was never acknowledged
+            forest.damaged_bytes += record.length
     elif record.kind == BATCH:
         _plant_batch(forest, record)
     elif record.kind == GAP:

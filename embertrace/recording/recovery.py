@@ -19,12 +19,14 @@ from embertrace.wire.batch import BATCH, GAP
 
 
 class Recovered(NamedTuple):
-    """`begun`: what producers said of themselves that began, and did not end, in the segments that were read.
+    """`begun`: what producers said of themselves that began, and did not end, in the segments that were read;
+    `last_ns`: the time of the last record there.
     `end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
     once more: a failed fsync may have marked them clean in the page cache without their being on disk."""
 
     marks: dict[bytes, int]
     begun: dict[bytes, bytes]
+    last_ns: int
     end: int
     durable: int
     again: bytes
@@ -44,6 +46,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     """
     marks: dict[bytes, int] = {}
     begun: dict[bytes, bytes] = {}
+    last_ns = 0
     begin = len(bases) - 1
     for begin in range(len(bases) - 1, -1, -1):
         try:
@@ -57,6 +60,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
         for item in scan_segment(buffer, base):
             if isinstance(item, Record):
                 note_mark(marks, item.kind, item.producer, item.last_seq)
+                last_ns = item.received_ns
                 if item.kind == END:
                     begun.pop(item.producer, None)
                 elif item.kind == BEGIN and item.payload:
@@ -66,7 +70,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     # A published position beyond the file says nothing: its bytes are gone, or the eight bytes are damaged.
     durable = synced if last <= synced <= last + size else last
     end = max(readable, durable)
-    return Recovered(marks, begun, end, durable, buffer[durable - last : end - last], last + size - end)
+    return Recovered(marks, begun, last_ns, end, durable, buffer[durable - last : end - last], last + size - end)
 
 
 def _header_length(buffer: bytes, base: int) -> int:

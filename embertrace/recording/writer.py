@@ -102,7 +102,7 @@ class RecordingWriter:
         if self._refusal is not None:
             raise RecordingError(self._refusal)
         position = self.position
-        self._now_ns = max(self._now_ns, self._clock_ns())  # a clock that is set back must not change their order
+        self._now_ns = max(self._now_ns + 1, self._clock_ns())  # a clock that is set back must not change their order
         header = pack_record_header(kind, self._now_ns, producer, first_seq, count, payload, position, payload_crc)
         self._pending += (header, payload)
         self.position = position + RECORD_HEADER_BYTES + len(payload)
@@ -182,7 +182,7 @@ class RecordingWriter:
         assert self._published is not None
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
         self.marks, self.position, self.recovered, self._base = found.marks, found.end, found.cut, bases[-1]
-        self.begun = found.begun
+        self.begun, self._now_ns = found.begun, found.last_ns
         self._descriptor = os.open(segment_path(self.directory, self._base), os.O_WRONLY)
         os.ftruncate(self._descriptor, found.end - self._base)
         os.lseek(self._descriptor, found.durable - self._base, os.SEEK_SET)
