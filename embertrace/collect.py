@@ -26,7 +26,7 @@ from embertrace.config import Settings
 from embertrace.context import Sink
 from embertrace.errors import ConfigError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, cut_name, parse_call_id
-from embertrace.wire.context import Added, pack_context
+from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.event import MAX_EVENT_BYTES, MAX_LINKS, RawEvent, pack_event, to_nanoseconds, unpack_event
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ class CallableSink:
         position = context.current.get()[0]
         if position is not None and position.call_id == event.call_id:
             full: Mapping[str, Any] = context.ExecutionContext.current()
+            if not unpack_context(event.context).member:
+                full = {**full, "member": False}
         else:
             full = _stated_context(event)
         self.function(lineage.to_operator_event(event, full))

@@ -155,6 +155,8 @@ class TracedOperator:
         body: Any = func if inspect.isroutine(func) else type(func).__call__
         described = describe(known, body)
         typed = "function" if inspect.isroutine(func) else type_of_class(type(func))
+        with contextlib.suppress(TypeError, ValueError):  # builtins may have none
+            own["__signature__"] = inspect.signature(func)
         own["_call"] = _bind(
             func,
             dataclasses.replace(
