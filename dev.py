@@ -3,6 +3,7 @@
 
     python3 dev.py demo [...]       run the demonstration; further arguments go to `embertrace demo`
     python3 dev.py test [...]       run the tests; further arguments go to pytest, default: the whole suite
+                                    `test --matrix`: where context flows, as a table
     python3 dev.py lint             ruff check, ruff format --check, mypy
     python3 dev.py bench [...]      run the benchmarks; further arguments go to them
     python3 dev.py build            wheel and source distribution, into dist/

@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,35 @@ settings.register_profile("patient", deadline=None)  # a busy machine is no defe
 settings.load_profile("patient")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+
+
+MATRIX = "integration/test_context_matrix.py"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--matrix", action="store_true", help="run the context matrix alone, and print it as a table")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    if config.getoption("--matrix") and collection_path.suffix == ".py" and collection_path.name != "conftest.py":
+        return collection_path != TESTS / MATRIX
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The matrix, one line per row."""
+    if not config.getoption("--matrix"):
+        return
+    rows = []
+    for outcome in ("passed", "failed", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            name = report.nodeid.partition("[")[2].rstrip("]")
+            where, _, how = name.partition(": ")
+            if how:
+                rows.append((where, how, str(dict(report.user_properties).get("calls", "")), outcome))
+    terminalreporter.section("where context flows")
+    for where, how, calls, outcome in [("where", "how", "calls", "outcome"), *sorted(rows)]:
+        terminalreporter.write_line(f"{where:<9}{how:<52}{calls:>7}  {outcome}")
 
 
 @pytest.fixture(autouse=True)

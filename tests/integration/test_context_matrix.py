@@ -6,6 +6,7 @@ ones; nothing is left behind. `python3 dev.py test --matrix` runs this file alon
 
 from __future__ import annotations
 
+import pathlib
 import traceback
 import warnings
 from collections.abc import Callable
@@ -22,6 +23,12 @@ from support.matrix import ROWS, Kit, Row
 pytestmark = pytest.mark.ray
 
 CALLS = 10_000
+
+
+def test_the_page_has_the_rows_of_the_matrix() -> None:
+    page = pathlib.Path(__file__).parents[2] / "docs" / "where-context-flows.md"
+    lines = [line.split(" | ")[:2] for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert [f"{where.lstrip('| ')}: {how}" for where, how in lines[2:]] == [row.name for row in ROWS]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
