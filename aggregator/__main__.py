@@ -16,7 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="aggregator: %(message)s", stream=sys.stderr)
     given = _parser().parse_args(arguments)
     options = Options(
-        Path(given.directory), given.bind, given.name, given.advertise, given.insecure_bind, given.with_parent
+        Path(given.directory),
+        given.bind,
+        given.name,
+        given.advertise,
+        given.insecure_bind,
+        given.with_parent,
+        Path(given.keys) if given.keys else None,
     )
     try:
         serve(options, _announce_json if given.ready_json else _announce)
@@ -41,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bind", default="tcp://127.0.0.1:5557", help="where to listen; port 0 takes any")
     parser.add_argument("--name", help="the recording's name (default: the directory's)")
     parser.add_argument("--advertise", metavar="HOST", help="the host to tell callers, if not the one they dialled")
+    parser.add_argument("--keys", metavar="DIR", help="take only clients that have a key in this directory")
     parser.add_argument("--insecure-bind", action="store_true", help="listen beyond this machine without keys")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input ends")
     parser.add_argument("--ready-json", action="store_true", help="print one line of JSON when ready")

@@ -1,35 +1,41 @@
 """The query process: follows the recording as an offline analysis reads it, and answers questions meanwhile.
 
-`python -m aggregator.analyst DIRECTORY HOST PORT`, started and restarted by the server. It prints its port, one line
-of JSON, when it listens; it ends when its standard input does. It only ever reads, and only what is durable.
+`python -m aggregator.analyst DIRECTORY HOST PORT [KEYS]`, started and restarted by the server. It prints its port, one
+line of JSON, when it listens; it ends when its standard input does. It only ever reads, and only what is durable.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import zmq
 
 from aggregator.api import State
+from aggregator.gate import Gate
 from aggregator.ingest import bind
 from aggregator.rpc import Door
+from embertrace.keys import ServerKey
 from embertrace.recording import Follower, Recording
 
 POLL_MS = 20
 """How often it looks for new events: what was emitted is visible well within a person's patience, at 0.1% of a core."""
 
 
-def main(directory: str, host: str, port: int) -> int:
+def main(directory: str, host: str, port: int, keys: Path | None = None) -> int:
     """Follow and answer until standard input ends."""
     context = zmq.Context()
-    door = Door(context)
+    gate = Gate(context, keys)
+    door = Door(context, ServerKey.read(keys) if keys is not None else None)
     try:
         bound = bind(door.socket, host, port)
         sys.stdout.write(json.dumps({"rpc_port": bound}) + "\n")
         sys.stdout.flush()
         follow(directory, door)
     finally:
+        door.socket.close()
+        gate.close()
         context.destroy(linger=0)
     return 0
 
@@ -57,4 +63,4 @@ def follow(directory: str, door: Door) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]) if len(sys.argv) > 4 else None))

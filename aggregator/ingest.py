@@ -17,6 +17,8 @@ import zmq
 
 from aggregator.collector import Collector, Entry
 from embertrace.errors import WireError
+from embertrace.handshake import secure_server
+from embertrace.keys import ServerKey
 from embertrace.recording import RecordingWriter
 from embertrace.wire.batch import HEADER_BYTES, MAX_BATCH_BYTES, unpack_batch
 from embertrace.wire.control import MAX_CONTROL_BYTES, pack_control, unpack_control
@@ -37,11 +39,19 @@ POLL_MS = 500
 class Doors:
     """The two sockets that producers talk to, bound. `control_port` and `push_port` say where."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], host: str, control_port: int, push_port: int) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        host: str,
+        control_port: int,
+        push_port: int,
+        key: ServerKey | None = None,
+    ) -> None:
         self.control = context.socket(zmq.ROUTER)
         self.push = context.socket(zmq.PULL)
         for socket in (self.control, self.push):
             socket.linger = 0
+            secure_server(socket, key)
         self.control.maxmsgsize = MAX_CONTROL_BYTES
         self.push.maxmsgsize = HEADER_BYTES + MAX_BATCH_BYTES
         self.push.rcvhwm = PULL_HWM

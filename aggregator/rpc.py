@@ -9,6 +9,8 @@ import zmq
 
 from aggregator import api
 from embertrace.errors import EmbertraceError, WireError
+from embertrace.handshake import secure_server
+from embertrace.keys import ServerKey
 from embertrace.wire.rpc import (
     MAX_ANSWER_BYTES,
     MAX_REQUEST_BYTES,
@@ -28,10 +30,11 @@ MAX_ANSWERS_PER_ROUND = 64
 class Door:
     """The socket. `serve` answers what is waiting."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], key: ServerKey | None = None) -> None:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.maxmsgsize = MAX_REQUEST_BYTES
+        secure_server(self.socket, key)
 
     def serve(self, state: api.State) -> None:
         """Answer the requests that are waiting, at most MAX_ANSWERS_PER_ROUND."""

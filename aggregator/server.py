@@ -24,9 +24,11 @@ from pathlib import Path
 import zmq
 
 from aggregator.collector import Collector, Identity
+from aggregator.gate import Gate
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, ConfigError, WireError
+from embertrace.keys import ServerKey
 from embertrace.recording import RecordingWriter
 from embertrace.wire.control import Hello, unpack_control
 
@@ -49,6 +51,7 @@ class Options:
     advertise: str | None = None
     insecure_bind: bool = False
     with_parent: bool = False
+    keys: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,8 +80,12 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
         writer = stack.enter_context(RecordingWriter(options.directory, name=options.name, clock_ns=time.time_ns))
         context = zmq.Context()
         stack.callback(context.destroy, linger=0)
-        doors = _open_doors(context, host, port)
-        analyst = Analyst(options.directory, host, port + 2 if port else 0)
+        key = ServerKey.read(options.keys) if options.keys is not None else None
+        gate = Gate(context, options.keys)
+        stack.callback(gate.close)
+        doors = _open_doors(context, host, port, key)
+        stack.callback(doors.close)
+        analyst = Analyst(options.directory, host, port + 2 if port else 0, options.keys)
         stack.callback(analyst.stop)
         rpc_port = analyst.start()
         identity = Identity(writer.id, writer.name, doors.push_port, rpc_port, options.advertise)
@@ -111,12 +118,12 @@ def _address(options: Options) -> tuple[str, int]:
         host, port = check_endpoint(options.bind[:-2] + ":1" if any_port else options.bind)
     except ConfigError as error:
         raise AggregatorError(str(error).replace("endpoint", "--bind", 1)) from None
-    if not options.insecure_bind and not _is_loopback(host):
+    if options.keys is None and not options.insecure_bind and not _is_loopback(host):
         raise AggregatorError(
-            f"--bind {options.bind} would listen beyond this machine without keys: bind to 127.0.0.1, "
-            "or say --insecure-bind on a network where everybody is trusted"
+            f"--bind {options.bind} would listen beyond this machine without keys: bind to 127.0.0.1, or make "
+            "keys (`embertrace keys DIR --client NAME`) and say --keys DIR, or say --insecure-bind where all are trusted"
         )
-    if options.insecure_bind and not _is_loopback(host):
+    if options.keys is None and options.insecure_bind and not _is_loopback(host):
         log.warning("listening on %s without keys or encryption: anybody who reaches it can send and read", host)
     return host, 0 if any_port else port
 
@@ -130,9 +137,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _open_doors(context: zmq.Context[zmq.Socket[bytes]], host: str, port: int) -> Doors:
+def _open_doors(context: zmq.Context[zmq.Socket[bytes]], host: str, port: int, key: ServerKey | None) -> Doors:
     try:
-        return Doors(context, host, port, port + 1 if port else 0)
+        return Doors(context, host, port, port + 1 if port else 0, key)
     except zmq.ZMQError as error:
         wanted = f"{host}:{port} or {host}:{port + 1}"
         raise AggregatorError(
@@ -143,10 +150,11 @@ def _open_doors(context: zmq.Context[zmq.Socket[bytes]], host: str, port: int) -
 class Analyst:
     """The analyst's process, from outside."""
 
-    def __init__(self, directory: Path, host: str, port: int) -> None:
+    def __init__(self, directory: Path, host: str, port: int, keys: Path | None = None) -> None:
         self._directory = directory
         self._host = host
         self._port = port
+        self._keys = keys
         self._process: subprocess.Popen[bytes] | None = None
         self._restart_at = 0.0
 
@@ -175,6 +183,7 @@ class Analyst:
     def _spawn(self) -> subprocess.Popen[bytes]:
         """In a session of its own: Ctrl-C is this process's to handle."""
         command = [sys.executable, "-m", "aggregator.analyst", str(self._directory), self._host, str(self._port)]
+        command += [str(self._keys)] if self._keys is not None else []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         return self._process
 

@@ -61,6 +61,9 @@ def aggregate(
     advertise: Annotated[
         str | None, typer.Option(help="The host to tell callers, if not the one they dialled.")
     ] = None,
+    keys: Annotated[
+        pathlib.Path | None, typer.Option(help="Take only clients that have a key in this directory; see `keys`.")
+    ] = None,
     insecure_bind: Annotated[bool, typer.Option(help="Listen beyond this machine without keys or encryption.")] = False,
 ) -> None:
     """Run an aggregator: it records the events that operators send, and answers questions about them."""
@@ -69,6 +72,7 @@ def aggregate(
     command = [sys.executable, "-m", "aggregator", str(directory), "--bind", bind]
     command += ["--name", name] if name else []
     command += ["--advertise", advertise] if advertise else []
+    command += ["--keys", str(keys)] if keys else []
     command += ["--insecure-bind"] if insecure_bind else []
     with subprocess.Popen(command) as process:
         while True:
@@ -78,6 +82,25 @@ def aggregate(
             except KeyboardInterrupt:  # it got the signal too, and drains
                 continue
     raise typer.Exit(code)
+
+
+@app.command()
+def keys(
+    directory: Annotated[pathlib.Path, typer.Argument(help="The aggregator's keys: a directory, made if need be.")],
+    client: Annotated[list[str], typer.Option(help="A name for each client that gets a key.")],
+) -> None:
+    """Make keys for an aggregator and its clients, so that it can listen beyond its machine.
+
+    The aggregator is started with `--keys DIRECTORY`; a client gets its one file and names it in EMBERTRACE_KEY.
+    A client that is added is let in at once; one whose .pub file is removed, not again.
+    """
+    from embertrace.handshake import new_pair
+    from embertrace.keys import make_keys
+
+    for path in make_keys(directory, client, new_pair):
+        print(path)
+    for name in client:
+        print(f"give {directory / 'clients' / (name + '.key')} to {name}: EMBERTRACE_KEY=…/{name}.key", file=sys.stderr)
 
 
 @app.command("report")

@@ -14,7 +14,9 @@ from typing import Any
 import zmq
 
 from embertrace.config import check_endpoint
-from embertrace.errors import AggregatorError, QueryError, WireError
+from embertrace.errors import AggregatorError, QueryError, SecurityError, WireError
+from embertrace.handshake import Watch, secure_client
+from embertrace.keys import ClientKey
 from embertrace.wire.control import Locate, Refuse, Welcome, pack_control, unpack_control
 from embertrace.wire.rpc import Answer, Request, pack_request, unpack_answer
 
@@ -27,7 +29,7 @@ ASK_AGAIN_S = 3.0
 class Client:
     """A connection to the aggregator at `endpoint`; each call waits at most `timeout_s` seconds. Thread-safe."""
 
-    def __init__(self, endpoint: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, endpoint: str, *, timeout_s: float = 30.0, key: ClientKey | None = None) -> None:
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
@@ -36,6 +38,7 @@ class Client:
         self._asked = 0
         self.endpoint = endpoint
         self.timeout_s = timeout_s
+        self._key = key
         self._host, _ = check_endpoint(endpoint)
 
     def call(self, method: str, **params: Any) -> Any:
@@ -90,9 +93,16 @@ class Client:
     def _locate(self, context: zmq.Context[zmq.Socket[bytes]]) -> Welcome:
         with context.socket(zmq.DEALER) as socket:
             socket.linger = 0
-            socket.connect(self.endpoint)
-            socket.send(pack_control(Locate()))
-            packed = socket.recv() if socket.poll(int(LOCATE_S * 1000)) else None
+            secure_client(socket, self._key)
+            watch = Watch(socket)
+            try:
+                socket.connect(self.endpoint)
+                socket.send(pack_control(Locate()))
+                packed, refusal = self._await_answer(socket, watch)
+            finally:
+                watch.close()
+        if refusal is not None:
+            raise SecurityError(f"the aggregator at {self.endpoint} {refusal}")
         if packed is None:
             raise AggregatorError(
                 f"no aggregator answered at {self.endpoint} within {LOCATE_S:.0f} s: "
@@ -108,6 +118,22 @@ class Client:
             raise AggregatorError(f"{self.endpoint} answered, but is no aggregator")
         return message
 
+    @staticmethod
+    def _await_answer(socket: zmq.Socket[bytes], watch: Watch) -> tuple[bytes | None, str | None]:
+        """The answer, or why there will be none; neither if nobody is there."""
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(watch.socket, zmq.POLLIN)
+        deadline = time.monotonic() + LOCATE_S
+        while (left := deadline - time.monotonic()) > 0:
+            ready = dict(poller.poll(int(left * 1000) + 1))
+            if socket in ready:
+                return socket.recv(), None
+            refusal = watch.failure()
+            if refusal is not None:
+                return None, refusal
+        return None, None
+
     def _reopen(self) -> None:
         """A fresh socket: what the old one may still deliver is not wanted any more."""
         assert self._context is not None
@@ -115,6 +141,7 @@ class Client:
             self._socket.close(linger=0)
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
+        secure_client(self._socket, self._key)
         self._socket.connect(self._address)
 
     def _ask(self, method: str, params: dict[str, Any], wait_s: float) -> Answer | None:

@@ -19,13 +19,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from embertrace import config, context, lineage, payload
 from embertrace.config import Settings
 from embertrace.context import Sink
 from embertrace.errors import ConfigError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, cut_name, parse_call_id
+from embertrace.keys import ClientKey
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.event import MAX_EVENT_BYTES, MAX_LINKS, RawEvent, pack_event, to_nanoseconds, unpack_event
 
@@ -149,8 +150,20 @@ def _stated_context(event: RawEvent) -> dict[str, Any]:
     return lineage.Lineage().context(event)
 
 
+@runtime_checkable
+class AddressedSink(Protocol):
+    """A sink that sends to an aggregator: other processes can send there too."""
+
+    endpoint: str
+    key: ClientKey | None
+
+    def put(self, packed: bytes) -> None: ...
+
+
 class Elsewhere(Protocol):
     """An aggregator to which other processes send events that a list wants."""
+
+    key: ClientKey | None
 
     def bring(self, events: EventList, deadline: float) -> list[tuple[bytes, int, bytes]]:
         """Those events as (producer, seq, packed), once they are complete or the monotonic clock shows `deadline`."""

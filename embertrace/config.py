@@ -32,6 +32,8 @@ class Settings:
     """A name for the run. Variable EMBERTRACE_RUN."""
     project: str | None = None
     """A name that groups runs. Variable EMBERTRACE_PROJECT."""
+    key: str | None = None
+    """The file with this client's key, for an aggregator that asks for one. Variable EMBERTRACE_KEY."""
     capture: Capture = "all"
     """What is kept of values: "all" of arguments and results, only "answers", or "none". EMBERTRACE_CAPTURE."""
     payload_bytes: int = 64 * 1024

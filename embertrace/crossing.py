@@ -9,18 +9,29 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from embertrace import collect, context, emit, gather
-from embertrace.collect import EventList
+from embertrace import collect, context, emit, gather, keys
+from embertrace.collect import AddressedSink, EventList
 from embertrace.context import Arrival, Position, Scope, Sink
 from embertrace.errors import WireError
+from embertrace.keys import ClientKey
 from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+
+
+def _nobody(name: str) -> ClientKey | None:
+    return None
+
+
+publish_key: Callable[[ClientKey], object] = keys.register
+"""What makes a key known where calls are submitted to; set by `ray`."""
+fetch_key: Callable[[str], ClientKey | None] = _nobody
+"""Where a key that is not known here is asked for by its name; set by `ray`."""
 
 
 def reaches(scope: Scope) -> bool:
     """Whether events of calls in `scope` may go to an aggregator."""
-    return any(hasattr(sink, "endpoint") or isinstance(sink, EventList) for sink in destination(scope))
+    return any(isinstance(sink, AddressedSink | EventList) for sink in destination(scope))
 
 
 def depart(
@@ -50,9 +61,12 @@ def _carrier(
 ) -> bytes | None:
     try:
         parent, scope, follows = position
-        endpoint = _endpoint(destination(scope))
-        if endpoint is None:
+        address = _address(destination(scope))
+        if address is None:
             return None
+        endpoint, key = address
+        if key is not None:
+            publish_key(key)
         carrier = Carrier(
             trace_id=parent.trace_id if parent is not None else scope.trace_id or context.new_trace_id(),
             frames=parent.frames() if parent is not None else (),
@@ -63,6 +77,7 @@ def _carrier(
             item=scope.item,
             tags=scope.tags,
             endpoint=endpoint,
+            key=key.name if key is not None else None,
             settings=collect.settings.travelling(),
             roles=roles,
         )
@@ -92,11 +107,18 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
         carrier = unpack_carrier(packed) if isinstance(packed, bytes) else None
         if carrier is None or carrier.endpoint is None:
             return None
+        key = None
+        if carrier.key is not None:
+            key = keys.find(carrier.key) or fetch_key(carrier.key)
+            if key is None:
+                collect.log.warning("a call came from behind key %r, which is not known here", carrier.key)
+                return None
+            keys.register(key)
         scope = Scope(
             run=carrier.run,
             item=carrier.item,
             tags=carrier.tags,
-            sinks=(emit.emitter_for(carrier.endpoint),),
+            sinks=(emit.emitter_for(carrier.endpoint, key=key),),
             trace_id=carrier.trace_id,
             arrival=Arrival(call_id, carrier.slot, attempt, carrier.links) if call_id is not None else None,
         )
@@ -122,10 +144,10 @@ def destination(scope: Scope) -> tuple[Sink, ...]:
     return collect.sinks if scope.sinks is None else scope.sinks
 
 
-def _endpoint(sinks: tuple[Sink, ...]) -> str | None:
+def _address(sinks: tuple[Sink, ...]) -> tuple[str, ClientKey | None] | None:
     """The aggregator that remote events are to go to: the configured one, else a temporary one if a list wants them."""
-    endpoint: str | None = next((sink.endpoint for sink in sinks if hasattr(sink, "endpoint")), None)
+    address = next(((sink.endpoint, sink.key) for sink in sinks if isinstance(sink, AddressedSink)), None)
     for sink in sinks:
         if isinstance(sink, EventList):
-            endpoint = gather.reach(sink, endpoint)
-    return endpoint
+            address = gather.reach(sink, address)
+    return address

@@ -14,17 +14,20 @@ import json
 import logging
 import os
 import pathlib
+import secrets
 import select
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from embertrace import collect
+from embertrace import collect, keys
 from embertrace.client import Client
 from embertrace.errors import AggregatorError, EmbertraceError
+from embertrace.handshake import new_pair
+from embertrace.keys import ClientKey
 from embertrace.run import Run
 from embertrace.sources import connect
 from embertrace.sources import open as open_recording
@@ -40,6 +43,14 @@ STOP_S = 10.0
 """Seconds for it to drain and seal its recording before it is killed."""
 POLL_S = 0.02
 """How often a leaving session asks for progress; about the time an event takes to become visible."""
+
+
+def _on_this_machine() -> str | None:
+    return None
+
+
+address_beyond: Callable[[], str | None] = _on_this_machine
+"""The address at which other machines that run operators reach this one; None where there are none. Set by `ray`."""
 
 
 class Session:
@@ -59,14 +70,14 @@ class Session:
         if self._closed:
             return open_recording(self.directory).run(self.run.id)
         self.settle(collect.settings.linger_s)
-        return connect(self.endpoint).run(self.run.id)
+        return connect(self.endpoint, key=self.run.key).run(self.run.id)
 
     def settle(self, timeout_s: float) -> dict[str, Any]:
         """Wait until all calls of the run have arrived and ended; returns the last progress (empty if none came)."""
         deadline = time.monotonic() + timeout_s
         progress: dict[str, Any] = {}
         self.run.emitter.flush(timeout_s)
-        with Client(self.endpoint) as client, contextlib.suppress(EmbertraceError):
+        with Client(self.endpoint, key=self.run.key) as client, contextlib.suppress(EmbertraceError):
             while True:
                 progress = client.call("progress", run=self.run.id)
                 complete = not progress["open"] and not progress["missing"] and progress["roots"] >= self.run.roots
@@ -98,7 +109,7 @@ def session(
     path = pathlib.Path(directory)
     aggregator = Embedded(path)
     try:
-        running = Run(aggregator.endpoint, run, project, config or {}).activate()
+        running = Run(aggregator.endpoint, run, project, config or {}, aggregator.key).activate()
         running.announce()
         current = Session(path, aggregator.endpoint, running)
         if not quiet:
@@ -129,11 +140,19 @@ def _leave(current: Session, status: str, wait: float) -> None:
 class Embedded:
     """An aggregator of this process's own, as a subprocess that ends with it. `endpoint` is its address.
 
-    Raises AggregatorError, with its own words, if it does not start.
+    Where operators run on other machines too, it listens for them, under a `key` made for it; else on loopback, where
+    `key` is None. Raises AggregatorError, with its own words, if it does not start.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
-        command = [sys.executable, "-m", "aggregator", str(directory), "--bind", "tcp://127.0.0.1:0"]
+        host = address_beyond()
+        command = [sys.executable, "-m", "aggregator", str(directory), "--bind", f"tcp://{host or '127.0.0.1'}:0"]
+        self.key: ClientKey | None = None
+        self._keys: tempfile.TemporaryDirectory[str] | None = None
+        if host is not None:
+            self._keys = tempfile.TemporaryDirectory(prefix="embertrace-keys-", ignore_cleanup_errors=True)
+            command += ["--keys", self._keys.name]
+            self.key = _key_for(self._keys.name)
         with tempfile.TemporaryFile() as said:  # a file, not a pipe: nobody would read a pipe while the program runs
             self._process = subprocess.Popen(
                 [*command, "--ready-json", "--with-parent"],
@@ -163,3 +182,12 @@ class Embedded:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+        if self._keys is not None:
+            self._keys.cleanup()
+
+
+def _key_for(directory: str) -> ClientKey:
+    """A key for this one aggregator and all who work for this process."""
+    name = f"embedded-{secrets.token_hex(8)}"
+    keys.make_keys(directory, [name], new_pair)
+    return keys.register(ClientKey.read(pathlib.Path(directory) / "clients" / f"{name}.key"))

@@ -31,6 +31,10 @@ class AggregatorError(EmbertraceError):
     """The aggregator could not be started, reached, or stopped."""
 
 
+class SecurityError(AggregatorError):
+    """A key is missing, malformed, readable by others, or not accepted."""
+
+
 class QueryError(EmbertraceError):
     """A question that cannot be answered: unknown verb, bad option, several runs where one is meant."""
 

@@ -21,10 +21,11 @@ from collections.abc import Iterable
 from embertrace import collect, emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
-from embertrace.collect import EventList
+from embertrace.collect import AddressedSink, EventList
 from embertrace.embedded import Embedded
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
+from embertrace.keys import ClientKey
 from embertrace.wire.event import RawEvent, unpack_event
 
 log = logging.getLogger("embertrace")
@@ -50,34 +51,39 @@ _unable: EmbertraceError | None = None
 """Why a temporary aggregator could not start: it is not tried again and again while the program runs."""
 
 
-def reach(events: EventList, endpoint: str | None) -> str:
+Address = tuple[str, ClientKey | None]
+"""Where an aggregator is, and the key for it."""
+
+
+def reach(events: EventList, configured: Address | None) -> Address:
     """The aggregator for the events of a call that leaves the process in the block of `events`.
 
-    That is `endpoint` if one is configured, else the temporary one. Raises AggregatorError if that can't start.
+    That is the configured one, if there is one, else the temporary one. Raises AggregatorError if that can't start.
     """
-    if endpoint is None:
+    if configured is None:
         with _lock:
             elsewhere = next((one for one in events.elsewhere.values() if isinstance(one, Temporary)), None)
             elsewhere = elsewhere or _open_temporary()
             events.elsewhere.setdefault(elsewhere.endpoint, elsewhere)
-        return elsewhere.endpoint
-    if endpoint not in events.elsewhere:
-        events.elsewhere[endpoint] = Configured(endpoint)
-    return endpoint
+        return elsewhere.endpoint, elsewhere.key
+    if configured[0] not in events.elsewhere:
+        events.elsewhere[configured[0]] = Configured(*configured)
+    return configured
 
 
 class Configured:
     """The aggregator of the process: it has many events, of which a block wants few."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, key: ClientKey | None) -> None:
         self.endpoint = endpoint
+        self.key = key
         self._since_ns = time.time_ns() - SKEW_NS
 
     def bring(self, events: EventList, deadline: float) -> list[Found]:
         """See `collect.Elsewhere`."""
-        own = emit.emitter_for(self.endpoint)
+        own = emit.emitter_for(self.endpoint, key=self.key)
         own.flush(max(0.0, deadline - time.monotonic()))
-        return _bring(self.endpoint, Gathered(events, own.producer), self._since_ns, deadline)
+        return _bring((self.endpoint, self.key), Gathered(events, own.producer), self._since_ns, deadline)
 
 
 class Temporary:
@@ -88,12 +94,12 @@ class Temporary:
         self.taken = 0
         self._directory = tempfile.TemporaryDirectory(prefix="embertrace-", ignore_cleanup_errors=True)
         self._aggregator = Embedded(pathlib.Path(self._directory.name) / "recording")
-        self.endpoint = self._aggregator.endpoint
+        self.endpoint, self.key = self._aggregator.endpoint, self._aggregator.key
 
     def bring(self, events: EventList, deadline: float) -> list[Found]:
         """See `collect.Elsewhere`."""
         gathered = Gathered(events, b"")
-        found = _bring(self.endpoint, gathered, 0, deadline)
+        found = _bring((self.endpoint, self.key), gathered, 0, deadline)
         self.taken = max(self.taken, gathered.seen)
         return found
 
@@ -118,20 +124,20 @@ def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.Lock()
     lists = [sink for sink in collect.sinks if isinstance(sink, EventList)]
-    endpoints = dict.fromkeys(endpoint for events in lists for endpoint in events.elsewhere)
+    reached = {place: elsewhere.key for events in lists for place, elsewhere in events.elsewhere.items()}
     for events in lists:
         collect.remove_sink(events)
     if _configured() is None:
-        for endpoint in endpoints:
-            collect.add_sink(emit.emitter_for(endpoint))
+        for endpoint, key in reached.items():
+            collect.add_sink(emit.emitter_for(endpoint, key=key))
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _configured() -> str | None:
+def _configured() -> Address | None:
     """The aggregator that this process's events go to anyway."""
-    return next((sink.endpoint for sink in collect.sinks if hasattr(sink, "endpoint")), None)
+    return next(((sink.endpoint, sink.key) for sink in collect.sinks if isinstance(sink, AddressedSink)), None)
 
 
 def _open_temporary() -> Temporary:
@@ -156,10 +162,10 @@ def _close_temporary() -> None:
         _temporary.close()
 
 
-def _bring(endpoint: str, gathered: Gathered, since_ns: int, deadline: float) -> list[Found]:
+def _bring(address: Address, gathered: Gathered, since_ns: int, deadline: float) -> list[Found]:
     """Read the aggregator's events until they are complete, or the deadline."""
     try:
-        with Client(endpoint, timeout_s=max(ANSWER_S, deadline - time.monotonic())) as client:
+        with Client(address[0], timeout_s=max(ANSWER_S, deadline - time.monotonic()), key=address[1]) as client:
             page = client.call("events", since_ns=since_ns)
             quiet_since = time.monotonic()
             while True:

@@ -22,10 +22,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from embertrace import collect, config, context, emit
+from embertrace import collect, config, context, emit, keys
 from embertrace.context import Roots, Scope
-from embertrace.errors import ConfigError
+from embertrace.errors import ConfigError, SecurityError
 from embertrace.event import DEFAULT_STAGE, METRIC
+from embertrace.keys import ClientKey
 from embertrace.wire.context import Added, pack_context
 from embertrace.wire.event import RawEvent, pack_event
 
@@ -37,14 +38,22 @@ _lock = threading.RLock()
 class Run:
     """A running run. `close` ends it; leaving it as a context manager does too ("failed" on an exception)."""
 
-    def __init__(self, endpoint: str, name: str | None, project: str | None, configuration: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        name: str | None,
+        project: str | None,
+        configuration: Mapping[str, Any],
+        key: ClientKey | None = None,
+    ) -> None:
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         self.name = name or self.id
         self.project = project
         self.config = dict(configuration)
         self.endpoint = endpoint
         settings = collect.settings
-        self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s)
+        self.key = key
+        self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s, key=key)
         self._begun = Roots()
         self._scope = Scope(run=self.id, roots=itertools.count(), begun=self._begun)
         self._owner = os.getpid()
@@ -128,15 +137,16 @@ def init(
     `endpoint` defaults to EMBERTRACE_ENDPOINT, `run` and `project` (names) to EMBERTRACE_RUN and EMBERTRACE_PROJECT.
     `config` is kept with the run and compared between runs. Further keywords are the fields of `config.Settings`.
     An aggregator that is not there is no error: events are held up to `spool_bytes`, and the user is told once.
-    Raises ConfigError for values that can't be used.
+    Raises ConfigError for values that can't be used, SecurityError for a key that can't.
     """
     chosen = _settings({"endpoint": endpoint, "run": run, "project": project, **settings})
     if chosen.endpoint is None:
         raise ConfigError("init() needs an endpoint: pass tcp://host:port, or set EMBERTRACE_ENDPOINT")
     if chosen.run is not None and not _NAME.fullmatch(chosen.run):
         raise ConfigError(f"run is {chosen.run!r}; a name has letters, digits, '.', '_' and '-', at most 100")
+    key = keys.load(chosen.key)
     collect.configure(chosen)
-    return Run(chosen.endpoint, chosen.run, chosen.project, config or {}).activate()
+    return Run(chosen.endpoint, chosen.run, chosen.project, config or {}, key).activate()
 
 
 def _settings(values: Mapping[str, Any]) -> config.Settings:
@@ -195,5 +205,5 @@ def start_from_environment() -> None:
     """
     try:
         init()
-    except ConfigError as error:
+    except (ConfigError, SecurityError) as error:
         collect.log.error("tracing stays off: %s", error)

@@ -7,11 +7,13 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from embertrace import collect, keys
 from embertrace.analysis import Forest, OperatorAnalysis
 from embertrace.analysis.operator_analysis import Attempts
 from embertrace.analysis.source import LocalSource, events_of
 from embertrace.client import Client
 from embertrace.event import OperatorEvent
+from embertrace.keys import ClientKey
 from embertrace.recording import Recording
 from embertrace.recording.plant import plant
 from embertrace.wire.event import unpack_event
@@ -39,12 +41,20 @@ def open(
     return OperatorAnalysis(LocalSource(forest), attempts=attempts)
 
 
-def connect(endpoint: str, *, attempts: Attempts = "selected", timeout_s: float = 30.0) -> OperatorAnalysis:
+def connect(
+    endpoint: str,
+    *,
+    key: str | os.PathLike[str] | ClientKey | None = None,
+    attempts: Attempts = "selected",
+    timeout_s: float = 30.0,
+) -> OperatorAnalysis:
     """The analysis of what an aggregator has recorded so far: every question is answered there.
 
-    `runs()` lists its runs, `run(…)` chooses one. Raises AggregatorError where none answers at `endpoint`.
+    `runs()` lists its runs, `run(…)` chooses one. `key` is the file of a client's key (default: EMBERTRACE_KEY), for an
+    aggregator that asks for one. Raises AggregatorError where none answers, SecurityError where one refuses the key.
     """
-    return OperatorAnalysis(RemoteSource(Client(endpoint, timeout_s=timeout_s)), attempts=attempts)
+    found = keys.load(key if key is not None else collect.settings.key)
+    return OperatorAnalysis(RemoteSource(Client(endpoint, timeout_s=timeout_s, key=found)), attempts=attempts)
 
 
 class RemoteSource:

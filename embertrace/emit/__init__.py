@@ -16,26 +16,31 @@ import threading
 import time
 
 from embertrace.emit.emitter import Emitter, EmitterStats
+from embertrace.keys import ClientKey
 
 SPOOL_BYTES = 64 * 1024 * 1024
 LINGER_S = 2.0
 
-_emitters: dict[str, Emitter] = {}
+_emitters: dict[tuple[str, str | None], Emitter] = {}
+"""By endpoint, and the name of the key."""
 _inherited: list[Emitter] = []
 _lock = threading.Lock()
 
 
-def emitter_for(endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: float = LINGER_S) -> Emitter:
-    """This process's emitter to `endpoint`; the first call decides its settings. Thread-safe."""
-    emitter = _emitters.get(endpoint)
+def emitter_for(
+    endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: float = LINGER_S, key: ClientKey | None = None
+) -> Emitter:
+    """This process's emitter to `endpoint` with `key`; the first call decides its settings. Thread-safe."""
+    place = (endpoint, key.name if key is not None else None)
+    emitter = _emitters.get(place)
     if emitter is not None and not emitter.closed:
         return emitter
     with _lock:
-        emitter = _emitters.get(endpoint)
+        emitter = _emitters.get(place)
         if emitter is None or emitter.closed:
             for closed in [known for known, other in _emitters.items() if other.closed]:
                 del _emitters[closed]
-            emitter = _emitters[endpoint] = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s)
+            emitter = _emitters[place] = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s, key=key)
         return emitter
 
 
@@ -64,21 +69,20 @@ def _after_fork_in_child() -> None:
     """The parent's sockets and threads are not here: its emitters pass on to the child's own, and are never freed."""
     global _lock
     _lock = threading.Lock()
-    for endpoint, emitter in _emitters.items():
+    for emitter in _emitters.values():
         _inherited.append(emitter)
-        emitter.abandon(_Forward(endpoint, emitter.linger_s))
+        emitter.abandon(_Forward(emitter))
     _emitters.clear()
 
 
 class _Forward:
     """What an inherited emitter does with an event: give it to the child's own."""
 
-    def __init__(self, endpoint: str, linger_s: float) -> None:
-        self.endpoint = endpoint
-        self.linger_s = linger_s
+    def __init__(self, inherited: Emitter) -> None:
+        self.endpoint, self.linger_s, self.key = inherited.endpoint, inherited.linger_s, inherited.key
 
     def __call__(self, packed: bytes) -> None:
-        emitter_for(self.endpoint, linger_s=self.linger_s).put(packed)
+        emitter_for(self.endpoint, linger_s=self.linger_s, key=self.key).put(packed)
 
 
 def _close_at_exit_of_child(_: object) -> None:

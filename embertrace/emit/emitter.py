@@ -25,6 +25,8 @@ from embertrace.config import check_endpoint
 from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.spool import Spool
 from embertrace.errors import WireError
+from embertrace.handshake import Watch, secure_client
+from embertrace.keys import ClientKey
 from embertrace.wire.control import MAX_CONTROL_BYTES, Welcome, pack_control, unpack_control
 
 log = logging.getLogger("embertrace")
@@ -54,9 +56,12 @@ class EmitterStats:
 class Emitter:
     """Sends packed events to the aggregator at `endpoint`. Thread-safe; made by `emit.emitter_for`."""
 
-    def __init__(self, endpoint: str, *, spool_bytes: int, linger_s: float, library: str = "") -> None:
+    def __init__(
+        self, endpoint: str, *, spool_bytes: int, linger_s: float, library: str = "", key: ClientKey | None = None
+    ) -> None:
         self.host, _ = check_endpoint(endpoint)
         self.endpoint = endpoint
+        self.key = key
         self.linger_s = linger_s
         self.producer = secrets.token_bytes(16)
         self._spool = Spool(spool_bytes)
@@ -204,10 +209,12 @@ class _Sender:
         self.emitter = emitter
         self.woken = woken
         self.context = context
-        self.dealer = self._socket(zmq.DEALER, emitter.endpoint, CONTROL_HWM)
+        self.dealer = self._socket(zmq.DEALER, emitter.endpoint, CONTROL_HWM, watched=True)
+        self.refused: set[str] = set()
         self.push: zmq.Socket[bytes] | None = None
         self.poller = zmq.Poller()
         self.poller.register(self.dealer, zmq.POLLIN)
+        self.poller.register(self.watch.socket, zmq.POLLIN)
         self.poller.register(woken.fileno(), zmq.POLLIN)
 
     def loop(self) -> None:
@@ -219,9 +226,11 @@ class _Sender:
                 said_end = True
                 self._perform(machine.end())
             self._sleep()
+            self._look_at_handshakes()
             self._hear()
 
     def close(self) -> None:
+        self.watch.close()
         self.dealer.close(linger=0)
         if self.push is not None:
             self.push.close(linger=0)
@@ -248,6 +257,12 @@ class _Sender:
             self.woken.recv(4096)
         except BlockingIOError:
             pass
+
+    def _look_at_handshakes(self) -> None:
+        reason = self.watch.failure()
+        if reason is not None and reason not in self.refused:
+            self.refused.add(reason)
+            log.warning("the aggregator at %s %s; events are held", self.emitter.endpoint, reason)
 
     def _hear(self) -> None:
         emitter = self.emitter
@@ -296,7 +311,7 @@ class _Sender:
             self.push.close(linger=0)
         self.push = self._socket(zmq.PUSH, f"tcp://{action.host or self.emitter.host}:{action.port}", 0)
 
-    def _socket(self, kind: int, address: str, high_water_mark: int) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, address: str, high_water_mark: int, watched: bool = False) -> zmq.Socket[bytes]:
         """A connecting socket. The window bounds what a PUSH socket holds, so its own mark is unlimited (0)."""
         made = self.context.socket(kind)
         made.linger = 0
@@ -304,5 +319,8 @@ class _Sender:
         made.reconnect_ivl = RECONNECT_MS
         made.reconnect_ivl_max = RECONNECT_MAX_MS
         made.maxmsgsize = MAX_CONTROL_BYTES if kind == zmq.DEALER else -1
+        secure_client(made, self.emitter.key)
+        if watched:
+            self.watch = Watch(made)
         made.connect(address)
         return made

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+from embertrace import collect, keys
 from embertrace.analysis import Forest
 from embertrace.errors import QueryError
 from embertrace.event import CALL, OperatorEvent
@@ -73,8 +74,9 @@ def replay(
     """Send a recording again: to an aggregator (an endpoint), or into a sink (a callable that takes events).
 
     `speed` is a multiple of the recorded pace, or "max". `as_` makes it a new run of that name. `retime="now"` shifts
-    all timestamps by one constant, so that the first event is now. A sink may also have `put(packed: bytes)`.
-    Raises RecordingError, AggregatorError, and QueryError where `as_` would make one run of several.
+    all timestamps by one constant, so that the first event is now. A sink may also have `put(packed: bytes)`. An
+    aggregator that asks for a key gets that of EMBERTRACE_KEY. Raises RecordingError, AggregatorError, SecurityError,
+    and QueryError where `as_` would make one run of several.
     """
     source = Recording.open(pathlib.Path(recording))
     end = max(1, source.end())
@@ -126,7 +128,7 @@ def _to_aggregator(plan: _Plan, endpoint: str) -> Iterator[Record]:
     """Send each record before it is yielded; everything is acknowledged when the iteration ends."""
     fresh: dict[bytes, bytes] = {}
     ended: dict[bytes, None] = {}
-    with Sender(endpoint) as sender:
+    with Sender(endpoint, keys.load(collect.settings.key)) as sender:
         for record in plan.records():
             yield record
             producer = record.producer

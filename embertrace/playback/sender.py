@@ -14,6 +14,8 @@ import zmq
 from embertrace.config import check_endpoint
 from embertrace.emit.producer import Action, Connect, Producer, Push, Report, Say
 from embertrace.errors import AggregatorError, WireError
+from embertrace.handshake import secure_client
+from embertrace.keys import ClientKey
 from embertrace.playback.stream import Stream
 from embertrace.wire.control import Refuse, pack_control, unpack_control
 from embertrace.wire.event import split_events
@@ -30,8 +32,9 @@ POLL_MS = 20
 class Sender:
     """Sends records of any number of producers. A context manager; not thread-safe."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, key: ClientKey | None = None) -> None:
         self.endpoint = endpoint
+        self._key = key
         self._host, _ = check_endpoint(endpoint)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._dealer = self._open(zmq.DEALER, endpoint)
@@ -138,6 +141,7 @@ class Sender:
         socket = self._context.socket(kind)
         socket.linger = 0
         socket.sndhwm = 0  # bounded by the windows above
+        secure_client(socket, self._key)
         socket.connect(address)
         return socket
 

@@ -3,6 +3,7 @@
     submission   in the caller's process: a carrier is added to the arguments, links are found among them
     entries      in the worker: the carrier is taken out, and the traced function runs at its position
     instrument   the same for remote functions and actor classes that others decorated
+    cluster      where an embedded aggregator is reached from, and how workers get its key
     client       the same through Ray Client, where Ray's own hook is not called
 
 `embertrace.ray.remote` stands where `ray.remote` stood and returns what `ray.remote` returns: a real RemoteFunction
@@ -16,6 +17,8 @@ from typing import Any
 
 import ray
 
+from embertrace import crossing, embedded
+from embertrace.ray import cluster
 from embertrace.ray.client import hook_client
 from embertrace.ray.entries import prepare
 from embertrace.ray.instrument import instrument, uninstrument
@@ -42,5 +45,8 @@ def _with_its_signature(made: Any, target: Any) -> Any:
 
 
 hook_client()
+embedded.address_beyond = cluster.address_beyond
+crossing.publish_key = cluster.publish
+crossing.fetch_key = cluster.fetch
 
 __all__ = ["CARRIER", "call_id_of", "instrument", "remote", "uninstrument"]

@@ -20,7 +20,7 @@ LAYERS = {
     # ground
     **dict.fromkeys(("errors", "event", "config"), 0),
     # what things are, and pure analysis
-    **dict.fromkeys(("wire", "payload", "lineage", "context", "spec", "analysis"), 1),
+    **dict.fromkeys(("wire", "payload", "lineage", "context", "spec", "analysis", "keys", "handshake"), 1),
     # where events go, and lie
     **dict.fromkeys(("collect", "recording"), 2),
     # what emits, carries and shows them
@@ -41,6 +41,7 @@ BESIDE = {
     "lineage": {"payload", "wire"},
     "context": {"lineage", "payload", "wire"},
     "spec": {"payload"},
+    "handshake": {"keys"},
     "analysis": {"lineage", "payload", "wire"},
     "wrappers": {"traced"},
     "decorate": {"traced", "wrappers"},
@@ -49,20 +50,38 @@ BESIDE = {
     "gather": {"embedded"},
     "crossing": {"gather"},
     "threads": {"crossing"},
-    "ray": {"crossing"},
+    "ray": {"crossing", "embedded"},
     "cli": {"demo", ""},
     "demo": {""},
     "__main__": {"cli"},
 }
 """Imports that are allowed although they don't go down. It has no cycle: a test below holds that."""
 
-AGGREGATOR_MAY_IMPORT = {"errors", "event", "config", "wire", "payload", "lineage", "analysis", "recording", "flow"}
+AGGREGATOR_MAY_IMPORT = {
+    "errors",
+    "event",
+    "config",
+    "wire",
+    "payload",
+    "lineage",
+    "analysis",
+    "recording",
+    "flow",
+    "keys",
+    "handshake",
+}
 
 WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "sse_starlette", "starlette", "uvicorn")
-AGGREGATOR_SOCKETS = ("aggregator.ingest", "aggregator.rpc", "aggregator.analyst", "aggregator.server")
+AGGREGATOR_SOCKETS = (
+    "aggregator.ingest",
+    "aggregator.rpc",
+    "aggregator.analyst",
+    "aggregator.server",
+    "aggregator.gate",
+)
 FENCES = {
     "msgpack": ("embertrace.wire", "embertrace.payload"),
-    "zmq": ("embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
+    "zmq": ("embertrace.handshake", "embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
     "numpy": ("embertrace.analysis", "embertrace.recording"),
     "typer": ("embertrace.cli",),

@@ -1,0 +1,97 @@
+"""What the cluster means for an embedded aggregator: where workers reach it, and how they get its key.
+
+Rules:
+- On one machine an embedded aggregator stays on loopback, and needs no key.
+- On several, or through Ray Client, it listens at the address by which the cluster reaches this machine, under a key
+  made for it. A named actor holds the client's part; the carrier says its name. Who can call that actor may submit
+  tasks to the cluster anyway.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import ray
+
+from embertrace import collect
+from embertrace.keys import ClientKey
+
+NAMESPACE = "embertrace"
+FETCH_S = 10.0
+"""For an actor that has just been made to answer."""
+
+_ray: Any = ray
+_holders: dict[str, Any] = {}
+"""The actors of this process's keys: they live as long as their handles."""
+_lock = threading.Lock()
+
+
+def address_beyond() -> str | None:
+    """The address at which workers on other machines reach this process; None where there are none."""
+    if not ray.is_initialized():
+        return None
+    nodes = [node for node in _ray.nodes() if node.get("Alive")]
+    server = _client_server()
+    if server is not None:
+        here = _address_towards(server)
+        if not here.startswith("127."):
+            return here
+    if len(nodes) < 2:
+        return None
+    return str(_ray.util.get_node_ip_address()) if server is None else str(nodes[0]["NodeManagerAddress"])
+
+
+def _client_server() -> str | None:
+    """The host of the cluster's entrance where this process is a Ray Client of it."""
+    from ray.util.client import ray as connected
+
+    client: Any = connected
+    if not client.is_connected():
+        return None
+    worker: Any = client.get_context().client_worker
+    return str(worker._conn_str).rpartition("://")[2].rpartition(":")[0]
+
+
+def _address_towards(host: str) -> str:
+    """This machine's address on the way to `host`. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))
+        return str(probe.getsockname()[0])
+
+
+class Holder:
+    """The actor that holds a key."""
+
+    def __init__(self, key: ClientKey) -> None:
+        self._key = key
+
+    def get(self) -> ClientKey:
+        return self._key
+
+
+def publish(key: ClientKey) -> None:
+    """Let workers of the cluster fetch a key by its name. Once per key; never raises."""
+    if key.name in _holders or not ray.is_initialized():
+        return
+    with _lock:
+        if key.name in _holders:
+            return
+        try:
+            made = ray.remote(num_cpus=0)(Holder).options(name=key.name, namespace=NAMESPACE, get_if_exists=True)
+            _holders[key.name] = made.remote(key)
+        except Exception:
+            collect.report_failure("publish the key of", key.name)
+
+
+def fetch(name: str) -> ClientKey | None:
+    """The key that another process of the cluster published; None where there is none."""
+    if not ray.is_initialized():
+        return None
+    try:
+        holder: Any = ray.get_actor(name, namespace=NAMESPACE)
+        found: Any = holder.get.remote().future().result(FETCH_S)  # ray.get would complain in async actors
+    except Exception:
+        return None
+    return found if isinstance(found, ClientKey) else None

@@ -1,0 +1,87 @@
+"""A program of its own: collect_events and a session around operators on several nodes, directly or through Ray Client.
+
+python nodes.py directly|client DIRECTORY
+"""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import ray
+from ray.cluster_utils import Cluster
+
+import embertrace as et
+import embertrace.ray as eray
+from embertrace.embedded import Embedded
+
+
+@eray.remote(num_cpus=0.1)
+@et.trace(type="member", stage="members")
+def ask(question: str, answer: str) -> str:
+    return answer
+
+
+@eray.remote(num_cpus=0.1)
+@et.trace(type="judge", stage="judge_1", name="chooser")
+class Chooser:
+    def __call__(self, question: str, *answers: str) -> str:
+        return max(sorted(answers), key=answers.count)
+
+
+def pipeline(chooser: object, places: list[str]) -> None:
+    for key, answers in enumerate(["aaa", "aab"]):
+        with et.item(key, truth="a"):
+            members = [
+                ask.options(resources={place: 0.1}).remote("q", answer)
+                for place, answer in zip([*places, places[0]], answers, strict=True)
+            ]
+            assert ray.get(chooser.__call__.remote("q", *members)) == "a"  # type: ignore[operator]
+
+
+def show(analysis: et.OperatorAnalysis) -> None:
+    print(
+        {name: float(value) for name, value in analysis.judge_accuracy_by_agreement().items()},
+        analysis.health()["open"],
+    )
+
+
+def main(how: str, directory: pathlib.Path) -> None:
+    port = 0
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resources": {"near": 1}})
+    cluster.add_node(num_cpus=1, resources={"far": 1})
+    server = None
+    if how == "client":
+        port = 23000 + hash(str(directory)) % 20000
+        command = [sys.executable, "-m", "ray.util.client.server", "--address", cluster.address, "--host", "127.0.0.1"]
+        server = subprocess.Popen([*command, "--port", str(port), "--mode", "proxy"])
+    try:
+        ray.init(f"ray://127.0.0.1:{port}" if how == "client" else cluster.address, logging_level="ERROR")
+        chooser = Chooser.remote()
+        started = []
+        kept = Embedded.__init__
+
+        def watched(self: Embedded, *args: object) -> None:
+            kept(self, *args)  # type: ignore[arg-type]
+            started.append((self.endpoint.startswith("tcp://127."), self.key is not None))
+
+        Embedded.__init__ = watched  # type: ignore[method-assign, assignment]
+        with et.collect_events(wait=30) as events:
+            pipeline(chooser, ["near", "far"])
+        show(et.OperatorAnalysis(events))
+        with et.session(directory / "rec", quiet=True) as session:
+            pipeline(chooser, ["near", "far"])
+            show(session.analysis())
+        show(session.analysis())
+        print(started)
+    finally:
+        ray.shutdown()
+        if server is not None:
+            server.terminate()
+            server.wait()
+        cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))
