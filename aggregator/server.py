@@ -121,7 +121,7 @@ def _address(options: Options) -> tuple[str, int]:
     if options.keys is None and not options.insecure_bind and not _is_loopback(host):
         raise AggregatorError(
             f"--bind {options.bind} would listen beyond this machine without keys: bind to 127.0.0.1, or make "
-            "keys (`embertrace keys DIR --client NAME`) and say --keys DIR, or say --insecure-bind where all are trusted"
+            "keys (`embertrace keys DIR --client NAME`) and say --keys DIR, or say --insecure-bind if all are trusted"
         )
     if options.keys is None and options.insecure_bind and not _is_loopback(host):
         log.warning("listening on %s without keys or encryption: anybody who reaches it can send and read", host)

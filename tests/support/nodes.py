@@ -6,7 +6,7 @@ python nodes.py directly|client DIRECTORY
 from __future__ import annotations
 
 import pathlib
-import subprocess
+import socket
 import sys
 
 import ray
@@ -48,14 +48,12 @@ def show(analysis: et.OperatorAnalysis) -> None:
 
 
 def main(how: str, directory: pathlib.Path) -> None:
-    port = 0
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "resources": {"near": 1}})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    head = {"num_cpus": 1, "resources": {"near": 1}}
+    cluster = Cluster(initialize_head=True, head_node_args={**head, "ray_client_server_port": port})
     cluster.add_node(num_cpus=1, resources={"far": 1})
-    server = None
-    if how == "client":
-        port = 23000 + hash(str(directory)) % 20000
-        command = [sys.executable, "-m", "ray.util.client.server", "--address", cluster.address, "--host", "127.0.0.1"]
-        server = subprocess.Popen([*command, "--port", str(port), "--mode", "proxy"])
     try:
         ray.init(f"ray://127.0.0.1:{port}" if how == "client" else cluster.address, logging_level="ERROR")
         chooser = Chooser.remote()
@@ -77,9 +75,6 @@ def main(how: str, directory: pathlib.Path) -> None:
         print(started)
     finally:
         ray.shutdown()
-        if server is not None:
-            server.terminate()
-            server.wait()
         cluster.shutdown()
 
 
