@@ -11,12 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from embertrace import collect, context, payload
+from embertrace.config import Capture
 from embertrace.context import Context, Position, Scope, Sink
 from embertrace.event import CALL, ERROR, RESULT
 from embertrace.spec import Spec, argument, extract_answer
@@ -129,6 +131,22 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
     context.end(outer or call.outer, call.context)
 
 
+def state(spec: Spec, result: Any) -> None:
+    """A call of which only the result is known: its two events, without arguments or a duration. Never raises."""
+    call = enter(dataclasses.replace(spec, capture=_answers_at_most(spec)), None, (), {})
+    if call is None:
+        return
+    try:
+        _emit_end(call, RESULT, None, _result_data(call, result))
+    except Exception:  # as in enter
+        collect.report_failure("state", spec)
+    context.current.set(call.outer)  # nothing ran: it is not what came before the next one
+
+
+def _answers_at_most(spec: Spec) -> Capture:
+    return "none" if (spec.capture or collect.settings.capture) == "none" else "answers"
+
+
 def abandon(call: Call, error: GeneratorExit) -> None:
     """End a call whose coroutine is closed, maybe by whoever runs just then: they keep their own position."""
     running = context.current.get()
@@ -149,14 +167,14 @@ def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
             collect.report_failure("score", spec)
 
 
-def _emit_end(call: Call, kind: int, duration: int, data: bytes) -> None:
+def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
     here = call.context
     if here.unended is not None:
         _emit_left(here)
     _put_end(call, kind, duration, data)
 
 
-def _put_end(call: Call, kind: int, duration: int, data: bytes) -> None:
+def _put_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
     slots = next(call.context.slots) - call.context.withdrawn
     collect.put(pack_event((*_head(kind, call.context), duration, slots, 0, None, b"", data)), call.destination)
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from embertrace import threads
 from embertrace.errors import ConfigError
 from embertrace.interop import ember_calls
-from embertrace.interop.ember_calls import ROLE_FIELDS, is_plain, traced_call
+from embertrace.interop.ember_calls import ROLE_FIELDS, Role, is_plain, traced_call
 
 FRAMEWORK_ROOTS = (
     ("ember.operators.base", "Operator"),
@@ -41,7 +41,7 @@ _patched_threads = False
 _lock = threading.RLock()
 
 
-def instrument(*roots: type, roles: Mapping[str, Mapping[str, str]] | None = None) -> None:
+def instrument(*roots: type, roles: Mapping[str, Role] | None = None) -> None:
     """Trace all operators below `roots`, classes with a class-level `__call__`; defined already or later.
 
     Without roots those of the installed framework are imported. Threads and thread pools keep the context from now on
@@ -49,15 +49,17 @@ def instrument(*roots: type, roles: Mapping[str, Mapping[str, str]] | None = Non
 
         {"Panel": {"type": "ensemble", "stage": "ensemble_1", "name": "panel", "answer": "text"}}
 
-    all of it optional. By default a class with "Ensemble" in its name, or in that of a class it derives from, has the
-    type "ensemble"; with "Judge" or "MostCommon" "judge"; with "Verifier" "verifier"; else its own name. The answer
+    all of it optional; `answer` may be a callable too. Without a role the type is the operator's `metadata.type_hint`,
+    if it has one. Else a class with "Ensemble" in its name, or in that of a class it derives from, has the type
+    "ensemble"; with "Judge" or "MostCommon" "judge"; with "Verifier" "verifier"; any other its own name. The answer
     of a judge is `final_answer` of its result, where it has that.
 
     Where no operator was called below an ensemble, each element of the list it returned, or of the `responses` of what
-    it returned, is recorded as a member: type "member", name "#0", "#1", …, the ensemble's stage.
+    it returned, is recorded as a member: type "member", name "#0", "#1", …, its index as slot, the stage
+    of its ensemble, and no duration.
 
     Calling it again adds roots and roles. Raises ConfigError, with nothing changed, for a root that can't be called, an
-    unknown field of a role, or without roots where the framework can't be imported. Thread-safe.
+    unknown field or unusable value of a role, or without roots where the framework can't be imported. Thread-safe.
     """
     global _patched_threads
     told = _checked_roles(roles or {})
@@ -104,12 +106,17 @@ def _checked_root(root: Any) -> type:
     return root
 
 
-def _checked_roles(roles: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+def _checked_roles(roles: Mapping[str, Role]) -> dict[str, Role]:
     for name, role in roles.items():
-        for field in role:
+        if not isinstance(role, Mapping):
+            raise ConfigError(f"roles[{name!r}] is {role!r:.80}; it must be a mapping such as {{'type': 'ensemble'}}")
+        for field, value in role.items():
             if field not in ROLE_FIELDS:
                 known = ", ".join(ROLE_FIELDS)
                 raise ConfigError(f"roles[{name!r}] has the unknown field {field!r}; a role has {known}")
+            if not isinstance(value, str) and not (field == "answer" and callable(value)):
+                what = "a field's name or a callable" if field == "answer" else "a text"
+                raise ConfigError(f"roles[{name!r}] has {field}={value!r:.80}; it must be {what}")
     return {name: dict(role) for name, role in roles.items()}
 
 

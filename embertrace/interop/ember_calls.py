@@ -4,6 +4,7 @@ Rules:
 - One execution is one call, however many classes' `__call__` it passes on its way up through `super()`.
 - Who is called follows from the class of the instance, not from where its `__call__` was defined: most classes
   inherit it. Operators are never compared nor hashed, for different ones may be equal.
+- Whatever goes wrong in looking at an operator costs that call its events, and nothing else.
 - Members of an ensemble that are no operators show only in what it returned: there they are read, and recorded as
   calls that have nothing but an answer.
 """
@@ -17,22 +18,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from embertrace import collect, context
-from embertrace.config import Capture
 from embertrace.context import Arrival
 from embertrace.spec import Answer, Spec, describe, extract_answer, short_name
-from embertrace.traced import enter, fail, finish
+from embertrace.traced import Call, enter, fail, finish, state
 from embertrace.wrappers import wrap
 
 ROLES = {"Ensemble": "ensemble", "Judge": "judge", "MostCommon": "judge", "Verifier": "verifier"}
 """The type of an operator by a word in the name of its class or of one it derives from."""
 ROLE_FIELDS = ("type", "stage", "name", "answer")
 
-_roles: dict[str, Mapping[str, str]] = {}
-_specs: weakref.WeakKeyDictionary[type, dict[str | None, Spec]] = weakref.WeakKeyDictionary()
-"""By class, and by the name of the function that an instance wraps."""
+Role = Mapping[str, Any]
+Stated = tuple[str | None, str | None]
+"""The name of the function that an instance wraps, and its `metadata.type_hint`."""
+
+_roles: dict[str, Role] = {}
+_specs: weakref.WeakKeyDictionary[type, dict[Stated, Spec]] = weakref.WeakKeyDictionary()
+"""By class, and by what an instance says of itself."""
 
 
-def add_roles(roles: Mapping[str, Mapping[str, str]]) -> None:
+def add_roles(roles: Mapping[str, Role]) -> None:
     """Know more about classes, by name; what was known of the same name is replaced."""
     _roles.update(roles)
     _specs.clear()
@@ -52,13 +56,10 @@ def is_plain(function: Any) -> bool:
 def traced_call(function: Callable[..., Any], cls: type) -> Callable[..., Any]:
     """`function`, the `__call__` of a class, traced. Other kinds than plain go by the role of the defining class."""
     if not is_plain(function):
-        return wrap(function, describe(_spec_of_class(cls, None), function))
+        return wrap(function, describe(_spec_of_class(cls), function))
 
     def traced(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if not collect.enabled or _is_same_call(traced, self):
-            return function(self, *args, **kwargs)
-        call = enter(_spec_of(self), self, args, kwargs)
-        if call is None:
+        if not collect.enabled or (call := _begin(traced, self, args, kwargs)) is None:
             return function(self, *args, **kwargs)
         try:
             result = function(self, *args, **kwargs)
@@ -73,6 +74,22 @@ def traced_call(function: Callable[..., Any], cls: type) -> Callable[..., Any]:
     return traced
 
 
+def _begin(
+    wrapper: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Call | None:
+    """`enter`, or None where the call has been entered already. Never raises."""
+    if _is_same_call(wrapper, instance):
+        return None
+    try:
+        spec = _spec_of(instance)
+    except RecursionError:  # as in enter
+        return None
+    except Exception:  # foreign classes and attributes may raise whatever they like
+        collect.report_failure("look at the operator of", wrapper)
+        return None
+    return enter(spec, instance, args, kwargs)
+
+
 def _is_same_call(wrapper: Callable[..., Any], instance: Any) -> bool:
     """Whether this is `super().__call__` in a call that has been entered, and not the operator calling itself."""
     here = context.current.get()[0]
@@ -80,20 +97,22 @@ def _is_same_call(wrapper: Callable[..., Any], instance: Any) -> bool:
 
 
 def _spec_of(instance: object) -> Spec:
-    """What is known of an instance, looked up; worked out once per class and name."""
+    """What is known of an instance, looked up; worked out once per class and what its instances say."""
     wrapped = getattr(instance, "__dict__", {}).get("__wrapped__")
     name = None if wrapped is None else short_name(wrapped)
+    hint = getattr(getattr(instance, "metadata", None), "type_hint", None)
+    stated = name, hint if isinstance(hint, str) else None
     known = _specs.setdefault(type(instance), {})
-    spec = known.get(name)
+    spec = known.get(stated)
     if spec is None:
-        spec = known[name] = _spec_of_class(type(instance), name)
+        spec = known[stated] = _spec_of_class(type(instance), *stated)
     return spec
 
 
-def _spec_of_class(cls: type, wrapped: str | None) -> Spec:
+def _spec_of_class(cls: type, wrapped: str | None = None, hint: str | None = None) -> Spec:
     names = [base.__name__ for base in cls.__mro__]
     told = next((_roles[name] for name in names if name in _roles), {})
-    role = told.get("type") or next((found for name in names if (found := role_in(name))), None)
+    role = told.get("type") or hint or next((found for name in names if (found := role_in(name))), None)
     answer: Answer | None = told.get("answer") or (final_answer if role == "judge" else None)
     return Spec(
         stage=told.get("stage"),
@@ -134,13 +153,11 @@ def record_members(result: Any, _: Any) -> None:
     if slot > here.withdrawn:  # somebody took one before and kept it: a member that was traced
         context.withdraw_slot(here, scope)
         return
-    capture: Capture = "none" if collect.settings.capture == "none" else "answers"
-    context.current.set((here, scope._replace(arrival=Arrival(context.new_call_id(), slot)), follows))
     for place, answer in enumerate(answers):
-        spec = Spec(here.stage, "member", f"#{place}", answer=_itself, capture=capture)
-        call = enter(spec, None, (), {})
-        if call is not None:
-            finish(call, answer)
+        if place:
+            context.next_slot(here, scope)  # counted; which one it is says the place in the list
+        context.current.set((here, scope._replace(arrival=Arrival(context.new_call_id(), place)), follows))
+        state(Spec(here.stage, "member", f"#{place}", answer=_itself), answer)
 
 
 def _answers_in(result: Any) -> list[Any]:

@@ -9,7 +9,7 @@
      6 parent attempt    a child belongs to (parent call, parent attempt)
      7 slot              position under the parent, or among the roots of its execution context
      8 operator id, 9 operator type, 10 stage
-    11 duration          integer nanoseconds (or a float of seconds a user gave); nil on call and metric
+    11 duration          integer nanoseconds (or a float of seconds a user gave); nil if unknown, on call and metric
     12 slots             on result and error: how many calls were begun under this one
     13 follows           call id; 0 for none
     14 links             array of call ids, or nil

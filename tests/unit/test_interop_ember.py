@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import logging
 import pickle
 import subprocess
 import sys
@@ -108,13 +109,17 @@ def test_members_that_are_no_operators_are_read_from_the_result(kind: type[Ensem
     assert [(event.operator_id, event.operator_type, event.stage) for event in members] == [
         ("#0", "member", "ensemble_1"), ("#1", "member", "ensemble_1"), ("#2", "member", "ensemble_1"),
     ]  # fmt: skip
-    slots = [event.slot for event in members]
-    assert slots == sorted(set(slots))
+    assert [event.slot for event in members] == [0, 1, 2]
     assert [event.data for event in members] == [None] * 3
+    assert [event.duration_s for event in ends] == [None] * 3
+    assert {event.follows for event in members} == {None}
     assert [event.data for event in ends] == [{"answer": "a"}, {"answer": "b"}, {"answer": "a"}]
     assert result_of(events, ensemble.operator_id)["result"]
     assert events[-1].slots == 3
-    assert OperatorAnalysis(events).stage("ensemble_1").ensemble_disagreement() == 0.5
+    asked = OperatorAnalysis(events)
+    assert asked.stage("ensemble_1").ensemble_disagreement() == 0.5
+    rows = {row["operator"]: row for row in asked.operators()}
+    assert rows["#0"]["calls"] == 1 and rows["#0"]["p50_s"] is None
 
 
 def test_members_that_are_operators_are_traced_where_they_run_and_not_read_again() -> None:
@@ -269,6 +274,48 @@ def test_the_type_follows_from_the_name_of_the_class(name: str, found: str) -> N
     with collect_events() as events:
         made()(inputs="a")
     assert [event.operator_type for event in calls(events)] == [found]
+
+
+def test_what_an_operator_states_of_itself_goes_before_its_name_and_a_role_before_both() -> None:
+    class WeatherJudge(Shout):
+        metadata = et.OperatorMetadata(id="weather", type_hint="router")  # type: ignore[misc]
+
+    instrument(Operator)
+    with collect_events() as events:
+        WeatherJudge()(inputs="a")
+        instrument(Operator, roles={"WeatherJudge": {"type": "tool"}})
+        WeatherJudge()(inputs="a")
+    assert [(event.operator_id, event.operator_type) for event in calls(events)] == [
+        ("weather", "router"), ("weather", "tool"),
+    ]  # fmt: skip
+    assert "answer" not in result_of(events[:3], "weather")
+
+
+def test_an_operator_that_cannot_be_looked_at_works_untraced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unhashable(type):
+        def __eq__(cls, other: object) -> bool:
+            return cls is other
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Strange(metaclass=Unhashable):
+        def __call__(self, *, inputs: Any) -> Any:
+            return inputs
+
+    class Secretive:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    monkeypatch.setattr(collect, "_reported", set())
+    instrument(Strange, Operator)
+    shout = Shout()
+    object.__setattr__(shout, "__wrapped__", Secretive())
+    with collect_events() as events, caplog.at_level(logging.ERROR):
+        assert [Strange()(inputs=1), shout(inputs="a")] == [1, "A"]
+    assert not events
+    assert len(caplog.records) == 1 and "the call itself is not affected" in caplog.text
 
 
 def test_classes_defined_later_are_traced() -> None:
@@ -498,6 +545,9 @@ def test_without_roots_and_framework_it_says_what_to_pass(monkeypatch: pytest.Mo
         ((Operator, Module), {}, "classes whose instances can be called, not <class"),
         ((Shout(),), {}, r"not Shout\(\)"),
         ((Operator,), {"Shout": {"stag": "x"}}, "'Shout'.*unknown field 'stag'; a role has type, stage, name, answer"),
+        ((Operator,), {"Shout": "judge"}, r"roles\['Shout'\] is 'judge'; it must be a mapping"),
+        ((Operator,), {"Shout": {"type": 3}}, "type=3; it must be a text"),
+        ((Operator,), {"Shout": {"answer": 3}}, "answer=3; it must be a field's name or a callable"),
     ],
 )
 def test_what_cannot_be_used_is_refused_whole(roots: tuple[Any, ...], roles: dict[str, Any], said: str) -> None:
