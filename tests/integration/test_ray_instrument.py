@@ -171,11 +171,12 @@ def test_it_gets_along_with_rays_own_tracing(tmp_path: pathlib.Path) -> None:
     assert spans == "True"
 
 
-def run_python(script: pathlib.Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_python(script: pathlib.Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A program of its own, to its end."""
     import os
 
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
