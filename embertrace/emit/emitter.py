@@ -1,9 +1,9 @@
 """The emitter: events of this process to one aggregator. The shell around Spool and Producer.
 
 Rules:
-- `put` appends to a queue and returns: no lock is waited for, no socket is touched, and it may be re-entered by a
-  finaliser in the middle of itself. Somebody who finds the queue long moves it into the spool, so both are bounded.
-- One daemon thread owns the sockets. It sleeps until there is something to send, to hear, or to repeat.
+- `put` writes into the spool and returns (see intake): no socket is touched, and no file but now and then a new extent.
+- One daemon thread owns the sockets and the state machine; it allocates extents ahead and frees them. It sleeps until
+  there is something to send, to hear, or to repeat.
 - Sockets never outlive their use: LINGER is 0, and what a dead socket may have lost, the protocol repeats.
 - A forked child has its own producer: an emitter inherited by fork hands its events to the child's (see `emit`).
 """
@@ -16,21 +16,20 @@ import secrets
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 import zmq
 
 from embertrace.config import check_endpoint
+from embertrace.emit.intake import Intake
 from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.spool import Spool
+from embertrace.emit.storage import Memory
 from embertrace.errors import WireError
 from embertrace.wire.control import MAX_CONTROL_BYTES, Welcome, pack_control, unpack_control
 
 log = logging.getLogger("embertrace")
 
-QUEUE_EVENTS = 1024
-"""Events that wait in the queue before a caller moves them into the spool itself."""
 JOIN_S = 0.2
 """The thread gets at least so long to let go of its sockets: it takes milliseconds."""
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 1000
@@ -54,23 +53,25 @@ class EmitterStats:
 class Emitter:
     """Sends packed events to the aggregator at `endpoint`. Thread-safe; made by `emit.emitter_for`."""
 
-    def __init__(self, endpoint: str, *, spool_bytes: int, linger_s: float, library: str = "") -> None:
+    def __init__(
+        self, endpoint: str, *, spool_bytes: int, linger_s: float, library: str = "", block_s: float = 0.0
+    ) -> None:
         self.host, _ = check_endpoint(endpoint)
         self.endpoint = endpoint
         self.linger_s = linger_s
         self.producer = secrets.token_bytes(16)
-        self._spool = Spool(spool_bytes)
+        self._spool = Spool(Memory(spool_bytes), self.producer)
         self._machine = Producer(self.producer, self._spool, time.monotonic(), library)
-        self._queue: deque[bytes] = deque()
+        self._progress = threading.Condition()
+        self._intake = Intake(self._spool, self._wake, self._progress, block_s)
         self._lock = threading.Lock()
-        self._progress = threading.Condition(threading.Lock())
-        self._asleep = False
         self._hurry = False
         self._stop = False
         self._ending = False
         self._thread: threading.Thread | None = None
         self._waker: socket.socket | None = None
-        self._forward: Callable[[bytes], None] | None = None
+        self.put: Callable[[bytes], None] = self._first_put
+        """Take in one event. Never raises for lack of space or of an aggregator: what is dropped is counted."""
 
     @property
     def welcome(self) -> Welcome | None:
@@ -82,24 +83,10 @@ class Emitter:
         """Whether it was closed, or its thread stopped: then another one is needed."""
         return self._stop
 
-    def put(self, packed: bytes) -> None:
-        """Take in one event. Never raises for lack of space or of an aggregator: what is dropped is counted."""
-        if self._forward is not None:
-            self._forward(packed)
-            return
-        self._queue.append(packed)
-        if self._thread is None:
-            self._start()
-        if self._asleep:
-            self._wake()
-        elif len(self._queue) > QUEUE_EVENTS:
-            self._drain()
-
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put before is acknowledged; whether it was within `timeout_s` seconds."""
-        if self._forward is not None or self._thread is None:
-            return not self._queue
-        self._drain(wait=True)
+        if self._thread is None:
+            return True
         wanted = self._spool.next - 1
         self._hurry = True
         self._wake()
@@ -115,7 +102,7 @@ class Emitter:
         """
         deadline = time.monotonic() + (self.linger_s if timeout_s is None else timeout_s)
         thread = self._thread
-        if thread is None or self._stop or self._forward is not None:
+        if thread is None or self._stop:
             return True
         delivered = self.flush(max(0.0, deadline - time.monotonic()))
         if delivered:
@@ -133,49 +120,41 @@ class Emitter:
 
     def stats(self) -> EmitterStats:
         """Counts as of now."""
-        with self._lock:
-            return EmitterStats(
-                self.endpoint,
-                self._machine.welcomed is not None,
-                self._spool.next - 1 + len(self._queue),
-                self._machine.mark,
-                self._spool.held_bytes,
-                self._spool.dropped,
-                self._machine.recording,
-            )
+        return EmitterStats(
+            self.endpoint,
+            self._machine.welcomed is not None,
+            self._spool.next - 1,
+            self._machine.mark,
+            self._spool.held_bytes,
+            self._spool.dropped,
+            self._machine.recording,
+        )
 
     def abandon(self, forward: Callable[[bytes], None]) -> None:
         """In a forked child: give up everything (untouched, it is the parent's) and pass events on."""
-        self._forward = forward
+        self.put = forward
+        self._thread = None
 
-    def _start(self) -> None:
+    def _first_put(self, packed: bytes) -> None:
         with self._lock:
             if self._thread is None and not self._stop:
                 self._waker, woken = socket.socketpair()
                 self._waker.setblocking(False)
                 woken.setblocking(False)
-                self._thread = threading.Thread(
+                self._thread = self._intake.sender = threading.Thread(
                     target=self._run, args=(woken,), name=f"embertrace {self.endpoint}", daemon=True
                 )
                 self._thread.start()
+                self.put = self._intake.put
+        self._intake.put(packed)
 
     def _wake(self) -> None:
-        self._asleep = False
+        self._intake.asleep = False
         try:
             if self._waker is not None:
                 self._waker.send(b"\0")
         except OSError:  # full: it is awake already; closed: it has stopped
             pass
-
-    def _drain(self, wait: bool = False) -> None:
-        """Move the queue into the spool. A caller that finds another at it leaves it to them, unless it is to wait."""
-        if not self._lock.acquire(blocking=wait):
-            return
-        try:
-            while self._queue:
-                self._spool.append(self._queue.popleft())
-        finally:
-            self._lock.release()
 
     # The sender thread.
 
@@ -187,6 +166,7 @@ class Emitter:
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self.endpoint)
         finally:
+            self._intake.shut()
             sender.close()
             context.term()
             woken.close()
@@ -214,11 +194,11 @@ class _Sender:
         emitter, machine = self.emitter, self.emitter._machine
         said_end = False
         while not emitter._stop:
-            self._move_and_tick()
+            seen = self._tick()
             if emitter._ending and not said_end and not machine.owes:
                 said_end = True
                 self._perform(machine.end())
-            self._sleep()
+            self._sleep(seen)
             self._hear()
 
     def close(self) -> None:
@@ -226,24 +206,24 @@ class _Sender:
         if self.push is not None:
             self.push.close(linger=0)
 
-    def _move_and_tick(self) -> None:
+    def _tick(self) -> int:
+        """Send what is due; the first seq that was not looked at."""
         emitter = self.emitter
-        emitter._drain()
-        with emitter._lock:
-            hurry, emitter._hurry = emitter._hurry, False
-            actions = emitter._machine.tick(time.monotonic(), hurry)
-        self._perform(actions)
+        emitter._spool.prepare()
+        hurry, emitter._hurry = emitter._hurry, False
+        seen = emitter._spool.next
+        self._perform(emitter._machine.tick(time.monotonic(), hurry))
+        return seen
 
-    def _sleep(self) -> None:
+    def _sleep(self, seen: int) -> None:
         """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
-        emitter = self.emitter
-        with emitter._lock:
-            wait = emitter._machine.wait_s(time.monotonic())
-        emitter._asleep = wait is None or wait > BATCH_S
-        if emitter._queue:  # it came between draining and falling asleep
-            wait = 0.0 if wait is None else min(wait, BATCH_S)
+        intake, machine = self.emitter._intake, self.emitter._machine
+        wait = machine.wait_s(time.monotonic())
+        intake.asleep = machine.may_send and (wait is None or wait > BATCH_S)
+        if self.emitter._spool.next != seen:  # it came between sending and falling asleep
+            wait = BATCH_S if wait is None else min(wait, BATCH_S)
         self.poller.poll(None if wait is None else int(wait * 1000) + 1)
-        emitter._asleep = False
+        intake.asleep = False
         try:
             self.woken.recv(4096)
         except BlockingIOError:
@@ -259,9 +239,7 @@ class _Sender:
                 log.warning("%s sent what is no embertrace control message: %s", emitter.endpoint, error)
                 continue
             heard = True
-            with emitter._lock:
-                actions = emitter._machine.receive(message, time.monotonic())
-            self._perform(actions)
+            self._perform(emitter._machine.receive(message, time.monotonic()))
         if heard:
             with emitter._progress:
                 emitter._progress.notify_all()
