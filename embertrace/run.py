@@ -43,8 +43,7 @@ class Run:
         self.project = project
         self.config = dict(configuration)
         self.endpoint = endpoint
-        settings = collect.settings
-        self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s)
+        self.emitter = emit.emitter_for(endpoint)
         self._scope = Scope(run=self.id, roots=itertools.count(), begun=itertools.count(), withdrawn=itertools.count())
         self._owner = os.getpid()
         self._status = ""

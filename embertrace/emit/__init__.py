@@ -1,8 +1,14 @@
 """Delivery of events to aggregators: one emitter per endpoint and process.
 
-    spool      events not yet acknowledged, numbered and bounded
-    producer   the delivery protocol as a state machine
-    emitter    the thread and the sockets
+    extent             the bytes of a spool's files
+    storage, files     where extents lie: in memory, or mapped
+    spool              events not yet acknowledged, numbered and bounded
+    spool_directory    the streams of all processes of this user on this machine, and who owns them
+    adopter, adoption  what dead processes left, found and sent
+    drain              all of that, for the end of a machine's life
+    intake             the door that operators put events through
+    producer           the delivery protocol as a state machine
+    emitter            the thread and the sockets
 
 Emitters end with the process: each waits for acknowledgements, all together at most their linger.
 """
@@ -10,23 +16,28 @@ Emitters end with the process: each waits for acknowledgements, all together at 
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing.util
 import os
 import threading
 import time
+from pathlib import Path
 
+from embertrace import collect
+from embertrace.config import Settings
+from embertrace.emit.drain import Drained, DrainReport, drain
 from embertrace.emit.emitter import Emitter, EmitterStats
+from embertrace.emit.spool_directory import default_directory
 
-SPOOL_BYTES = 64 * 1024 * 1024
-LINGER_S = 2.0
+log = logging.getLogger("embertrace")
 
 _emitters: dict[str, Emitter] = {}
 _inherited: list[Emitter] = []
 _lock = threading.Lock()
 
 
-def emitter_for(endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: float = LINGER_S) -> Emitter:
-    """This process's emitter to `endpoint`; the first call decides its settings. Thread-safe."""
+def emitter_for(endpoint: str) -> Emitter:
+    """This process's emitter to `endpoint`, under the settings of the process when it is first wanted. Thread-safe."""
     emitter = _emitters.get(endpoint)
     if emitter is not None and not emitter.closed:
         return emitter
@@ -35,8 +46,32 @@ def emitter_for(endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: floa
         if emitter is None or emitter.closed:
             for closed in [known for known, other in _emitters.items() if other.closed]:
                 del _emitters[closed]
-            emitter = _emitters[endpoint] = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s)
+            emitter = _emitters[endpoint] = _make(endpoint, collect.settings)
         return emitter
+
+
+def _make(endpoint: str, settings: Settings) -> Emitter:
+    return Emitter(
+        endpoint,
+        spool_bytes=settings.spool_bytes,
+        linger_s=settings.linger_s,
+        directory=spool_path(settings),
+        node_bytes=settings.spool_node_bytes,
+        block_s=settings.spool_block_s if settings.spool_full == "block" else 0.0,
+    )
+
+
+def spool_path(settings: Settings) -> Path | None:
+    """Where spools lie; None where they are to be in memory, or can't be anywhere else."""
+    if settings.delivery == "memory":
+        return None
+    if settings.spool_dir is not None:
+        return Path(settings.spool_dir).expanduser()
+    try:
+        return default_directory()
+    except OSError as error:
+        log.warning("undelivered events are held in memory, and die with this process: %s", error)
+        return None
 
 
 def close_all(timeout_s: float | None = None) -> bool:
@@ -66,19 +101,18 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
     for endpoint, emitter in _emitters.items():
         _inherited.append(emitter)
-        emitter.abandon(_Forward(endpoint, emitter.linger_s))
+        emitter.abandon(_Forward(endpoint))
     _emitters.clear()
 
 
 class _Forward:
     """What an inherited emitter does with an event: give it to the child's own."""
 
-    def __init__(self, endpoint: str, linger_s: float) -> None:
+    def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self.linger_s = linger_s
 
     def __call__(self, packed: bytes) -> None:
-        emitter_for(self.endpoint, linger_s=self.linger_s).put(packed)
+        emitter_for(self.endpoint).put(packed)
 
 
 def _close_at_exit_of_child(_: object) -> None:
@@ -90,4 +124,14 @@ atexit.register(close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
 multiprocessing.util.register_after_fork(emitter_for, _close_at_exit_of_child)
 
-__all__ = ["Emitter", "EmitterStats", "close_all", "emitter_for", "flush_all"]
+__all__ = [
+    "DrainReport",
+    "Drained",
+    "Emitter",
+    "EmitterStats",
+    "close_all",
+    "drain",
+    "emitter_for",
+    "flush_all",
+    "spool_path",
+]

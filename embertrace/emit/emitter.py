@@ -13,18 +13,22 @@ from __future__ import annotations
 import dataclasses
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import zmq
 
 from embertrace.config import check_endpoint
+from embertrace.emit.adopter import Adopter
+from embertrace.emit.files import Files
 from embertrace.emit.intake import Intake
 from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.spool import Spool
-from embertrace.emit.storage import Memory
+from embertrace.emit.spool_directory import Meta
+from embertrace.emit.storage import Memory, Store
+from embertrace.emit.waker import Waker
 from embertrace.errors import WireError
 from embertrace.wire.control import MAX_CONTROL_BYTES, Welcome, pack_control, unpack_control
 
@@ -54,13 +58,26 @@ class Emitter:
     """Sends packed events to the aggregator at `endpoint`. Thread-safe; made by `emit.emitter_for`."""
 
     def __init__(
-        self, endpoint: str, *, spool_bytes: int, linger_s: float, library: str = "", block_s: float = 0.0
+        self,
+        endpoint: str,
+        *,
+        spool_bytes: int,
+        linger_s: float,
+        library: str = "",
+        directory: Path | None = None,
+        node_bytes: int = 0,
+        block_s: float = 0.0,
     ) -> None:
+        """Undelivered events lie below `directory`, or in memory where that is None."""
         self.host, _ = check_endpoint(endpoint)
         self.endpoint = endpoint
         self.linger_s = linger_s
         self.producer = secrets.token_bytes(16)
-        self._spool = Spool(Memory(spool_bytes), self.producer)
+        self._directory = directory
+        self._store: Store = Memory(spool_bytes)
+        if directory is not None:
+            self._store = Files(directory, self.producer, Meta(endpoint), spool_bytes, node_bytes)
+        self._spool = Spool(self._store, self.producer)
         self._machine = Producer(self.producer, self._spool, time.monotonic(), library)
         self._progress = threading.Condition()
         self._intake = Intake(self._spool, self._wake, self._progress, block_s)
@@ -69,7 +86,8 @@ class Emitter:
         self._stop = False
         self._ending = False
         self._thread: threading.Thread | None = None
-        self._waker: socket.socket | None = None
+        self._kept: Path | None = None
+        self._waker: Waker | None = None
         self.put: Callable[[bytes], None] = self._first_put
         """Take in one event. Never raises for lack of space or of an aggregator: what is dropped is counted."""
 
@@ -115,7 +133,8 @@ class Emitter:
         thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
             left = self._spool.next - 1 - self._machine.mark
-            log.warning("%d events were not delivered to %s and are lost with this process", left, self.endpoint)
+            where = "are lost with this process" if self._kept is None else f"stay in {self._kept}"
+            log.warning("%d events were not delivered to %s and %s", left, self.endpoint, where)
         return delivered
 
     def stats(self) -> EmitterStats:
@@ -136,42 +155,42 @@ class Emitter:
         self._thread = None
 
     def _first_put(self, packed: bytes) -> None:
-        with self._lock:
-            if self._thread is None and not self._stop:
-                self._waker, woken = socket.socketpair()
-                self._waker.setblocking(False)
-                woken.setblocking(False)
-                self._thread = self._intake.sender = threading.Thread(
-                    target=self._run, args=(woken,), name=f"embertrace {self.endpoint}", daemon=True
-                )
-                self._thread.start()
-                self.put = self._intake.put
-        self._intake.put(packed)
+        self._intake.put(packed)  # the first extent is made here, before there is a thread that might make one too
+        if self._lock.acquire(blocking=False):  # else somebody else is starting the thread, maybe below us
+            try:
+                self._start()
+            finally:
+                self._lock.release()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._stop:
+            waker = self._waker = Waker()
+            self._thread = self._intake.sender = threading.Thread(
+                target=self._run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
+            )
+            self._thread.start()
+            self.put = self._intake.put
 
     def _wake(self) -> None:
         self._intake.asleep = False
-        try:
-            if self._waker is not None:
-                self._waker.send(b"\0")
-        except OSError:  # full: it is awake already; closed: it has stopped
-            pass
+        if self._waker is not None:
+            self._waker.wake()
 
     # The sender thread.
 
-    def _run(self, woken: socket.socket) -> None:
+    def _run(self, waker: Waker) -> None:
         context = zmq.Context()
-        sender = _Sender(self, context, woken)
+        sender = _Sender(self, context, waker)
         try:
             sender.loop()
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self.endpoint)
         finally:
             self._intake.shut()
+            self._kept = self._store.close(delivered=not self._machine.owes)
             sender.close()
             context.term()
-            woken.close()
-            if self._waker is not None:
-                self._waker.close()
+            waker.close()
             with self._progress:
                 self._stop = True
                 self._progress.notify_all()
@@ -180,15 +199,18 @@ class Emitter:
 class _Sender:
     """The sender thread's own: sockets, and the loop around the producer's state machine."""
 
-    def __init__(self, emitter: Emitter, context: zmq.Context[zmq.Socket[bytes]], woken: socket.socket) -> None:
+    def __init__(self, emitter: Emitter, context: zmq.Context[zmq.Socket[bytes]], waker: Waker) -> None:
         self.emitter = emitter
-        self.woken = woken
+        self.waker = waker
         self.context = context
         self.dealer = self._socket(zmq.DEALER, emitter.endpoint, CONTROL_HWM)
         self.push: zmq.Socket[bytes] | None = None
         self.poller = zmq.Poller()
         self.poller.register(self.dealer, zmq.POLLIN)
-        self.poller.register(woken.fileno(), zmq.POLLIN)
+        self.poller.register(waker.fileno(), zmq.POLLIN)
+        self.adopter: Adopter | None = None
+        if emitter._directory is not None:
+            self.adopter = Adopter(emitter._directory, emitter.endpoint, None, self._socket, self.poller)
 
     def loop(self) -> None:
         emitter, machine = self.emitter, self.emitter._machine
@@ -202,6 +224,8 @@ class _Sender:
             self._hear()
 
     def close(self) -> None:
+        if self.adopter is not None:
+            self.adopter.close()
         self.dealer.close(linger=0)
         if self.push is not None:
             self.push.close(linger=0)
@@ -213,21 +237,24 @@ class _Sender:
         hurry, emitter._hurry = emitter._hurry, False
         seen = emitter._spool.next
         self._perform(emitter._machine.tick(time.monotonic(), hurry))
+        if self.adopter is not None:
+            welcome = emitter._machine.welcomed
+            self.adopter.step(time.monotonic(), welcome.recording if welcome is not None else None)
         return seen
 
     def _sleep(self, seen: int) -> None:
         """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
         intake, machine = self.emitter._intake, self.emitter._machine
         wait = machine.wait_s(time.monotonic())
+        if self.adopter is not None and machine.welcomed is not None:
+            look = self.adopter.wait_s(time.monotonic())
+            wait = look if wait is None else min(wait, look)
         intake.asleep = machine.may_send and (wait is None or wait > BATCH_S)
         if self.emitter._spool.next != seen:  # it came between sending and falling asleep
             wait = BATCH_S if wait is None else min(wait, BATCH_S)
         self.poller.poll(None if wait is None else int(wait * 1000) + 1)
         intake.asleep = False
-        try:
-            self.woken.recv(4096)
-        except BlockingIOError:
-            pass
+        self.waker.clear()
 
     def _hear(self) -> None:
         emitter = self.emitter
@@ -240,6 +267,8 @@ class _Sender:
                 continue
             heard = True
             self._perform(emitter._machine.receive(message, time.monotonic()))
+            if isinstance(message, Welcome) and emitter._machine.recording == message.recording:
+                emitter._store.note_recording(message.recording)
         if heard:
             with emitter._progress:
                 emitter._progress.notify_all()

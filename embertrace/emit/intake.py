@@ -70,9 +70,9 @@ class Intake:
     def _drop(self, packed: bytes, patient: bool) -> bool:
         """Drop an event, unless its caller is to wait: then False."""
         spool = self._spool
-        if patient and self._block_s > 0 and spool.oldest != self._in_vain_at and spool.fits(packed):
-            if threading.current_thread() is not self.sender:
-                return False
+        may_wait = patient and self._block_s > 0 and threading.current_thread() is not self.sender
+        if may_wait and spool.oldest != self._in_vain_at and spool.fits(packed):
+            return False
         spool.drop()
         return True
 

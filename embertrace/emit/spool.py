@@ -187,7 +187,7 @@ class Spool:
                 pieces += found
                 left -= used
                 seq += len(found)
-            if seq < extent.events_end or pieces and extent.dropped:
+            if seq < extent.events_end or (pieces and extent.dropped):
                 break
             if extent.dropped:
                 return Hole(seq, extent.end - seq)

@@ -5,6 +5,7 @@ A room is space for one extent. Whoever has it writes into its buffer, and frees
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from embertrace.emit.extent import Buffer
@@ -37,6 +38,16 @@ class Storage(Protocol):
         """A fresh room; None when there is no space."""
 
 
+class Store(Storage, Protocol):
+    """A storage with a life of its own, for the one who sends what lies in it."""
+
+    def note_recording(self, recording: str) -> None:
+        """The events belong to this recording from now on, and may go nowhere else."""
+
+    def close(self, delivered: bool) -> Path | None:
+        """The end of it. What was not delivered is left where somebody else can find it: the answer, or None."""
+
+
 def extent_bytes_for(capacity_bytes: int) -> int:
     """How large an extent is where all together may hold so many bytes."""
     return min(EXTENT_BYTES, capacity_bytes // LEAST_EXTENTS)
@@ -60,6 +71,12 @@ class Memory:
         room = _MemoryRoom(self._rooms, self.extent_bytes)
         self._rooms.add(room)
         return room
+
+    def note_recording(self, recording: str) -> None:
+        """Nobody else will read it."""
+
+    def close(self, delivered: bool) -> Path | None:
+        return None
 
 
 class _MemoryRoom:

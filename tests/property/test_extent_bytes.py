@@ -1,4 +1,4 @@
-"""An extent keeps what was written, and whatever happens to its bytes, a reader finds a prefix of it: nothing invented."""
+"""An extent keeps what was written; whatever happens to its bytes, a reader finds a prefix of it, nothing invented."""
 
 from __future__ import annotations
 
