@@ -5,7 +5,7 @@
     spool              events not yet acknowledged, numbered and bounded
     spool_directory    the streams of all processes of this user on this machine, and who owns them
     adopter, adoption  what dead processes left, found and sent
-    drain              all of that, for the end of a machine's life
+    draining           all of that, for the end of a machine's life
     intake             the door that operators put events through
     producer           the delivery protocol as a state machine
     emitter            the thread and the sockets
@@ -25,9 +25,10 @@ from pathlib import Path
 
 from embertrace import collect
 from embertrace.config import Settings
-from embertrace.emit.drain import Drained, DrainReport, drain
-from embertrace.emit.emitter import Emitter, EmitterStats
+from embertrace.emit.draining import Drained, DrainReport, drain
+from embertrace.emit.emitter import Emitter
 from embertrace.emit.spool_directory import default_directory
+from embertrace.emit.stats import EmitterStats
 
 log = logging.getLogger("embertrace")
 

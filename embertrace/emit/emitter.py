@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import secrets
 import threading
@@ -27,6 +26,7 @@ from embertrace.emit.intake import Intake
 from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.spool import Spool
 from embertrace.emit.spool_directory import Meta
+from embertrace.emit.stats import EmitterStats
 from embertrace.emit.storage import Memory, Store
 from embertrace.emit.waker import Waker
 from embertrace.errors import WireError
@@ -39,19 +39,6 @@ JOIN_S = 0.2
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 1000
 CONTROL_HWM = 4
 """Hellos that pile up while nobody listens say all the same."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EmitterStats:
-    """What became of the events put so far."""
-
-    endpoint: str
-    connected: bool
-    emitted: int
-    acknowledged: int
-    held_bytes: int
-    dropped: int
-    recording: str | None
 
 
 class Emitter:
@@ -81,7 +68,8 @@ class Emitter:
         self._machine = Producer(self.producer, self._spool, time.monotonic(), library)
         self._progress = threading.Condition()
         self._intake = Intake(self._spool, self._wake, self._progress, block_s)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._started = False
         self._hurry = False
         self._stop = False
         self._ending = False
@@ -109,9 +97,8 @@ class Emitter:
         self._hurry = True
         self._wake()
         with self._progress:
-            return self._progress.wait_for(lambda: self._machine.mark >= wanted or self._stop, timeout_s) and (
-                self._machine.mark >= wanted
-            )
+            self._progress.wait_for(lambda: self._machine.mark >= wanted or self._stop, timeout_s)
+        return self._machine.mark >= wanted
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, tell the aggregator that the stream is complete, and stop; within `timeout_s` (default the linger).
@@ -156,20 +143,18 @@ class Emitter:
 
     def _first_put(self, packed: bytes) -> None:
         self._intake.put(packed)  # the first extent is made here, before there is a thread that might make one too
-        if self._lock.acquire(blocking=False):  # else somebody else is starting the thread, maybe below us
-            try:
+        with self._lock:
+            if not self._started and not self._stop:
+                self._started = True  # at once: a finaliser may come by here, below us
                 self._start()
-            finally:
-                self._lock.release()
 
     def _start(self) -> None:
-        if self._thread is None and not self._stop:
-            waker = self._waker = Waker()
-            self._thread = self._intake.sender = threading.Thread(
-                target=self._run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
-            )
-            self._thread.start()
-            self.put = self._intake.put
+        waker = self._waker = Waker()
+        self._thread = self._intake.sender = threading.Thread(
+            target=self._run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
+        )
+        self._thread.start()
+        self.put = self._intake.put
 
     def _wake(self) -> None:
         self._intake.asleep = False

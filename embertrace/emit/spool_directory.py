@@ -144,7 +144,9 @@ def create(directory: Path, producer: bytes, meta: Meta) -> Claim:
     made = Claim(path, lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if claim(path) is not None:
+        second = claim(path)
+        if second is not None:
+            second.release()
             raise OSError(errno.ENOLCK, "locks hold nobody off", str(directory))
         made.describe(meta)
         made.rename(directory / producer.hex())
