@@ -142,7 +142,7 @@ class Emitter:
         self._thread = None
 
     def _first_put(self, packed: bytes) -> None:
-        self._intake.put(packed)  # the first extent is made here, before there is a thread that might make one too
+        self._intake.put(packed)
         with self._lock:
             if not self._started and not self._stop:
                 self._started = True  # at once: a finaliser may come by here, below us

@@ -60,7 +60,7 @@ class Files:
         return (len(self._rooms) + 1) * self.extent_bytes <= self._capacity and time.monotonic() >= self._retry_at
 
     def allocate(self) -> Room | None:
-        """A mapped file; None where there is no room. The first call is to return before there is a second."""
+        """A mapped file; None where there is no room. The first call must return before there is a second."""
         if self._memory is not None:
             return self._memory.allocate()
         if not self.has_room:

@@ -164,9 +164,9 @@ class Spool:
     # Whoever sends.
 
     def prepare(self) -> None:
-        """Allocate ahead: the next room is ready well before the last one is full."""
+        """Allocate ahead: the next room is ready well before the last one is full. The first is not made here."""
         last = self._last
-        if not self._ready and last.starts[-1] * 4 >= last.limit:
+        if last.room is not None and not self._ready and last.starts[-1] * 4 >= last.limit:
             room = self._storage.allocate()
             if room is not None:
                 self._ready.append(room)

@@ -354,3 +354,20 @@ def test_after_the_end_everything_is_dropped_and_the_files_stay_as_they_were(tmp
     assert (spool.next, spool.dropped) == (5, 3)
     assert storage.close(delivered=False) is not None
     assert everything(left_by(tmp_path)) == ([b"%0100d" % 1], [])
+
+
+def test_who_sends_allocates_ahead_but_never_first(tmp_path: pathlib.Path) -> None:
+    spool = Spool(files_in(tmp_path), PRODUCER)
+    spool.prepare()
+    assert list(tmp_path.iterdir()) == [], "nobody has emitted: there is no file"
+    spool.append(b"x" * 1000)
+    spool.prepare()
+    assert held_bytes(tmp_path) == EXTENT_BYTES
+    for _ in range(300):
+        spool.append(b"x" * 1000)
+    spool.prepare()
+    spool.prepare()
+    assert held_bytes(tmp_path) == 2 * EXTENT_BYTES
+    for _ in range(1000):
+        spool.append(b"x" * 1000)
+    assert held_bytes(tmp_path) == 2 * EXTENT_BYTES
