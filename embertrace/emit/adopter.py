@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import random
@@ -48,7 +49,15 @@ class Adopter:
         self._look_at = 0.0
 
     def step(self, now: float, recording: str | None) -> None:
-        """Do what is due without waiting. `recording` is the aggregator's, None while it was not heard."""
+        """Do what is due without waiting. `recording` is the aggregator's, None while it was not heard. Never raises."""
+        try:
+            self._step(now, recording)
+        except Exception:  # what others left must not stop this process's own events
+            log.exception("looking for the events of dead processes in %s stopped", self._directory)
+            self._look_at = math.inf
+            self.close()
+
+    def _step(self, now: float, recording: str | None) -> None:
         if self._adoption is not None:
             if self._adoption.step(now):
                 self._finish(self._adoption, now)
@@ -57,8 +66,8 @@ class Adopter:
             self._look(now, recording)
 
     def wait_s(self, now: float) -> float:
-        """How long nothing is due unless a message comes."""
-        return self._adoption.wait_s(now) if self._adoption is not None else max(self._look_at - now, 0.0)
+        """How long nothing is due unless a message comes; LOOK_S at most."""
+        return self._adoption.wait_s(now) if self._adoption is not None else min(max(self._look_at - now, 0.0), LOOK_S)
 
     def close(self) -> None:
         """Leave what is on its way to others."""

@@ -91,7 +91,7 @@ class Emitter:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put before is acknowledged; whether it was within `timeout_s` seconds."""
-        if self._thread is None:
+        if not self._started:
             return True
         wanted = self._spool.next - 1
         self._hurry = True
@@ -120,8 +120,8 @@ class Emitter:
         thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
             left = self._spool.next - 1 - self._machine.mark
-            where = "are lost with this process" if self._kept is None else f"stay in {self._kept}"
-            log.warning("%d events were not delivered to %s and %s", left, self.endpoint, where)
+            fate = "are lost with this process" if self._kept is None else f"stay in {self._kept} until they can be"
+            log.warning("%d events were not delivered to %s and %s", left, self.endpoint, fate)
         return delivered
 
     def stats(self) -> EmitterStats:
@@ -140,13 +140,15 @@ class Emitter:
         """In a forked child: give up everything (untouched, it is the parent's) and pass events on."""
         self.put = forward
         self._thread = None
+        self._started = False
 
     def _first_put(self, packed: bytes) -> None:
         self._intake.put(packed)
         with self._lock:
-            if not self._started and not self._stop:
-                self._started = True  # at once: a finaliser may come by here, below us
-                self._start()
+            if self._started or self._stop:
+                return
+            self._started = True
+        self._start()  # without the lock: it waits for the thread, and a finaliser may run and emit there
 
     def _start(self) -> None:
         waker = self._waker = Waker()
@@ -217,14 +219,13 @@ class _Sender:
 
     def _tick(self) -> int:
         """Send what is due; the first seq that was not looked at."""
-        emitter = self.emitter
+        emitter, machine = self.emitter, self.emitter._machine
         emitter._spool.prepare()
         hurry, emitter._hurry = emitter._hurry, False
         seen = emitter._spool.next
-        self._perform(emitter._machine.tick(time.monotonic(), hurry))
+        self._perform(machine.tick(time.monotonic(), hurry))
         if self.adopter is not None:
-            welcome = emitter._machine.welcomed
-            self.adopter.step(time.monotonic(), welcome.recording if welcome is not None else None)
+            self.adopter.step(time.monotonic(), machine.recording if machine.welcomed else None)
         return seen
 
     def _sleep(self, seen: int) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from embertrace.emit import Emitter, drain, spool_directory
 from embertrace.event import METRIC
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
-from support.spools import FOREVER, emitting, kill, returned
+from support.spools import FOREVER, emitting, free_endpoint, kill, returned
 
 DEADLINE_S = 60.0
 
@@ -63,12 +62,6 @@ def check_recorded(directory: pathlib.Path, *oracles: list[str], at_most_more: i
         names = [name for _, name in stream]
         assert names[: len(oracle)] == oracle
         assert len(names) <= len(oracle) + at_most_more
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def test_a_killed_worker_is_adopted_by_another_process(tmp_path: pathlib.Path) -> None:
