@@ -49,7 +49,7 @@ class Adopter:
         self._look_at = 0.0
 
     def step(self, now: float, recording: str | None) -> None:
-        """Do what is due without waiting. `recording` is the aggregator's, None while it was not heard. Never raises."""
+        """Do what is due; never waits, never raises. `recording` is the aggregator's, None while it was not heard."""
         try:
             self._step(now, recording)
         except Exception:  # what others left must not stop this process's own events
@@ -87,11 +87,18 @@ class Adopter:
             if claim is None:
                 continue
             if meta is not None and self._suits(meta, recording):
-                self._adoption = Adoption(claim, self._endpoint, recording, self._open_socket, now)
-                self._poller.register(self._adoption.dealer, zmq.POLLIN)
+                self._begin(claim, recording, now)
                 return
             expire(claim, meta, time.time())
             claim.release()
+
+    def _begin(self, claim: Claim, recording: str, now: float) -> None:
+        try:
+            self._adoption = Adoption(claim, self._endpoint, recording, self._open_socket, now)
+        except BaseException:
+            claim.release()
+            raise
+        self._poller.register(self._adoption.dealer, zmq.POLLIN)
 
     def _suits(self, meta: Meta, recording: str) -> bool:
         if meta.key != self._key:

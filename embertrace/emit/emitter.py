@@ -52,7 +52,7 @@ class Emitter:
         linger_s: float,
         library: str = "",
         directory: Path | None = None,
-        node_bytes: int = 0,
+        node_bytes: int = 1 << 30,
         block_s: float = 0.0,
     ) -> None:
         """Undelivered events lie below `directory`, or in memory where that is None."""

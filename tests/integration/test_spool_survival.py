@@ -99,8 +99,8 @@ def test_both_dead_then_drained(tmp_path: pathlib.Path) -> None:
         server.send_signal(signal.SIGKILL)
         server.wait(30)
         kill(worker)
-    with aggregator(tmp_path / "rec", bind=endpoint):
-        done = drain(spools)
+    with aggregator(tmp_path / "rec") as (ready, _):  # the killed one's ports may not be free yet
+        done = drain(spools, to=ready["endpoint"])
     assert [stream.left for stream in done.streams] == [None]
     assert done.left == 0
     check_recorded(tmp_path / "rec", returned(oracle))
@@ -230,10 +230,10 @@ def test_two_sessions_in_turn_stay_apart(tmp_path: pathlib.Path) -> None:
         server.send_signal(signal.SIGKILL)
         server.wait(30)
         kill(worker)
-    with aggregator(tmp_path / "two", bind=endpoint):
-        living = living_emitter(endpoint, spools)
-        assert living.flush(10)
-        (stream,) = drain(spools).streams if living.close(10) else ()
+    with aggregator(tmp_path / "two") as (ready, _):
+        living = living_emitter(ready["endpoint"], spools)
+        assert living.close(10)
+        (stream,) = drain(spools, to=ready["endpoint"]).streams
         assert stream.left is not None
         assert "refused" in stream.left
     assert all(names == [(1, "alive")] for names in recorded(tmp_path / "two").values())
