@@ -202,6 +202,32 @@ def check(recording: RecordingPath, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def drain(
+    directory: Annotated[
+        pathlib.Path | None, typer.Argument(help="Where spools lie (default: where this user's processes keep them).")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="The aggregator to send to, if not the one each stream was meant for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deliver what processes that died left undelivered on this machine. Exit code 1 if anything is still left."""
+    from embertrace import collect, emit, keys
+
+    chosen = directory or emit.spool_path(collect.settings)
+    if chosen is None:
+        raise EmbertraceError("no spool directory is configured; name one: `embertrace drain DIRECTORY`")
+    with _progress("draining") as advance:
+        done = emit.drain(chosen, to=to, key=keys.load(collect.settings.key), progress=advance)
+    if as_json:
+        _print_json(done.to_data())
+    else:
+        print(done)
+    if done.left:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     directory: Annotated[pathlib.Path, typer.Argument(help="Where the recording goes.")] = pathlib.Path("runs/demo"),
     items: Annotated[int | None, typer.Option(min=1, help="Only so many items of each data set.")] = None,

@@ -117,6 +117,11 @@ class Producer:
         """Whether something that was taken in is not yet acknowledged."""
         return self.mark < self._held.next - 1
 
+    @property
+    def may_send(self) -> bool:
+        """Whether an event that is taken in now could be sent: somebody is there, and the window is not full."""
+        return self.welcomed is not None and self._in_flight_bytes < WINDOW_BYTES
+
     def tick(self, now: float, hurry: bool = False) -> list[Action]:
         """Time passed, or events were taken in."""
         actions: list[Action] = []
