@@ -102,6 +102,7 @@ class Process:
         self.spool = Spool(Extents(stream, capacity), stream.id)
         self.machine = Producer(stream.id, self.spool, now, heartbeat_s=heartbeat_s)
         self.ending = False
+        self._said_end = False
         self.capacity = capacity
         self._push: Any = None
         stream.owner = self
@@ -119,7 +120,8 @@ class Process:
         """One round of its sender."""
         self.spool.prepare()
         self.perform(self.machine.tick(now))
-        if self.ending and not self.machine.owes:
+        if self.ending and not self.machine.owes and not self._said_end:
+            self._said_end = True
             self.perform(self.machine.end())
         while (packed := receive_now(self.dealer)) is not None:
             self.perform(self.machine.receive(unpack_control(packed), now))
@@ -138,10 +140,11 @@ class Process:
 
     def leave(self) -> None:
         """Exit in good order: delete what is delivered, leave the rest to others."""
+        is_delivered = not self.machine.owes
         self.spool.shut()
-        if not self.machine.owes:
+        if is_delivered:
             delete(self.stream)
-        self.stream.owner = None
+        self.die()
 
     def die(self) -> None:
         """Between two instructions."""

@@ -138,6 +138,9 @@ class World:
         self.set_weather(CALM, CALM, CALM)
         if self.aggregator is None:
             self.restart()
+        for process in self.processes:
+            if process.ending:
+                process.leave()
         for _ in range(HEAL_ROUNDS):
             for stream in self.orphans:
                 self.adopt(stream)
