@@ -1,4 +1,4 @@
-"""Questions about what went wrong or is missing: failed, lost and open calls, unlinked judges, gaps, runs."""
+"""Questions about what went wrong or is missing: failed, lost and open calls, unlinked judges, losses, runs."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def runs(selection: Selection) -> Records:
     for run in selection.forest.runs():
         if chosen is None or run["id"] in chosen:
             records.rows[run["id"]] = run
+    return records
+
+
+def losses(selection: Selection) -> Records:
+    """The events that are known to be missing, by producer and reason, whatever the filters: nobody knows of what."""
+    records = Records()
+    for loss in selection.forest.losses:
+        records.rows[(loss.producer, loss.reason)] = loss.to_row()
     return records
 
 

@@ -232,7 +232,7 @@ class Producer:
 
     def _pack(self, found: Batch | Hole) -> bytes:
         if isinstance(found, Hole):
-            return pack_gap(self.id, found.first_seq, found.events, "dropped by the producer: spool full")
+            return pack_gap(self.id, found.first_seq, found.events, "dropped (spool full)")
         return pack_batch(BATCH, self.id, found.first_seq, found.events, found.payload)
 
     def _report(self, text: str) -> list[Action]:

@@ -150,6 +150,15 @@ def unpack_control(packed: bytes) -> Control:
     raise WireError(f"a control message of unknown kind {kind[:40]!r}")
 
 
+def whereabouts(packed: bytes) -> tuple[str, int]:
+    """The host and process of a recorded hello; ("", 0) where it does not say. Never raises."""
+    try:
+        hello = unpack_control(packed)
+    except WireError:
+        return "", 0
+    return (hello.host, hello.pid) if isinstance(hello, Hello) else ("", 0)
+
+
 def _producer(message: dict[str, Any], kind: str) -> bytes:
     producer = field(message, "producer", bytes, kind)
     if len(producer) != PRODUCER_BYTES:
