@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
 from embertrace.recording import RecordingWriter
 from embertrace.wire.batch import HEADER_BYTES, MAX_BATCH_BYTES, unpack_batch
-from embertrace.wire.control import MAX_CONTROL_BYTES, pack_control, unpack_control
+from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Control, Welcome, pack_control, unpack_control
 
 log = logging.getLogger("aggregator")
 
@@ -71,6 +72,11 @@ def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
     return port
 
 
+def _stamped(message: Control) -> Control:
+    """As it is to be sent: an answer to a producer says when that was."""
+    return dataclasses.replace(message, sent_ns=time.time_ns()) if isinstance(message, Welcome | Ack) else message
+
+
 class Ingest:
     """The loop. `step` is one round: wait, drain, sync, answer."""
 
@@ -107,7 +113,7 @@ class Ingest:
         self._tick()  # after what has come: it speaks for those who sent it
         self.writer.sync()
         for reply in self.collector.due():
-            self._answer(reply.address, pack_control(reply.message))
+            self._answer(reply.address, pack_control(_stamped(reply.message)))
         return True
 
     def _tick(self) -> bool:
@@ -150,7 +156,7 @@ class Ingest:
             except WireError as error:
                 self._report(error)
                 continue
-            for entry in self.collector.on_control(address, message):
+            for entry in self.collector.on_control(address, message, time.time_ns()):
                 self._append(entry)
 
     def _append(self, entry: Entry) -> None:

@@ -17,6 +17,7 @@ from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.trees import Trees
 from embertrace.event import CALL, METRIC
 from embertrace.lineage import CallKey
+from embertrace.wire.clock import Offset
 from embertrace.wire.event import RawEvent, to_nanoseconds
 
 
@@ -41,6 +42,7 @@ class Forest:
         self._hosts: dict[bytes, tuple[str, int]] = {}
         self._lives: dict[bytes, tuple[int, bool, int]] = {}
         """Of each producer the last that is known of its life: (when, whether it goes on, the last seq till then)."""
+        self._offsets: dict[bytes, set[Offset]] = {}
         self._trees: dict[bool, Trees] = {}
 
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
@@ -75,6 +77,11 @@ class Forest:
         Its runs did not finish. A later begin, or an event beyond, withdraws that.
         """
         self._note_life(producer, (at_ns, False, last_seq))
+
+    def note_offset(self, producer: bytes, offset: Offset) -> None:
+        """How far a producer's clock is from the aggregator's."""
+        self._offsets.setdefault(producer, set()).add(offset)
+        self._trees.clear()
 
     def _note_life(self, producer: bytes, sign: tuple[int, bool, int]) -> None:
         self._seen.setdefault(producer, set())
@@ -121,7 +128,9 @@ class Forest:
     def trees_of(self, *, every_attempt: bool) -> Trees:
         """As `trees`, or with every attempt as a call of its own."""
         if every_attempt not in self._trees:
-            self._trees[every_attempt] = Trees(self._begins, self._ends, self._metrics, self.ended, every_attempt)
+            self._trees[every_attempt] = Trees(
+                self._begins, self._ends, self._metrics, self.ended, self._offsets, every_attempt
+            )
         return self._trees[every_attempt]
 
     def runs(self) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ does what it answers (actions). The rules, all of them:
 4. At most WINDOW_BYTES are unacknowledged. A batch goes out when BATCH_BYTES wait, or BATCH_S after the first event,
    or at once when somebody waits for it (`hurry`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
-6. Whoever was welcomed and has had nothing to say for HEARTBEAT_S says that it is alive: silence means its end.
+6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
+   apart, and again whenever it has had nothing to say for HEARTBEAT_S: silence means its end.
 7. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
    said again after REFUSED_S, since whoever refused may be replaced.
 """
@@ -91,8 +92,15 @@ class Producer:
     """One stream's state. `mark` is the last acknowledged seq; `welcomed` the last welcome, None while disconnected."""
 
     def __init__(
-        self, producer: bytes, held: Held, now: float, library: str = "", heartbeat_s: int = HEARTBEAT_S
+        self,
+        producer: bytes,
+        held: Held,
+        now: float,
+        library: str = "",
+        heartbeat_s: int = HEARTBEAT_S,
+        whereabouts: tuple[str, int] | None = None,
     ) -> None:
+        """`whereabouts` are host and process of whom the events are, where that is not this process."""
         self.id = producer
         self.mark = held.oldest - 1
         self.recording: str | None = None
@@ -100,6 +108,7 @@ class Producer:
         self.ended = False
         self._held = held
         self._library = library
+        self._host, self._pid = whereabouts if whereabouts is not None else (platform.node(), os.getpid())
         self._heartbeat_s = heartbeat_s
         self._said = now
         self._sent = self.mark
@@ -177,7 +186,7 @@ class Producer:
             return []
         self._hello_due = now + HELLO_S
         hello = Hello(
-            self.id, self._held.oldest, self._held.next, self.recording, platform.node(), os.getpid(), self._library,
+            self.id, self._held.oldest, self._held.next, self.recording, self._host, self._pid, self._library,
             self._heartbeat_s,
         )  # fmt: skip
         unheard = self.welcomed is None and self.recording is None and now - self._started >= UNHEARD_S
@@ -192,12 +201,13 @@ class Producer:
                 f"now records into {welcome.recording}, but these events belong to {self.recording}; they are held"
             )
         self.recording = welcome.recording
+        alive: list[Action] = [Say(Alive(self.id))] if self.welcomed is None and self._heartbeat_s else []
         self.welcomed = welcome
         self._in_flight.clear()
         self._in_flight_bytes = 0
         self._acknowledge(welcome.mark)
         self._sent = self.mark = max(welcome.mark, self._held.oldest - 1)
-        return [Connect(welcome.push_port, welcome.host), *self._send(now, hurry=True)]
+        return [Connect(welcome.push_port, welcome.host), *alive, *self._send(now, hurry=True)]
 
     def _acknowledge(self, mark: int) -> None:
         mark = min(mark, self._held.next - 1)
@@ -232,7 +242,7 @@ class Producer:
 
     def _pack(self, found: Batch | Hole) -> bytes:
         if isinstance(found, Hole):
-            return pack_gap(self.id, found.first_seq, found.events, "dropped (spool full)")
+            return pack_gap(self.id, found.first_seq, found.events, found.reason)
         return pack_batch(BATCH, self.id, found.first_seq, found.events, found.payload)
 
     def _report(self, text: str) -> list[Action]:

@@ -18,6 +18,7 @@ import zmq
 
 from embertrace.config import check_endpoint
 from embertrace.emit.adopter import Adopter
+from embertrace.emit.clock import Clock
 from embertrace.emit.intake import Intake
 from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.sockets import Socket, Sockets, receive_now, send_now
@@ -127,6 +128,7 @@ class Sender:
                 log.warning("%s sent what is no embertrace control message: %s", self._endpoint, error)
                 continue
             heard = True
+            connection.clock.heard(message)
             connection.perform(self._machine.receive(message, time.monotonic()))
             if isinstance(message, Welcome) and self._machine.recording == message.recording:
                 self._store.note_recording(message.recording)
@@ -145,6 +147,7 @@ class _Connection:
         self._host = host
         self._watch = Watch(self.dealer)
         self._refused: set[str] = set()
+        self.clock = Clock()
         self._push: Socket | None = None
         self.poller = zmq.Poller()
         self.poller.register(self.dealer, zmq.POLLIN)
@@ -157,7 +160,7 @@ class _Connection:
             if isinstance(action, Push):
                 send_now(self._push, action.message)
             elif isinstance(action, Say):
-                send_now(self.dealer, pack_control(action.message))
+                send_now(self.dealer, pack_control(self.clock.stamp(action.message)))
             elif isinstance(action, Connect):
                 self._connect(action)
             elif isinstance(action, Report):

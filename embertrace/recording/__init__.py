@@ -14,7 +14,7 @@ describes the same bytes for other languages; tests/golden holds both to it.
 """
 
 from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, check
-from embertrace.recording.layout import BEGIN, END, KIND_NAMES, Damage, Record
+from embertrace.recording.layout import BEGIN, CLOCK, END, KIND_NAMES, Damage, Record
 from embertrace.recording.manifest import check_name
 from embertrace.recording.reader import Follower, Recording
 from embertrace.recording.writer import SEGMENT_BYTES, RecordingWriter
@@ -23,6 +23,7 @@ from embertrace.wire.batch import BATCH, GAP
 __all__ = [
     "BATCH",
     "BEGIN",
+    "CLOCK",
     "END",
     "GAP",
     "KIND_NAMES",

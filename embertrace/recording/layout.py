@@ -14,7 +14,7 @@ Segment header, little-endian:
 Record, little-endian, one after the other:
 
      0   4  magic         89 45 54 52 ("\\x89ETR")
-     4   1  kind          1 batch, 2 gap, 3 producer begin, 4 producer end
+     4   1  kind          1 batch, 2 gap, 3 producer begin, 4 producer end, 5 clock
      5   3  reserved      0
      8   8  received_ns   Unix nanoseconds
     16  16  producer
@@ -42,8 +42,8 @@ from embertrace.errors import RecordingError
 from embertrace.wire.batch import BATCH, GAP, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_SEQ, PRODUCER_BYTES
 
 FORMAT = 1
-BEGIN, END = 3, 4
-KIND_NAMES = {BATCH: "batch", GAP: "gap", BEGIN: "producer begin", END: "producer end"}
+BEGIN, END, CLOCK = 3, 4, 5
+KIND_NAMES = {BATCH: "batch", GAP: "gap", BEGIN: "producer begin", END: "producer end", CLOCK: "clock"}
 
 SEGMENT_MAGIC = b"\x89ETS"
 _SEGMENT = struct.Struct("<4sB3xQQI")

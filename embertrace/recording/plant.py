@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from embertrace.analysis.forest import Forest
-from embertrace.recording.layout import BEGIN, END, Damage, Record
+from embertrace.recording.layout import BEGIN, CLOCK, END, Damage, Record
 from embertrace.wire.batch import BATCH, GAP, gap_reason
+from embertrace.wire.clock import unpack_offset
 from embertrace.wire.control import whereabouts
 from embertrace.wire.event import BadEvent, iter_events
 
@@ -48,6 +49,8 @@ def plant_sign(forest: Forest, sign: Sign) -> None:
         forest.note_begin(sign.producer, sign.received_ns, *whereabouts(sign.about))
     elif sign.kind == END:
         forest.note_end(sign.producer, sign.received_ns, sign.first_seq)
+    elif sign.kind == CLOCK and (offset := unpack_offset(sign.about)) is not None:
+        forest.note_offset(sign.producer, offset)
 
 
 def _plant_batch(forest: Forest, record: Record) -> None:
