@@ -187,16 +187,32 @@ def replay(
 
 
 @app.command()
-def check(recording: RecordingPath, as_json: AsJson = False) -> None:
-    """Verify every checksum of a recording. Exit code 1 if anything is damaged."""
+def check(
+    recording: RecordingPath,
+    repair: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="OUT", help="Write a copy of all that is readable into this new directory."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify every checksum of a recording. Exit code 1 if anything is damaged, whether or not it was repaired."""
     from embertrace.recording import check as check_recording
+    from embertrace.recording import repair as repair_recording
 
     with _progress("checking") as advance:
         found = check_recording(recording, progress=advance)
-    if as_json:
-        _print_json(found.to_data())
-    else:
+    if not as_json:
         print(found)
+    data = found.to_data()
+    if repair is not None:
+        with _progress("repairing") as advance:
+            done = repair_recording(recording, repair, progress=advance)
+        copy = check_recording(repair)
+        data["repair"] = {**done.to_data(), "check": copy.to_data()}
+        if not as_json:
+            print(done, copy, sep="\n")
+    if as_json:
+        _print_json(data)
     if not found.ok:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@
     writer     RecordingWriter: append, sync, roll
     reader     Recording and Follower: read, and read along
     check      is everything there and readable?
+    repair     a copy of what is
 
 A *position* is global: the position at which a segment begins, plus the offset in it. docs/recording-format.md
 describes the same bytes for other languages; tests/golden holds both to it.
@@ -17,6 +18,7 @@ from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, 
 from embertrace.recording.layout import BEGIN, END, KIND_NAMES, Damage, Record
 from embertrace.recording.manifest import check_name
 from embertrace.recording.reader import Follower, Recording
+from embertrace.recording.repair import RepairReport, repair
 from embertrace.recording.writer import SEGMENT_BYTES, RecordingWriter
 from embertrace.wire.batch import BATCH, GAP
 
@@ -34,7 +36,9 @@ __all__ = [
     "Record",
     "Recording",
     "RecordingWriter",
+    "RepairReport",
     "Undecodable",
     "check",
     "check_name",
+    "repair",
 ]

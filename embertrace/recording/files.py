@@ -10,6 +10,7 @@ Files appear whole under their names: they are written beside them first (".tmp"
 
 from __future__ import annotations
 
+import bisect
 import os
 import re
 from collections.abc import Sequence
@@ -28,6 +29,16 @@ _MOST_PARTS = 1024
 def segment_path(directory: Path, base: int) -> Path:
     """Where the segment that begins at position `base` is."""
     return directory / SEGMENTS / f"{base:020d}.seg"
+
+
+def place_in(bases: Sequence[int], position: int) -> tuple[str, int]:
+    """Where a position is, given the segments' bases: the file, relative to the recording, and the offset in it.
+
+    What lies before the first base is in a file that is not there, and has no better name than its own position.
+    """
+    index = bisect.bisect_right(bases, position) - 1
+    base = bases[index] if index >= 0 else position
+    return f"{SEGMENTS}/{base:020d}.seg", position - base
 
 
 def segment_bases(directory: Path) -> list[int]:

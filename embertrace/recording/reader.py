@@ -13,7 +13,17 @@ from pathlib import Path
 
 from embertrace.errors import RecordingError
 from embertrace.recording.files import read_segment, segment_bases, segment_path
-from embertrace.recording.layout import RECORD_HEADER_BYTES, Damage, Record, scan, scan_segment, unpack_segment_header
+from embertrace.recording.layout import (
+    RECORD_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Damage,
+    Record,
+    SegmentHeader,
+    scan,
+    scan_segment,
+    segment_header_bytes,
+    unpack_segment_header,
+)
 from embertrace.recording.manifest import Manifest, read_manifest
 from embertrace.recording.synced import SyncedPosition
 
@@ -87,22 +97,27 @@ class Recording:
         """The base of the segment that was being written at a time (Unix nanoseconds); the first if none is older."""
         found = 0
         for base in self.bases():
-            try:
-                if unpack_segment_header(self.read(base), base).created_ns > time_ns:
-                    break
-            except RecordingError:  # a damaged header: the one before it is early enough
+            header = self.header(base)
+            if header is None:  # damaged: the one before it is early enough
                 continue
+            if header.created_ns > time_ns:
+                break
             found = base
         return found
 
     def marks_before(self) -> dict[bytes, int]:
         """The producers' high-water marks before the first segment there is. Empty if its header is damaged."""
-        for base in self.bases()[:1]:
-            try:
-                return unpack_segment_header(self.read(base), base).marks
-            except RecordingError:
-                break
-        return {}
+        headers = [self.header(base) for base in self.bases()[:1]]
+        return headers[0].marks if headers and headers[0] is not None else {}
+
+    def header(self, base: int) -> SegmentHeader | None:
+        """The header of the segment at `base`; None if it is damaged or gone. Raises RecordingError as `read` does."""
+        start = self.read(base, 0, SEGMENT_HEADER_BYTES)
+        packed = self.read(base, 0, segment_header_bytes(start))
+        try:
+            return unpack_segment_header(packed, base)
+        except RecordingError:
+            return None
 
     def read(self, base: int, offset: int = 0, stop: int | None = None) -> bytes:
         """Bytes of the segment at `base`; none if it is gone. Raises RecordingError if the system can't read it."""
