@@ -4,6 +4,8 @@ Rules:
 - It receives in bounded drains, then makes everything durable with one sync (group commit), then answers. Nothing is
   acknowledged before that sync returned.
 - It decodes no event. What is framed and passes its checksums is recorded, whatever the events hold.
+- What retention lets go goes when a segment was sealed, and once a minute. A removal that fails costs nothing but
+  space: it is said once and tried again.
 - A sync that fails ends the process: what was acknowledged is safe, and nothing more may be.
 """
 
@@ -16,10 +18,10 @@ from collections.abc import Callable
 import zmq
 
 from aggregator.collector import Collector, Entry
-from embertrace.errors import WireError
+from embertrace.errors import RecordingError, WireError
 from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
-from embertrace.recording import RecordingWriter
+from embertrace.recording import RecordingWriter, Retention
 from embertrace.wire.batch import HEADER_BYTES, MAX_BATCH_BYTES, unpack_batch
 from embertrace.wire.control import MAX_CONTROL_BYTES, pack_control, unpack_control
 
@@ -32,6 +34,8 @@ PULL_HWM = 64
 """Messages ZeroMQ holds per producer: with the producers' window of 1 MiB each, its own bound comes first."""
 TICK_S = 1.0
 """How often the collector looks who fell silent: its patience is tens of seconds."""
+RETAIN_S = 60.0
+"""How often retention looks what has grown too old when no segment is sealed."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -75,11 +79,20 @@ class Ingest:
     """The loop. `step` is one round: wait, drain, sync, answer."""
 
     def __init__(
-        self, doors: Doors, collector: Collector, writer: RecordingWriter, clock: Callable[[], float] = time.monotonic
+        self,
+        doors: Doors,
+        collector: Collector,
+        writer: RecordingWriter,
+        retention: Retention | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.doors = doors
         self.collector = collector
         self.writer = writer
+        self._retention = retention
+        self._retain_at = clock()
+        self._retained_base = writer.base
+        self._retaining_failed = False
         self._clock = clock
         self._tick_at = clock()
         self._poller = zmq.Poller()
@@ -95,6 +108,11 @@ class Ingest:
 
     def step(self, wait_ms: int) -> bool:
         """One round; whether anything came."""
+        came = self._round(wait_ms)
+        self._retain()
+        return came
+
+    def _round(self, wait_ms: int) -> bool:
         ready = dict(self._poller.poll(wait_ms))
         if not ready:
             if self._tick():
@@ -109,6 +127,25 @@ class Ingest:
         for reply in self.collector.due():
             self._answer(reply.address, pack_control(reply.message))
         return True
+
+    def _retain(self) -> None:
+        """Once a segment was sealed, and now and then: remove what need not be kept."""
+        if self._retention is None:
+            return
+        now = self._clock()
+        if self.writer.base == self._retained_base and now < self._retain_at:
+            return
+        self._retained_base, self._retain_at = self.writer.base, now + RETAIN_S
+        try:
+            removed = self._retention.enforce()
+        except (OSError, RecordingError) as error:
+            if not self._retaining_failed:
+                log.warning("old segments can't be removed: %s; this is tried again", error)
+            self._retaining_failed = True
+            return
+        self._retaining_failed = False
+        if removed:
+            log.info("%d old segments were removed, as --keep-bytes and --keep-days say", removed)
 
     def _tick(self) -> bool:
         """Tell the collector the time; whether that gave something to record."""

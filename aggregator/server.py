@@ -29,7 +29,7 @@ from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, ConfigError, WireError
 from embertrace.keys import ServerKey
-from embertrace.recording import RecordingWriter
+from embertrace.recording import Limits, RecordingWriter, Retention
 from embertrace.wire.control import Hello, unpack_control
 
 log = logging.getLogger("aggregator")
@@ -52,6 +52,7 @@ class Options:
     insecure_bind: bool = False
     with_parent: bool = False
     keys: Path | None = None
+    limits: Limits | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
                   str(options.directory), os.getpid())
         )  # fmt: skip
         collector = Collector(identity, writer.marks, _hellos(writer.begun))
-        Ingest(doors, collector, writer).run(lambda: stopping.is_set() or analyst.supervise())
+        retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
+        Ingest(doors, collector, writer, retention).run(lambda: stopping.is_set() or analyst.supervise())
 
 
 def _hellos(begun: Mapping[bytes, bytes]) -> dict[bytes, Hello]:

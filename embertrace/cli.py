@@ -64,6 +64,12 @@ def aggregate(
     keys: Annotated[
         pathlib.Path | None, typer.Option(help="Take only clients that have a key in this directory; see `keys`.")
     ] = None,
+    keep_bytes: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Remove the oldest segments beyond this, such as 10GB.")
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Remove segments that are older than this.")
+    ] = None,
     insecure_bind: Annotated[bool, typer.Option(help="Listen beyond this machine without keys or encryption.")] = False,
 ) -> None:
     """Run an aggregator: it records the events that operators send, and answers questions about them."""
@@ -73,6 +79,8 @@ def aggregate(
     command += ["--name", name] if name else []
     command += ["--advertise", advertise] if advertise else []
     command += ["--keys", str(keys)] if keys else []
+    command += ["--keep-bytes", keep_bytes] if keep_bytes is not None else []
+    command += ["--keep-days", str(keep_days)] if keep_days is not None else []
     command += ["--insecure-bind"] if insecure_bind else []
     with subprocess.Popen(command) as process:
         while True:

@@ -106,6 +106,7 @@ def _with_gaps(result: Result, forest: Forest) -> Result:
         "events in gaps": forest.gaps,
         "undecodable events": forest.undecodable,
         "damaged bytes": forest.damaged_bytes,
+        "segments removed by retention": forest.removed_segments,
         "events without a call": forest.unplaced,
     }
     result.left_out.update({reason: count for reason, count in missing.items() if count})

@@ -4,6 +4,9 @@
     files      the files and their durable operations
     manifest   recording.json, and the names recordings may have
     synced     the published position up to which data is durable
+    retention  which segments need not be kept
+    removed    removed.json: what was removed on purpose
+    removal    removing it
     recovery   what a writer makes of what an earlier one left
     writer     RecordingWriter: append, sync, roll
     reader     Recording and Follower: read, and read along
@@ -18,7 +21,10 @@ from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, 
 from embertrace.recording.layout import BEGIN, END, KIND_NAMES, Damage, Record
 from embertrace.recording.manifest import check_name
 from embertrace.recording.reader import Follower, Recording
+from embertrace.recording.removal import Retention
+from embertrace.recording.removed import Removed
 from embertrace.recording.repair import RepairReport, repair
+from embertrace.recording.retention import Limits
 from embertrace.recording.writer import SEGMENT_BYTES, RecordingWriter
 from embertrace.wire.batch import BATCH, GAP
 
@@ -33,10 +39,13 @@ __all__ = [
     "Damage",
     "Discontinuity",
     "Follower",
+    "Limits",
     "Record",
     "Recording",
     "RecordingWriter",
+    "Removed",
     "RepairReport",
+    "Retention",
     "Undecodable",
     "check",
     "check_name",

@@ -47,6 +47,8 @@ class CheckReport:
     id: str
     name: str
     segments: int = 0
+    removed_segments: int = 0
+    """Segments that retention removed. That is no fault."""
     bytes: int = 0
     """On disk, from the first segment's begin to the last one's end."""
     records: int = 0
@@ -83,6 +85,8 @@ class CheckReport:
         """For people: a line on what is there, then one for each thing that is wrong, with its file and offset."""
         gaps = f", {self.gap_seqs} more declared lost" if self.gap_seqs else ""
         there = f"{self.name}: {self.events} events of {self.producers} producers in {self.segments} segments{gaps}"
+        if self.removed_segments:
+            there += f"; {self.removed_segments} segments before them were removed by retention"
         wrong = [f"damaged {self._at(bad.position)}: {bad.length} bytes, {bad.reason}" for bad in self.damages]
         wrong += [
             f"undecodable {self._at(bad.position)}: {bad.lost} events from event {bad.place} of the batch on, "
@@ -130,7 +134,15 @@ def check(path: str | Path, progress: Callable[[int, int], None] | None = None) 
     recording = Recording.open(path)
     synced, bases, end = recording.synced(), recording.bases(), recording.end()
     begin = bases[0] if bases else 0
-    report = CheckReport(str(path), recording.id, recording.name, segments=len(bases), bytes=end - begin, bases=bases)
+    report = CheckReport(
+        str(path),
+        recording.id,
+        recording.name,
+        len(bases),
+        recording.removed().segments,
+        bytes=end - begin,
+        bases=bases,
+    )
     report.missing_bytes = max(0, synced - end)
     marks = recording.marks_before()
     seen: set[bytes] = set()

@@ -2,6 +2,7 @@
 
     recording.json               what it is (see manifest)
     lock                         held with flock by the writer; its text is the writer's process id
+    removed.json                 what retention removed of it (see removed); not there before it did
     synced                       8 bytes: up to which position the data is durable (see synced)
     segments/<base>.seg          the data; <base> is the position of the file's first byte, in 20 digits
 
@@ -19,6 +20,7 @@ from pathlib import Path
 MANIFEST = "recording.json"
 LOCK = "lock"
 SYNCED = "synced"
+REMOVED = "removed.json"
 SEGMENTS = "segments"
 TEMPORARY = ".tmp"
 _SEGMENT_NAME = re.compile(r"([0-9]{20})\.seg")

@@ -20,7 +20,7 @@ from embertrace.wire.batch import BATCH, GAP
 
 class Recovered(NamedTuple):
     """`begun`: what producers said of themselves that began, and did not end, in the segments that were read;
-    `last_ns`: the time of the last record there.
+    `last_ns`: the latest time there, of a record or of a segment's begin.
     `end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
     once more: a failed fsync may have marked them clean in the page cache without their being on disk."""
 
@@ -50,7 +50,8 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     begin = len(bases) - 1
     for begin in range(len(bases) - 1, -1, -1):
         try:
-            marks = dict(unpack_segment_header(read(bases[begin]), bases[begin]).marks)
+            header = unpack_segment_header(read(bases[begin]), bases[begin])
+            marks, last_ns = dict(header.marks), header.created_ns
             break
         except RecordingError:
             continue
@@ -60,7 +61,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
         for item in scan_segment(buffer, base):
             if isinstance(item, Record):
                 note_mark(marks, item.kind, item.producer, item.last_seq)
-                last_ns = item.received_ns
+                last_ns = max(last_ns, item.received_ns)
                 if item.kind == END:
                     begun.pop(item.producer, None)
                 elif item.kind == BEGIN and item.payload:

@@ -9,6 +9,7 @@ Rules:
   was left out that field and the checksum over it are new; the payload, its checksum and all else never change.
 - Where seqs are missing a gap declares exactly them, before the record, or in front of the segment, that reveals it.
   A record whose seqs are there already is left out, whole.
+- What retention removed stays removed, and said so.
 - Batches are kept whatever their events hold: events that can't be decoded came so from their producer.
 """
 
@@ -25,6 +26,7 @@ from embertrace.recording.files import SEGMENTS, place_in, segment_path, write_d
 from embertrace.recording.layout import BEGIN, END, Damage, Record, pack_record, pack_segment_header
 from embertrace.recording.manifest import Manifest, write_manifest
 from embertrace.recording.reader import Recording
+from embertrace.recording.removed import write_removed
 from embertrace.wire.batch import BATCH, GAP, gap_payload
 
 REASON = "left out by a repair"
@@ -128,10 +130,11 @@ class _Copy:
         self._directory = directory
         self._ahead = original.bases()
         """The original's segments that were not come to yet."""
-        first = self._ahead[0] if self._ahead else 0
-        self.position = self._base = first
-        self.marks = original.marks_before()
-        self._marks_known = first == 0 or original.header(first) is not None
+        self._removed = original.removed()
+        self.position = self._base = self._removed.before
+        header = original.header(self._ahead[0]) if self._ahead and self._removed.before else None
+        self.marks = header.marks if header is not None else {}
+        self._marks_known = not self._removed.before or header is not None
         self._parts: list[bytes] = []
         self._now_ns = 0
         self._bases = list(self._ahead)
@@ -170,17 +173,18 @@ class _Copy:
         while self._ahead:
             self._begin_segment(self._ahead.pop(0))
         self._end_segment()
+        if self._removed.segments:
+            write_removed(self._directory, self._removed)
         write_manifest(self._directory, Manifest(self._original.id, self._original.name, self._original.created))
 
     def _begin_segment(self, original_base: int) -> None:
         """Follow the original into its next segment, whose header knows how far every producer had got."""
         header = self._original.header(original_base)
-        if header is not None and self._parts:
+        if header is not None:
             for producer, mark in header.marks.items():
                 self._reach(producer, mark)
         self._end_segment()
-        self._base = self.position
-        self._write_parts(pack_segment_header(self._base, header.created_ns if header else self._now_ns, self.marks))
+        self._write_header(header.created_ns if header is not None else self._now_ns)
 
     def _end_segment(self) -> None:
         if self._parts:
@@ -196,6 +200,8 @@ class _Copy:
         first = (mark or 0) + 1
         if seq < first:
             return
+        if not self._parts:  # the original's first segment is gone
+            self._write_header(self._now_ns)
         missing = Missing(producer, first, seq - first + 1)
         self.marks[producer] = seq
         self.report.gap_events += missing.count
@@ -208,6 +214,10 @@ class _Copy:
         if len(self.report.left_out) < MOST_LISTED:
             file, offset = place_in(self._bases, damage.position)
             self.report.left_out.append(LeftOut(file, offset, damage.length, damage.reason))
+
+    def _write_header(self, created_ns: int) -> None:
+        self._base = self.position
+        self._write_parts(pack_segment_header(self._base, created_ns, self.marks))
 
     def _write(self, kind: int, producer: bytes, first: int, count: int, payload: bytes, crc: int | None) -> None:
         self._write_parts(pack_record(kind, self._now_ns, producer, first, count, payload, self.position, crc))

@@ -43,7 +43,8 @@ class RecordingWriter:
     """The one writer of the recording in a directory. Not thread-safe: one thread appends and syncs.
 
     `id`, `name`, `created` say which recording it is. `marks` maps each producer (16 bytes) to the last seq recorded
-    or declared lost. `position` is the end of what was appended, `synced` of what is durable. `recovered` is how
+    or declared lost. `position` is the end of what was appended, `synced` of what is durable, `base` where the segment
+    that is being written begins. `recovered` is how
     many bytes of a torn tail were cut when it was opened, `begun` what the producers had said of themselves (the
     payload of their begin) that had not ended then.
     """
@@ -76,7 +77,7 @@ class RecordingWriter:
         self._published: SyncedPosition | None = None
         self.marks: dict[bytes, int] = {}
         self.begun: dict[bytes, bytes] = {}
-        self.position = self.synced = self.recovered = self._base = 0
+        self.position = self.synced = self.recovered = self.base = 0
         try:
             _make_directory(self.directory)
             self._lock = _lock(self.directory)
@@ -124,7 +125,7 @@ class RecordingWriter:
             write_all(self._descriptor, self._pending)
             os.fdatasync(self._descriptor)
             self._publish()
-            if self.position - self._base >= self._segment_bytes:
+            if self.position - self.base >= self._segment_bytes:
                 self._roll()
         except OSError as error:
             self._refusal = (
@@ -181,11 +182,11 @@ class RecordingWriter:
             return
         assert self._published is not None
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
-        self.marks, self.position, self.recovered, self._base = found.marks, found.end, found.cut, bases[-1]
+        self.marks, self.position, self.recovered, self.base = found.marks, found.end, found.cut, bases[-1]
         self.begun, self._now_ns = found.begun, found.last_ns
-        self._descriptor = os.open(segment_path(self.directory, self._base), os.O_WRONLY)
-        os.ftruncate(self._descriptor, found.end - self._base)
-        os.lseek(self._descriptor, found.durable - self._base, os.SEEK_SET)
+        self._descriptor = os.open(segment_path(self.directory, self.base), os.O_WRONLY)
+        os.ftruncate(self._descriptor, found.end - self.base)
+        os.lseek(self._descriptor, found.durable - self.base, os.SEEK_SET)
         write_all(self._descriptor, [found.again])
         os.fsync(self._descriptor)
         self._publish()
@@ -198,9 +199,10 @@ class RecordingWriter:
         self._begin_segment(self.position)
 
     def _begin_segment(self, base: int) -> None:
-        header = pack_segment_header(base, self._clock_ns(), self.marks)
+        self._now_ns = max(self._now_ns, self._clock_ns())
+        header = pack_segment_header(base, self._now_ns, self.marks)
         self._descriptor = create_durably(segment_path(self.directory, base), header)
-        self._base, self.position = base, base + len(header)
+        self.base, self.position = base, base + len(header)
         self._publish()
 
     def _publish(self) -> None:
