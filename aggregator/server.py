@@ -79,6 +79,8 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
     stopping = threading.Event()
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(RecordingWriter(options.directory, name=options.name, clock_ns=time.time_ns))
+        if writer.missing:
+            log.warning("%d bytes of %s that were durable are gone", writer.missing, options.directory)
         context = zmq.Context()
         stack.callback(context.destroy, linger=0)
         key = ServerKey.read(options.keys) if options.keys is not None else None

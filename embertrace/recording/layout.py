@@ -167,8 +167,12 @@ def unpack_segment_header(buffer: bytes, base: int) -> SegmentHeader:
     if len(buffer) < SEGMENT_HEADER_BYTES:
         raise RecordingError(f"the segment ends after {len(buffer)} bytes, inside its header")
     magic, version, stated, created_ns, count = _SEGMENT.unpack_from(buffer)
-    if magic != SEGMENT_MAGIC or version != FORMAT:
-        raise RecordingError("the segment header has another magic or version")
+    if magic != SEGMENT_MAGIC:
+        raise RecordingError("the segment does not begin with a segment header")
+    if version != FORMAT:
+        raise RecordingError(
+            f"the segment header says it is of format {version}; this embertrace reads format {FORMAT}"
+        )
     length = SEGMENT_HEADER_BYTES + count * _MARK.size
     if length > len(buffer):
         raise RecordingError(f"the segment ends after {len(buffer)} bytes; its header says it is {length} bytes long")

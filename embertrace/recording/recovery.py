@@ -22,7 +22,8 @@ class Recovered(NamedTuple):
     """`begun`: what producers said of themselves that began, and did not end, in the segments that were read;
     `last_ns`: the latest time there, of a record or of a segment's begin.
     `end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
-    once more: a failed fsync may have marked them clean in the page cache without their being on disk."""
+    once more: a failed fsync may have marked them clean in the page cache without their being on disk. `cut`: the
+    bytes of the torn tail. `missing`: those between the end of the file and the published position."""
 
     marks: dict[bytes, int]
     begun: dict[bytes, bytes]
@@ -31,6 +32,7 @@ class Recovered(NamedTuple):
     durable: int
     again: bytes
     cut: int
+    missing: int
 
 
 def note_mark(marks: dict[bytes, int], kind: int, producer: bytes, last_seq: int) -> None:
@@ -71,7 +73,8 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     # A published position beyond the file says nothing: its bytes are gone, or the eight bytes are damaged.
     durable = synced if last <= synced <= last + size else last
     end = max(readable, durable)
-    return Recovered(marks, begun, last_ns, end, durable, buffer[durable - last : end - last], last + size - end)
+    again, missing = buffer[durable - last : end - last], max(0, synced - last - size)
+    return Recovered(marks, begun, last_ns, end, durable, again, last + size - end, missing)
 
 
 def _header_length(buffer: bytes, base: int) -> int:

@@ -31,7 +31,7 @@ from embertrace.recording.files import (
     write_all,
 )
 from embertrace.recording.layout import RECORD_HEADER_BYTES, pack_record_header, pack_segment_header
-from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
+from embertrace.recording.manifest import Manifest, absence, check_name, read_manifest, write_manifest
 from embertrace.recording.recovery import note_mark, recover
 from embertrace.recording.synced import SyncedPosition
 
@@ -44,9 +44,9 @@ class RecordingWriter:
 
     `id`, `name`, `created` say which recording it is. `marks` maps each producer (16 bytes) to the last seq recorded
     or declared lost. `position` is the end of what was appended, `synced` of what is durable, `base` where the segment
-    that is being written begins. `recovered` is how
-    many bytes of a torn tail were cut when it was opened, `begun` what the producers had said of themselves (the
-    payload of their begin) that had not ended then.
+    that is being written begins. Of the time when it was opened: `recovered` is how many bytes of a torn tail were cut,
+    `missing` how many had been durable and were gone, and `begun` what the producers that had not ended had said of
+    themselves (the payload of their begin).
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RecordingWriter:
         self._published: SyncedPosition | None = None
         self.marks: dict[bytes, int] = {}
         self.begun: dict[bytes, bytes] = {}
-        self.position = self.synced = self.recovered = self.base = 0
+        self.position = self.synced = self.recovered = self.missing = self.base = 0
         try:
             _make_directory(self.directory)
             self._lock = _lock(self.directory)
@@ -87,7 +87,10 @@ class RecordingWriter:
         except OSError as error:
             self._release()
             reason = error.strerror or error
-            raise RecordingError(f"{self.directory} can't be opened for writing: {reason}") from error
+            raise RecordingError(
+                f"{self.directory} can't be opened for writing: {reason}; a recording is written in a directory with "
+                "write permission and free space"
+            ) from error
         except BaseException:
             self._release()
             raise
@@ -124,6 +127,7 @@ class RecordingWriter:
         try:
             write_all(self._descriptor, self._pending)
             os.fdatasync(self._descriptor)
+            self._require_name()
             self._publish()
             if self.position - self.base >= self._segment_bytes:
                 self._roll()
@@ -183,13 +187,22 @@ class RecordingWriter:
         assert self._published is not None
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
         self.marks, self.position, self.recovered, self.base = found.marks, found.end, found.cut, bases[-1]
-        self.begun, self._now_ns = found.begun, found.last_ns
+        self.begun, self._now_ns, self.missing = found.begun, found.last_ns, found.missing
         self._descriptor = os.open(segment_path(self.directory, self.base), os.O_WRONLY)
         os.ftruncate(self._descriptor, found.end - self.base)
         os.lseek(self._descriptor, found.durable - self.base, os.SEEK_SET)
         write_all(self._descriptor, [found.again])
         os.fsync(self._descriptor)
         self._publish()
+
+    def _require_name(self) -> None:
+        """What is written into a file that somebody deleted is durable, and gone with this process."""
+        if not os.fstat(self._descriptor).st_nlink:
+            self._refusal = (
+                f"{segment_path(self.directory, self.base)} was deleted while it was written: what was recorded in it "
+                "is lost, nothing more is recorded; open the recording anew to go on"
+            )
+            raise RecordingError(self._refusal)
 
     def _roll(self) -> None:
         """Seal this segment and begin the next where it ends."""
@@ -228,6 +241,8 @@ def _make_directory(directory: Path) -> None:
         raise RecordingError(f"{directory} is a file; a recording is a directory: choose another path")
     directory.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in directory.iterdir()}
+    if MANIFEST not in names and SEGMENTS in names:
+        raise RecordingError(absence(directory))
     if MANIFEST not in names and names - {LOCK, MANIFEST + TEMPORARY}:
         raise RecordingError(
             f"{directory} is not empty and no recording (it has no {MANIFEST}): choose a new or an empty directory"
