@@ -6,7 +6,9 @@ Rules:
 - It decodes no event. What is framed and passes its checksums is recorded, whatever the events hold.
 - What retention lets go goes when a segment was sealed, and once a minute. A removal that fails costs nothing but
   space: it is said once and tried again.
-- A sync that fails ends the process: what was acknowledged is safe, and nothing more may be.
+- Without space to write, nothing is acknowledged and no batch is taken in: producers keep what they hold. That is said
+  once, and tried again each second; questions are answered all the while.
+- A sync that fails otherwise ends the process: what was acknowledged is safe, and nothing more may be.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from collections.abc import Callable
 
 import zmq
 
-from aggregator.collector import Collector, Entry
-from embertrace.errors import RecordingError, WireError
+from aggregator.collector import Collector, Entry, Reply
+from embertrace.errors import NoSpaceError, RecordingError, WireError
 from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
 from embertrace.recording import RecordingWriter, Retention
@@ -36,6 +38,8 @@ TICK_S = 1.0
 """How often the collector looks who fell silent: its patience is tens of seconds."""
 RETAIN_S = 60.0
 """How often retention looks what has grown too old when no segment is sealed."""
+TRY_AGAIN_S = 1.0
+"""How often a full disk is tried again."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -90,6 +94,8 @@ class Ingest:
         self.collector = collector
         self.writer = writer
         self._retention = retention
+        self._space_tried_at: float | None = None
+        """When there was no space to write; None while there is."""
         self._retain_at = clock()
         self._retained_base = writer.base
         self._retaining_failed = False
@@ -113,20 +119,46 @@ class Ingest:
         return came
 
     def _round(self, wait_ms: int) -> bool:
+        if self._space_tried_at is not None:
+            return self._round_without_space(wait_ms)
         ready = dict(self._poller.poll(wait_ms))
         if not ready:
             if self._tick():
-                self.writer.sync()
+                self._commit()
             return False
         if self.doors.control in ready:
             self._drain_control()
         if self.doors.push in ready:
             self._drain_push()
         self._tick()  # after what has come: it speaks for those who sent it
-        self.writer.sync()
-        for reply in self.collector.due():
-            self._answer(reply.address, pack_control(reply.message))
+        self._commit()
         return True
+
+    def _round_without_space(self, wait_ms: int) -> bool:
+        """Take in no batch, answer what needs no space, and see whether there is space again."""
+        if self.doors.control.poll(min(wait_ms, int(TRY_AGAIN_S * 1000))):
+            self._drain_control()
+            for reply in self.collector.due_at_once():
+                self._answer(reply)
+        assert self._space_tried_at is not None
+        if self._clock() - self._space_tried_at >= TRY_AGAIN_S:
+            self._commit()
+        return False
+
+    def _commit(self) -> None:
+        """Make durable what was decided, then say so to whom it concerns."""
+        try:
+            self.writer.sync()
+        except NoSpaceError as error:
+            if self._space_tried_at is None:
+                log.error("%s; nothing is acknowledged until there is, and producers keep their events", error)
+            self._space_tried_at = self._clock()
+            return
+        if self._space_tried_at is not None:
+            self._space_tried_at = None
+            log.warning("there is space again in %s: recording goes on", self.writer.directory)
+        for reply in self.collector.due():
+            self._answer(reply)
 
     def _retain(self) -> None:
         """Once a segment was sealed, and now and then: remove what need not be kept."""
@@ -193,9 +225,9 @@ class Ingest:
     def _append(self, entry: Entry) -> None:
         self.writer.append(entry.kind, entry.producer, entry.first_seq, entry.count, entry.payload, entry.payload_crc)
 
-    def _answer(self, address: bytes, message: bytes) -> None:
+    def _answer(self, reply: Reply) -> None:
         try:
-            self.doors.control.send_multipart([address, message], zmq.NOBLOCK)
+            self.doors.control.send_multipart([reply.address, pack_control(reply.message)], zmq.NOBLOCK)
         except zmq.ZMQError:  # gone, or not listening: it will say hello again
             pass
 

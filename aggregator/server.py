@@ -70,7 +70,16 @@ class Ready:
         return json.dumps(dataclasses.asdict(self))
 
 
-def serve(options: Options, announce: Callable[[Ready], None]) -> None:
+def open_writer(options: Options) -> RecordingWriter:
+    """The writer of the recording that the options name. Raises RecordingError."""
+    return RecordingWriter(options.directory, name=options.name, clock_ns=time.time_ns)
+
+
+def serve(
+    options: Options,
+    announce: Callable[[Ready], None],
+    open_writer: Callable[[Options], RecordingWriter] = open_writer,
+) -> None:
     """Run until told to stop. `announce` is called once it listens.
 
     Raises AggregatorError for a port in use or an address that is refused, RecordingError for the recording.
@@ -78,7 +87,7 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
     host, port = _address(options)
     stopping = threading.Event()
     with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(RecordingWriter(options.directory, name=options.name, clock_ns=time.time_ns))
+        writer = stack.enter_context(open_writer(options))
         if writer.missing:
             log.warning("%d bytes of %s that were durable are gone", writer.missing, options.directory)
         context = zmq.Context()

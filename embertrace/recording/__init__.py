@@ -7,6 +7,7 @@
     retention  which segments need not be kept
     removed    removed.json: what was removed on purpose
     removal    removing it
+    claim      the directory is a recording's, and this writer's alone
     recovery   what a writer makes of what an earlier one left
     writer     RecordingWriter: append, sync, roll
     reader     Recording and Follower: read, and read along
@@ -18,6 +19,7 @@ describes the same bytes for other languages; tests/golden holds both to it.
 """
 
 from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, check
+from embertrace.recording.files import DISK, Disk
 from embertrace.recording.layout import BEGIN, END, KIND_NAMES, Damage, Record
 from embertrace.recording.manifest import check_name
 from embertrace.recording.reader import Follower, Recording
@@ -31,6 +33,7 @@ from embertrace.wire.batch import BATCH, GAP
 __all__ = [
     "BATCH",
     "BEGIN",
+    "DISK",
     "END",
     "GAP",
     "KIND_NAMES",
@@ -38,6 +41,7 @@ __all__ = [
     "CheckReport",
     "Damage",
     "Discontinuity",
+    "Disk",
     "Follower",
     "Limits",
     "Record",

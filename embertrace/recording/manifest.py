@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embertrace.errors import RecordingError
-from embertrace.recording.files import MANIFEST, SEGMENTS, write_durably
+from embertrace.recording.files import DISK, MANIFEST, SEGMENTS, Disk, write_durably
 from embertrace.recording.layout import FORMAT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -40,10 +40,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
+def write_manifest(directory: Path, manifest: Manifest, disk: Disk = DISK) -> None:
     """Make `directory` a recording, durably and at once. Raises OSError."""
     text = json.dumps({"format": FORMAT, **manifest._asdict()})
-    write_durably(directory / MANIFEST, text.encode() + b"\n")
+    write_durably(directory / MANIFEST, text.encode() + b"\n", disk)
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -27,5 +27,9 @@ def mounted(at: pathlib.Path, size_bytes: int) -> Iterator[pathlib.Path]:
         subprocess.run(["umount", str(at)], check=True)
 
 
+def resize(at: pathlib.Path, size_bytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size_bytes}", str(at)], check=True)
+
+
 def make_read_only(at: pathlib.Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(at)], check=True)
