@@ -197,10 +197,7 @@ def replay(
 @app.command()
 def check(
     recording: RecordingPath,
-    repair: Annotated[
-        pathlib.Path | None,
-        typer.Option(metavar="OUT", help="Write a copy of all that is readable into this new directory."),
-    ] = None,
+    repair: Annotated[pathlib.Path | None, typer.Option(metavar="OUT", help="Write a repaired copy here.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify every checksum of a recording. Exit code 1 if anything is damaged, whether or not it was repaired."""
@@ -213,9 +210,7 @@ def check(
         print(found)
     data = found.to_data()
     if repair is not None:
-        with _progress("repairing") as advance:
-            done = repair_recording(recording, repair, progress=advance)
-        copy = check_recording(repair)
+        done, copy = repair_recording(recording, repair), check_recording(repair)
         data["repair"] = {**done.to_data(), "check": copy.to_data()}
         if not as_json:
             print(done, copy, sep="\n")

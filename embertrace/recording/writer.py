@@ -93,25 +93,12 @@ class RecordingWriter:
         self._refusal: str | None = None
         self._lock = self._descriptor = -1
         self._published: SyncedPosition | None = None
+        self.id = self.name = ""
+        self.created = 0.0
         self.marks: dict[bytes, int] = {}
         self.begun: dict[bytes, bytes] = {}
         self.position = self.synced = self.recovered = self.missing = self.base = 0
-        try:
-            make_directory(self.directory)
-            self._lock = take_lock(self.directory)
-            self.id, self.name, self.created = self._identify(name)
-            self._published = SyncedPosition(self.directory, writable=True)
-            self._resume()
-        except OSError as error:
-            self._release()
-            reason = error.strerror or error
-            raise RecordingError(
-                f"{self.directory} can't be opened for writing: {reason}; a recording is written in a directory with "
-                "write permission and free space"
-            ) from error
-        except BaseException:
-            self._release()
-            raise
+        self._open(name)
 
     def append(
         self, kind: int, producer: bytes, first_seq: int, count: int, payload: bytes, payload_crc: int | None = None
@@ -178,6 +165,24 @@ class RecordingWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self, name: str | None) -> None:
+        try:
+            make_directory(self.directory)
+            self._lock = take_lock(self.directory)
+            self.id, self.name, self.created = self._identify(name)
+            self._published = SyncedPosition(self.directory, writable=True)
+            self._resume()
+        except OSError as error:
+            self._release()
+            reason = error.strerror or error
+            raise RecordingError(
+                f"{self.directory} can't be opened for writing: {reason}; a recording is written in a directory with "
+                "write permission and free space"
+            ) from error
+        except BaseException:
+            self._release()
+            raise
 
     def _identify(self, name: str | None) -> Manifest:
         """Read what the recording is, or make it one."""
