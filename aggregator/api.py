@@ -55,6 +55,7 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
         "producers": state.forest.producers,
         "gaps": state.forest.gaps,
         "undecodable": state.forest.undecodable,
+        "removed_segments": state.recording.removed().segments,
     }
 
 

@@ -11,7 +11,8 @@ The rules of acceptance, all of them:
    all, a begin takes that back, before anything else of it is recorded. While the aggregator itself stood still,
    nobody is silent.
 6. What a control message tells of the producer's clock is recorded where it is news (see clocks).
-7. Whoever was touched is answered, but only after what was decided is durable (`due`). A producer that never said
+7. Whoever was touched is answered, but only after what was decided is durable (`due`); who only asks where things
+   are, or is refused, need not wait for that (`due_at_once`). A producer that never said
    hello can't be answered: it has no return address yet, and will say hello when it hears nothing.
 """
 
@@ -156,6 +157,16 @@ class Collector:
         """Bytes that are no message came in by one of the doors."""
         self.counters.malformed += 1
 
+    def due_at_once(self) -> list[Reply]:
+        """The answers that promise nothing, so that nothing need be durable for them: to where, and to refusals.
+
+        Taking them clears them. Of the others the last to each address is kept: a hello may come again and again.
+        """
+        at_once = [reply for reply in self._replies if _promises_nothing(reply.message)]
+        later = {reply.address: reply for reply in self._replies if not _promises_nothing(reply.message)}
+        self._replies = list(later.values())
+        return at_once
+
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
         replies, self._replies = self._replies, []
@@ -255,3 +266,7 @@ class Collector:
             self._clocks.forget(forgotten)
             self._patience.pop(forgotten, None)
             self._due.pop(forgotten, None)
+
+
+def _promises_nothing(message: Control) -> bool:
+    return isinstance(message, Refuse) or (isinstance(message, Welcome) and message.producer is None)

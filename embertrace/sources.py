@@ -29,11 +29,12 @@ def open(
 
     `attempts="all"` shows every attempt of a call that was retried, see `OperatorAnalysis`.
 
-    Damaged places are skipped and counted, as every answer then says. Raises RecordingError for what is no readable
-    recording.
+    Damaged places are skipped and counted, and so is what retention removed, as every answer then says. Raises
+    RecordingError for what is no readable recording.
     """
     recording = Recording.open(pathlib.Path(directory))
     forest, end = Forest(), max(1, recording.end())
+    forest.removed_segments = recording.removed().segments
     for record in recording.records():
         plant(forest, record)
         if progress is not None:

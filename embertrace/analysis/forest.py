@@ -26,7 +26,7 @@ class Forest:
 
     `events` counts distinct ones, `undecodable` those nobody could read, `unplaced` calls and results without a call
     id: they belong to no call (lists of such events are given ids by `handmade`). `damaged_bytes` were skipped in a
-    recording; what they held is unknown.
+    recording; what they held is unknown. `removed_segments` were removed by retention before they could be read.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Forest:
         self.undecodable = 0
         self.unplaced = 0
         self.damaged_bytes = 0
+        self.removed_segments = 0
         self._seen: dict[bytes, set[int]] = {}
         self._begins: dict[CallKey, Sighting] = {}
         self._ends: dict[CallKey, Sighting] = {}

@@ -66,6 +66,7 @@ class Health:
             "gaps": forest.gaps,
             "undecodable": forest.undecodable,
             "damaged_bytes": forest.damaged_bytes,
+            "removed_segments": forest.removed_segments,
             "unplaced": forest.unplaced,
         }
 

@@ -104,7 +104,11 @@ def _is_required(verb: Verb, option: str) -> bool:
 
 def _with_gaps(result: Result, forest: Forest) -> Result:
     """Events that never arrived concern every answer."""
-    missing = {"damaged bytes": forest.damaged_bytes, "events without a call": forest.unplaced}
+    missing = {
+        "damaged bytes": forest.damaged_bytes,
+        "segments removed by retention": forest.removed_segments,
+        "events without a call": forest.unplaced,
+    }
     result.left_out.update({reason: count for reason, count in missing.items() if count})
     lost = note(forest.events, forest.losses, forest.undecodable)
     if lost is not None:

@@ -15,10 +15,14 @@ from embertrace.wire.event import RawEvent, iter_events
 
 
 @contextlib.contextmanager
-def aggregator(directory: pathlib.Path, *arguments: str, bind: str = "tcp://127.0.0.1:0") -> Iterator[Any]:
-    """A running aggregator: (ready line as a dict, process). Stopped by the end of its input."""
+def aggregator(
+    directory: pathlib.Path, *arguments: str, bind: str = "tcp://127.0.0.1:0", log: pathlib.Path | None = None
+) -> Iterator[Any]:
+    """A running aggregator: (ready line as a dict, process). Stopped by the end of its input. `log` gets its stderr."""
     command = [sys.executable, "-m", "aggregator", str(directory), "--bind", bind, "--ready-json", "--with-parent"]
-    process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with contextlib.ExitStack() as stack:
+        stderr = stack.enter_context(log.open("ab")) if log is not None else None
+        process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
