@@ -1,4 +1,4 @@
-"""The wire between two hosts, as a decision: which packet comes out where, and when. Pure; `hosts` gives it the packets.
+"""The wire between two hosts, as a decision: which packet comes out where, and when. Pure; `hosts` feeds it.
 
 Rules:
 - Each packet is lost with the stated chance (seeded), and otherwise comes out after the stated delay, in order.
