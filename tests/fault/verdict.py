@@ -10,11 +10,14 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import embertrace as et
 from embertrace.recording import BATCH, GAP, Damage, Recording
 from embertrace.wire.event import RawEvent, iter_events
+
+WORKER = "fault.worker"
+"""The operator type of events that count; others (a run's description) are passed over."""
 
 EventId = tuple[str, int]
 
@@ -34,8 +37,8 @@ class Verdict:
 
     returned: int
     recorded: int
-    lost: tuple[EventId, ...]
-    """Neither recorded, nor in the number of those that a gap declares."""
+    missing: tuple[EventId, ...]
+    """Not recorded."""
     twice: tuple[EventId, ...]
     disordered: tuple[EventId, ...]
     """Recorded behind a later one of the same producer, or of the same worker by that producer."""
@@ -43,16 +46,18 @@ class Verdict:
     """Seqs in gaps: events that were given up, and counted."""
 
     @property
+    def lost(self) -> int:
+        """How many are missing beyond those that gaps declare. A gap says how many it stands for, not which."""
+        return max(0, len(self.missing) - self.declared)
+
+    @property
     def clean(self) -> bool:
         """Everything is there once, in order, and nothing was given up."""
-        return not (self.lost or self.twice or self.disordered or self.declared)
+        return not (self.missing or self.twice or self.disordered or self.declared)
 
 
 def judge(returned: Mapping[str, Iterable[int]], recorded: Iterable[Recorded]) -> Verdict:
-    """Compare the oracles (per worker, the numbers whose emit returned) with a recording, in its order.
-
-    A gap says how many are missing, not which: all that are missing are named as lost, if there are more than declared.
-    """
+    """Compare the oracles (per worker, the numbers whose emit returned) with a recording, in its order."""
     seen: Counter[EventId] = Counter()
     seqs: set[tuple[bytes, int]] = set()
     twice: list[EventId] = []
@@ -74,11 +79,10 @@ def judge(returned: Mapping[str, Iterable[int]], recorded: Iterable[Recorded]) -
         seqs.add((one.producer, one.seq))
         last_seq[one.producer] = one.seq
     expected = [(name, number) for name, numbers in returned.items() for number in numbers]
-    missing = tuple(event for event in expected if event not in seen)
     return Verdict(
         returned=len(expected),
         recorded=sum(seen.values()),
-        lost=missing if len(missing) > declared else (),
+        missing=tuple(event for event in expected if event not in seen),
         twice=tuple(twice),
         disordered=tuple(disordered),
         declared=declared,
@@ -93,8 +97,8 @@ def read_oracle(path: pathlib.Path) -> list[int]:
     return [int(line) for line in lines]
 
 
-def read_recording(directory: pathlib.Path, names: Sequence[str]) -> Iterator[Recorded]:
-    """The events of these workers in a recording, in its order, and its gaps.
+def read_recording(directory: pathlib.Path) -> Iterator[Recorded]:
+    """The events of workers in a recording, in its order, and its gaps.
 
     Raises ValueError for damage and for an event that can't be decoded: here nobody damaged anything.
     """
@@ -108,10 +112,10 @@ def read_recording(directory: pathlib.Path, names: Sequence[str]) -> Iterator[Re
             for place, event in enumerate(iter_events(record.payload, record.count)):
                 if not isinstance(event, RawEvent):
                     raise ValueError(f"{directory} at {record.position} holds what is no event: {event.reason}")
-                if event.operator_id in names:
+                if event.operator_type == WORKER:
                     yield Recorded(record.producer, record.first_seq + place, (event.operator_id, event.slot))
 
 
 def event_of(name: str, number: int, data: object) -> et.OperatorEvent:
     """The event that `read_recording` finds again."""
-    return et.OperatorEvent(operator_id=name, operator_type="worker", slot=number, data=data)
+    return et.OperatorEvent(operator_id=name, operator_type=WORKER, slot=number, data=data)
