@@ -7,7 +7,7 @@ import json
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from embertrace.recording import BATCH, GAP, Record, Recording
@@ -16,13 +16,22 @@ from embertrace.wire.event import RawEvent, iter_events
 
 @contextlib.contextmanager
 def aggregator(
-    directory: pathlib.Path, *arguments: str, bind: str = "tcp://127.0.0.1:0", log: pathlib.Path | None = None
+    directory: pathlib.Path,
+    *arguments: str,
+    bind: str = "tcp://127.0.0.1:0",
+    log: pathlib.Path | None = None,
+    placed: Callable[[Sequence[str]], list[str]] = list,
 ) -> Iterator[Any]:
-    """A running aggregator: (ready line as a dict, process). Stopped by the end of its input. `log` gets its stderr."""
+    """A running aggregator: (ready line as a dict, process). Stopped by the end of its input.
+
+    `log` gets its stderr. `placed` makes a command line one that runs somewhere else, such as on another host.
+    """
     command = [sys.executable, "-m", "aggregator", str(directory), "--bind", bind, "--ready-json", "--with-parent"]
     with contextlib.ExitStack() as stack:
         stderr = stack.enter_context(log.open("ab")) if log is not None else None
-        process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        process = subprocess.Popen(
+            placed([*command, *arguments]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
