@@ -75,7 +75,10 @@ def test_a_reset_goes_to_both_ends_with_what_they_expect_and_again_to_who_goes_o
     wire.take(1, segment(RIGHT, LEFT, SYN | ACK, ack=11), 0.0)
     wire.take(0, segment(LEFT, RIGHT, ACK, ack=22), 0.0)
     given(wire, 0.0)
+    wire.delay_s = 1.0
+    wire.take(0, segment(LEFT, RIGHT, ACK, ack=22), 0.0)
     assert wire.reset(0.0) == 1
+    wire.delay_s = 0.0
     resets = [(to, read_segment(packet)) for to, packet in given(wire, 0.0)]
     assert {(to, made.source, made.seq, made.flags) for to, made in resets if made} == {
         (0, RIGHT, 22, RST),
