@@ -39,13 +39,14 @@ def test_through_a_relay_nothing_is_lost(scenario: str) -> None:
 
 
 def test_what_counts_is_the_acknowledgement_of_an_event_emitted_after_the_fault() -> None:
-    samples = [Sample(float(at), *rest, 0, 0) for at, *rest in [(1, 9, 5), (2, 10, 5), (3, 12, 10), (4, 15, 11)]]
+    seen = [(1, 9, 5), (2, 10, 5), (3, 12, 10), (4, 15, 11)]
+    samples = [Sample(at, emitted, acknowledged, 0, 0) for at, emitted, acknowledged in seen]
     assert acknowledged_at(samples, 1.5) == 4.0
     assert acknowledged_at(samples, 2.5) is None
     assert acknowledged_at([], 0.0) is None
 
 
 def test_memory_grows_from_the_beginning_of_the_fault() -> None:
-    samples = [Sample(float(at), 0, 0, 0, resident) for at, resident in enumerate((50, 10, 30, 20))]
+    samples = [Sample(at, 0, 0, 0, resident) for at, resident in enumerate((50, 10, 30, 20))]
     assert growth(samples, 1.5) == 20
     assert growth(samples, 3.5) == 0
