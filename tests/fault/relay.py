@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import struct
 import threading
@@ -26,7 +27,8 @@ QUEUE_CHUNKS = 64
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends a RST, and forgets what was not yet sent."""
 
-_Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+_Pair = tuple[int, asyncio.StreamWriter, asyncio.StreamWriter]
+"""A port, and what leads to the two ends of a connection."""
 
 
 class Relay:
@@ -50,9 +52,9 @@ class Relay:
         """Where to send instead of to the aggregator: its first port, here."""
         return f"tcp://{self.listen}:{self.ports[0]}"
 
-    def reset(self) -> int:
-        """Reset every connection (RST to both ends); how many there were. New ones are taken at once."""
-        return self._do(self._reset_all)
+    def reset(self, port: int | None = None) -> int:
+        """Reset every connection, or those to one port (RST to both ends); how many. New ones are taken at once."""
+        return int(self._do(lambda: self._reset(port)))
 
     def hold(self) -> None:
         """From now on nothing is passed on. Connections stay, and new ones are accepted: to each end the other is
@@ -107,7 +109,7 @@ class Relay:
         """One connection, until both ends have said all they had to say, or one of them broke off."""
         await self._open.wait()
         there, onward = await asyncio.open_connection(self.host, port, limit=CHUNK_BYTES)
-        pair = (writer, onward)
+        pair = (port, writer, onward)
         self._pairs.add(pair)
         ways = [asyncio.create_task(self._one_way(reader, onward)), asyncio.create_task(self._one_way(there, writer))]
         try:
@@ -144,9 +146,10 @@ class Relay:
             writer.write(data)
             await writer.drain()
 
-    def _reset_all(self) -> int:
-        living = [pair for pair in self._pairs if not any(writer.is_closing() for writer in pair)]
-        for writer in [writer for pair in living for writer in pair]:
+    def _reset(self, port: int | None) -> int:
+        wanted = [ends for to, *ends in self._pairs if port in (None, to)]
+        living = [ends for ends in wanted if not any(end.is_closing() for end in ends)]
+        for writer in itertools.chain.from_iterable(living):
             made: socket.socket = writer.get_extra_info("socket")
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
@@ -155,7 +158,7 @@ class Relay:
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
-        self._reset_all()
+        self._reset(None)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

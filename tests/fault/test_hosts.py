@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fault.hosts import TwoHosts, permitted, two_hosts
+from fault.hosts import NotPermitted, TwoHosts, permitted, two_hosts
 from fault.packets import ACK, RST, SYN, read_segment, reset_packet
 from fault.wire import Wire
 
@@ -75,7 +75,10 @@ def test_a_reset_goes_to_both_ends_with_what_they_expect_and_again_to_who_goes_o
     wire.take(1, segment(RIGHT, LEFT, SYN | ACK, ack=11), 0.0)
     wire.take(0, segment(LEFT, RIGHT, ACK, ack=22), 0.0)
     given(wire, 0.0)
+    wire.delay_s = 1.0
+    wire.take(0, segment(LEFT, RIGHT, ACK, ack=22), 0.0)
     assert wire.reset(0.0) == 1
+    wire.delay_s = 0.0
     resets = [(to, read_segment(packet)) for to, packet in given(wire, 0.0)]
     assert {(to, made.source, made.seq, made.flags) for to, made in resets if made} == {
         (0, RIGHT, 22, RST),
@@ -108,8 +111,8 @@ TALK = """
 import socket, sys
 connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 for line in sys.stdin:
-    connection.sendall(line.encode())
     try:
+        connection.sendall(line.encode())
         print(connection.recv(4096).decode(), end="", flush=True)
     except OSError as error:
         print(type(error).__name__, flush=True)
@@ -148,6 +151,12 @@ def test_sockets_feel_the_wire(hosts: TwoHosts) -> None:
         for process in (talk, echo):
             process.kill()
             process.communicate()
+
+
+def test_where_they_can_not_be_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NotPermitted, match="iproute2"), two_hosts(0):
+        pass
 
 
 def test_the_hosts_reach_nothing_else(hosts: TwoHosts) -> None:

@@ -86,7 +86,10 @@ class Wire:
         self._queue.clear()
 
     def reset(self, now: float) -> int:
-        """Reset every connection that lives; how many."""
+        """Reset every connection that lives; how many. What is on its way on them is lost."""
+        on_its_way = len(self._queue)
+        self._queue = deque(due for due in self._queue if not self._lives(read_segment(due.packet)))
+        self.counters.lost += on_its_way - len(self._queue)
         for connection, ends in self._living.items():
             self._killed.add(connection)
             for end, (host, expected) in ends.items():
@@ -96,6 +99,9 @@ class Wire:
         self._living.clear()
         self.counters.reset += number
         return number
+
+    def _lives(self, segment: Segment | None) -> bool:
+        return segment is not None and segment.connection in self._living
 
     def _follow(self, host: int, segment: Segment) -> None:
         """Know which connections live, and what their ends expect."""
