@@ -75,13 +75,22 @@ class Farm:
         self.chance = random.Random(seed)
         self.experiment = Experiment(directory)
         self.spools = directory / "spools"
-        self.endpoint = f"tcp://127.0.0.1:{free_ports(3)}"
+        self.port = free_ports(3)
+        self.dialled = f"tcp://127.0.0.1:{self.port}"
+        """Where workers look for the aggregator."""
         self.caught_up_s = self.adopted_s = 0.0
         self.aggregator: subprocess.Popen[bytes] | None = None
         self._workers = 0
 
     def start_aggregator(self) -> None:
-        command = [sys.executable, "-m", "aggregator", str(self.directory / "recording"), "--bind", self.endpoint]
+        command = [
+            sys.executable,
+            "-m",
+            "aggregator",
+            str(self.directory / "recording"),
+            "--bind",
+            f"tcp://127.0.0.1:{self.port}",
+        ]
         command += ["--ready-json", "--with-parent"]
         self.aggregator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.aggregator.stdout is not None
@@ -107,7 +116,7 @@ class Farm:
     def start_worker(self, name: str | None = None, rate: float = RATE, *options: str) -> str:
         name = name or f"worker{self._workers}"
         self._workers += 1
-        command = ["env", f"EMBERTRACE_SPOOL_DIR={self.spools}", sys.executable, worker.__file__, self.endpoint]
+        command = ["env", f"EMBERTRACE_SPOOL_DIR={self.spools}", sys.executable, worker.__file__, self.dialled]
         command += [str(self.directory), name, "--rate", str(rate), "--seed", str(self.chance.randrange(1 << 30))]
         self.experiment.start([*command, *options], name)
         return name
@@ -128,6 +137,12 @@ class Farm:
                 raise TimeoutError(f"streams of {processes} were not adopted in {DEADLINE_S} s")
             time.sleep(POLL_S)
         self.adopted_s = max(self.adopted_s, time.monotonic() - died)
+
+    def await_all_adopted(self) -> None:
+        """Wait until nothing is left but the streams of those who live."""
+        alive = {process.pid for process in self.experiment.processes.values()}
+        metas = [Meta.read(stream) for stream in spool_directory.streams(self.spools)]
+        self.await_adoption({meta.pid for meta in metas if meta is not None} - alive)
 
     def streams_of(self, processes: set[int]) -> int:
         metas = [Meta.read(stream) for stream in spool_directory.streams(self.spools)]
@@ -299,7 +314,8 @@ class Bare:
     lost: int
 
     def __str__(self) -> str:
-        return f"{self.scenario} with bare PUSH/PULL, seed={self.seed}: {self.kills} kills, {self.sent} sent, {self.lost} lost"
+        head = f"{self.scenario} with bare PUSH/PULL, seed={self.seed}"
+        return f"{head}: {self.kills} kills, {self.sent} sent, {self.lost} lost"
 
 
 def bare_receiver_kills(seed: int, kills: int) -> Bare:

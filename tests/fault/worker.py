@@ -7,7 +7,7 @@ acknowledgement, and ends with 0 if everything was acknowledged. It writes in DI
 
     NAME.oracle   one number per line: that of an event whose emit returned, with one system call each, so that it is
                   there whenever and however the process dies
-    NAME.samples  every SAMPLE_S one line: monotonic time, emitted, acknowledged, held bytes, resident bytes
+    NAME.samples  every SAMPLE_S one line: monotonic time, emitted, acknowledged, held and resident bytes, descriptors
 
 With --die-at it ends at that event by os._exit, without a word. NAME.latencies has, of each emit in turn, when it began
 (monotonic) and how long it took, in nanoseconds: two int64 each, written at the end.
@@ -93,7 +93,9 @@ def _sample(path: pathlib.Path, emitter: Emitter, stopped: threading.Event) -> N
             stats = emitter.stats()
             pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
             resident = pages * os.sysconf("SC_PAGE_SIZE")
-            print(time.monotonic(), stats.emitted, stats.acknowledged, stats.held_bytes, resident, file=samples)
+            descriptors = len(os.listdir("/proc/self/fd"))
+            row = (stats.emitted, stats.acknowledged, stats.held_bytes, resident, descriptors)
+            print(time.monotonic(), *row, file=samples)
 
 
 def _await_end_of_input(stopping: threading.Event) -> None:
