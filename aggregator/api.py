@@ -12,8 +12,8 @@ from typing import Any
 from embertrace.analysis import Forest
 from embertrace.analysis.verbs import answer
 from embertrace.errors import QueryError
-from embertrace.recording import BEGIN, END, Damage, Record, Recording
-from embertrace.recording.plant import plant
+from embertrace.recording import Damage, Record, Recording
+from embertrace.recording.plant import plant, sign_of
 from embertrace.wire.batch import BATCH
 from embertrace.wire.event import BadEvent, iter_events, pack_event
 
@@ -55,6 +55,7 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
         "producers": state.forest.producers,
         "gaps": state.forest.gaps,
         "undecodable": state.forest.undecodable,
+        "removed_segments": state.recording.removed().segments,
     }
 
 
@@ -77,14 +78,16 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:
-    """A page of events from position `start` on: {events: [[producer, seq, packed], …], begun, ended, next, position}.
+    """A page of events from position `start` on: {events, undecodable, signs, next, position}.
 
-    `begun` and `ended` are [[producer, received_ns, last seq], …]: signs of the producers' lives. `next` is where the
-    next page starts, nil after the last. `position` is how far the recording was followed: where the next question
-    goes on once `next` is nil. `since_ns` instead of `start` begins with the segment in which that time (Unix
-    nanoseconds) lies.
+    `events` are [[producer, seq, packed], …]; `signs` are [[kind, producer, received_ns, first seq, events, about], …]:
+    what the recording's other records (see recording-format.md) say of the producers. `next` is where the next page
+    starts, nil after the last. `position` is how far the recording was followed: where the next question goes on once
+    `next` is nil. `since_ns` instead of `start` begins with the segment in which that time (Unix nanoseconds) lies.
     """
-    page: dict[str, Any] = {"events": [], "begun": [], "ended": [], "next": None, "position": state.position}
+    page: dict[str, Any] = {
+        "events": [], "undecodable": 0, "signs": [], "next": None, "position": state.position,
+    }  # fmt: skip
     taken = 0
     for record in state.recording.records(_start(state, params), state.position):
         if isinstance(record, Record):
@@ -107,18 +110,17 @@ def _start(state: State, params: Mapping[str, Any]) -> int:
 
 
 def _add_to_page(page: dict[str, Any], record: Record) -> None:
-    if record.kind in (BEGIN, END):
-        page["begun" if record.kind == BEGIN else "ended"].append(
-            [record.producer, record.received_ns, record.first_seq]
-        )
-    elif record.kind == BATCH:
-        seq = record.first_seq
-        for event in iter_events(record.payload, record.count):
-            if isinstance(event, BadEvent):
-                seq += event.lost
-            else:
-                page["events"].append([record.producer, seq, pack_event(event)])
-                seq += 1
+    if record.kind != BATCH:
+        page["signs"].append(list(sign_of(record)))
+        return
+    seq = record.first_seq
+    for event in iter_events(record.payload, record.count):
+        if isinstance(event, BadEvent):
+            page["undecodable"] += event.lost
+            seq += event.lost
+        else:
+            page["events"].append([record.producer, seq, pack_event(event)])
+            seq += 1
 
 
 METHODS: dict[str, Method] = {

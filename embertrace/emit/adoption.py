@@ -15,7 +15,7 @@ from embertrace.emit.files import in_order, load
 from embertrace.emit.producer import Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.sockets import Socket, Sockets, receive_now, send_now
 from embertrace.emit.spool import Extent, Spool
-from embertrace.emit.spool_directory import Claim
+from embertrace.emit.spool_directory import Claim, Meta
 from embertrace.emit.storage import Nowhere
 from embertrace.errors import WireError
 from embertrace.wire.control import pack_control, unpack_control
@@ -29,6 +29,8 @@ class Adoption:
 
     def __init__(self, claim: Claim, endpoint: str, recording: str | None, sockets: Sockets, now: float) -> None:
         self.claim = claim
+        meta = Meta.read(claim.path)
+        self._whereabouts = (meta.host, meta.pid) if meta is not None else None
         self.events = 0
         """Events found, acknowledged before or not."""
         self.failure: str | None = None
@@ -78,7 +80,8 @@ class Adoption:
             self.claim.delete()
             return True
         producer = self.claim.producer
-        self._machine = Producer(producer, Spool(Nowhere(), producer, in_order(self._found)), now, "adopted")
+        spool = Spool(Nowhere(), producer, in_order(self._found))
+        self._machine = Producer(producer, spool, now, "adopted", whereabouts=self._whereabouts)
         self._machine.recording = self._recording
         return False
 

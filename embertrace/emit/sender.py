@@ -18,8 +18,9 @@ import zmq
 
 from embertrace.config import check_endpoint
 from embertrace.emit.adopter import Adopter
+from embertrace.emit.clock import Clock
 from embertrace.emit.intake import Intake
-from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
+from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say, latest_welcome_only
 from embertrace.emit.sockets import Socket, Sockets, receive_now, send_now
 from embertrace.emit.spool import Spool
 from embertrace.emit.storage import Store
@@ -27,7 +28,7 @@ from embertrace.emit.waker import Waker
 from embertrace.errors import WireError
 from embertrace.handshake import Watch
 from embertrace.keys import ClientKey
-from embertrace.wire.control import Welcome, pack_control, unpack_control
+from embertrace.wire.control import Control, Welcome, pack_control, unpack_control
 
 log = logging.getLogger("embertrace")
 
@@ -119,18 +120,19 @@ class Sender:
         self._intake.asleep = False
 
     def _hear(self, connection: _Connection) -> None:
-        heard = False
+        messages: list[Control] = []
         while (packed := receive_now(connection.dealer)) is not None:
             try:
-                message = unpack_control(packed)
+                messages.append(unpack_control(packed))
             except WireError as error:
                 log.warning("%s sent what is no embertrace control message: %s", self._endpoint, error)
                 continue
-            heard = True
+            connection.clock.heard(messages[-1])
+        for message in latest_welcome_only(messages):
             connection.perform(self._machine.receive(message, time.monotonic()))
             if isinstance(message, Welcome) and self._machine.recording == message.recording:
                 self._store.note_recording(message.recording)
-        if heard:
+        if messages:
             with self._progress:
                 self._progress.notify_all()
 
@@ -145,6 +147,7 @@ class _Connection:
         self._host = host
         self._watch = Watch(self.dealer)
         self._refused: set[str] = set()
+        self.clock = Clock()
         self._push: Socket | None = None
         self.poller = zmq.Poller()
         self.poller.register(self.dealer, zmq.POLLIN)
@@ -157,7 +160,7 @@ class _Connection:
             if isinstance(action, Push):
                 send_now(self._push, action.message)
             elif isinstance(action, Say):
-                send_now(self.dealer, pack_control(action.message))
+                send_now(self.dealer, pack_control(self.clock.stamp(action.message)))
             elif isinstance(action, Connect):
                 self._connect(action)
             elif isinstance(action, Report):

@@ -35,6 +35,7 @@ class Hole(NamedTuple):
 
     first_seq: int
     events: int
+    reason: str = "dropped (spool full)"
 
 
 class Extent:

@@ -69,7 +69,7 @@ class World:
     def aggregate(self) -> None:
         self.record(self.collector.tick(self.now))
         for message in self.carry(self.control):
-            self.record(self.collector.on_control(b"address", message))
+            self.record(self.collector.on_control(b"address", message, 0))
         for packed in self.carry(self.to_aggregator, reorder=False):
             self.record(self.collector.on_batch(unpack_batch(packed)))
         self.answers += [reply.message for reply in self.collector.due()]

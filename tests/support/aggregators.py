@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from embertrace.recording import BATCH, GAP, Record, Recording
@@ -15,10 +16,23 @@ from embertrace.wire.event import RawEvent, iter_events
 
 
 @contextlib.contextmanager
-def aggregator(directory: pathlib.Path, *arguments: str, bind: str = "tcp://127.0.0.1:0") -> Iterator[Any]:
-    """A running aggregator: (ready line as a dict, process). Stopped by the end of its input."""
+def aggregator(
+    directory: pathlib.Path,
+    *arguments: str,
+    bind: str = "tcp://127.0.0.1:0",
+    log: pathlib.Path | None = None,
+    placed: Callable[[Sequence[str]], list[str]] = list,
+) -> Iterator[Any]:
+    """A running aggregator: (ready line as a dict, process). Stopped by the end of its input.
+
+    `log` gets its stderr. `placed` makes a command line one that runs somewhere else, such as on another host.
+    """
     command = [sys.executable, "-m", "aggregator", str(directory), "--bind", bind, "--ready-json", "--with-parent"]
-    process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with contextlib.ExitStack() as stack:
+        stderr = stack.enter_context(log.open("ab")) if log is not None else None
+        process = subprocess.Popen(
+            placed([*command, *arguments]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -29,6 +43,21 @@ def aggregator(directory: pathlib.Path, *arguments: str, bind: str = "tcp://127.
         process.stdin.close()
         process.wait(30)
         process.stdout.close()
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on now."""
+    while True:
+        with contextlib.ExitStack() as probes:
+            first = probes.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                for number in range(1, count):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
+            except OSError:
+                continue
+            return port
 
 
 def refused(directory: pathlib.Path, *arguments: str) -> str:
