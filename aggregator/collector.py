@@ -2,18 +2,21 @@
 
 The rules of acceptance, all of them:
 
-1. A batch or gap is accepted only if its first seq is the producer's mark + 1. Then it is to be recorded, and the mark
-   moves to its last seq. Anything else changes nothing and is answered with the mark.
-2. A hello of another version, or for another recording, is refused with a sentence.
-3. A hello that no longer holds mark + 1 (`oldest` is above it) declares a gap: it is recorded, and the mark moves.
-4. An end is recorded once, when it comes at the mark.
-5. A producer that promised a heartbeat and misses MISSED of them is gone: an end says so. If it is heard again after
-   all, a begin takes that back, before anything else of it is recorded. While the aggregator itself stood still,
-   nobody is silent.
-6. What a control message tells of the producer's clock is recorded where it is news (see clocks).
-7. Whoever was touched is answered, but only after what was decided is durable (`due`); who only asks where things
-   are, or is refused, need not wait for that (`due_at_once`). A producer that never said
-   hello can't be answered: it has no return address yet, and will say hello when it hears nothing.
+1. A producer is alive from its hello, recorded as a begin with what it says of itself, to its end. Nothing is accepted
+   of others, and they are not answered (but for rules 3 and 5): whoever hears nothing says hello. Who was alive when the
+   recording was opened still is.
+2. A batch or gap of the living is accepted only if its first seq is the producer's mark + 1. Then it is to be recorded,
+   and the mark moves to its last seq. Anything else changes nothing and is answered with the mark.
+3. A hello of another version, or for another recording, or that makes no sense, is refused with a sentence.
+4. A hello that no longer holds mark + 1 (`oldest` is above it) declares a gap: it is recorded, and the mark moves.
+5. An end that names no seq above the mark is recorded, once in a life, and answered with an end, every time: the
+   answer to an earlier one may be lost. One that names a higher seq changes nothing and is answered with the mark.
+6. A living producer that promised a heartbeat and misses MISSED of them is gone: an end says so. While the aggregator
+   itself stood still, nobody is silent.
+7. What a control message tells of the clock of a living producer is recorded where it is news (see clocks).
+8. Whoever of the living was touched is answered, but only after what was decided is durable (`due`); who only asks where
+   things are, or is refused, need not wait for that (`due_at_once`). Without a return address (after a restart, until
+   a hello or alive brings one) there is no answer.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from aggregator.clocks import Clocks
+from embertrace.errors import WireError
 from embertrace.recording import BEGIN, CLOCK, END
 from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
 from embertrace.wire.clock import Offset, pack_offset
-from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control
+from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control, unpack_control
 
 MISSED = 3
 """Heartbeats: one may be late on a busy machine, two may be lost with a connection."""
@@ -58,7 +62,7 @@ class Reply:
 
 @dataclasses.dataclass(slots=True)
 class Counters:
-    """What happened since the aggregator started."""
+    """What happened since the aggregator started. `ahead` are batches that came before what precedes them, or a hello."""
 
     batches: int = 0
     events: int = 0
@@ -84,23 +88,24 @@ class Identity:
 class Collector:
     """The state of all producers.
 
-    `marks` are those of the recording it was opened with, `begun` the hellos of producers that had not ended there.
+    `marks` are those of the recording it was opened with, `begun` what the producers that had not ended there said of
+    themselves (the payloads of their begins).
     """
 
     def __init__(
-        self, identity: Identity, marks: Mapping[bytes, int], begun: Mapping[bytes, Hello] | None = None
+        self, identity: Identity, marks: Mapping[bytes, int], begun: Mapping[bytes, bytes] | None = None
     ) -> None:
         self.identity = identity
         self.counters = Counters()
         self._now: float | None = None
+        self._alive: dict[bytes, int] = {
+            producer: _patience(hello) for producer, about in (begun or {}).items() if (hello := _hello(about))
+        }
+        """The living, and for how many seconds each may be silent; 0 for ever."""
         self._due: dict[bytes, float] = {}
         """By when something must have been heard of a producer that promised so."""
-        self._patience: dict[bytes, int] = {
-            producer: MISSED * hello.heartbeat_s for producer, hello in (begun or {}).items() if hello.heartbeat_s
-        }
         self._marks = dict(marks)
         self._addresses: dict[bytes, bytes] = {}
-        self._ended: set[bytes] = set()
         self._touched: dict[bytes, None] = {}
         self._replies: list[Reply] = []
         self._clocks = Clocks()
@@ -109,37 +114,32 @@ class Collector:
         """Time passed: what to record of those who fell silent. `now` is monotonic; every step of the loop says it."""
         before, self._now = self._now, now
         if before is None:
-            self._due = {producer: now + patience for producer, patience in self._patience.items()}
+            self._due = {producer: now + patience for producer, patience in self._alive.items() if patience}
         elif now - before > STOOD_STILL_S:
             self._due = {producer: due + now - before for producer, due in self._due.items()}
         silent = [producer for producer, due in self._due.items() if due < now]
         for producer in silent:
-            del self._due[producer]
-            self._ended.add(producer)
+            self._bury(producer)
             self.counters.silent += 1
         return [Entry(END, producer, self._marks.get(producer, 0), 0, gap_payload(SILENT)) for producer in silent]
 
     def on_batch(self, batch: Batch) -> list[Entry]:
-        """What to record of a message from the PUSH door, if anything (rule 1)."""
+        """What to record of a message from the PUSH door, if anything (rules 1 and 2)."""
         mark = self._marks.get(batch.producer, 0)
-        self._touched[batch.producer] = None
-        entries = self._heard(batch.producer)
-        if batch.first_seq != mark + 1:
-            if batch.first_seq <= mark:
-                self.counters.duplicates += 1
-            else:
-                self.counters.ahead += 1
-            return entries
+        is_alive = self._heard(batch.producer)
+        if batch.first_seq <= mark:
+            self.counters.duplicates += 1
+            return []
+        if batch.first_seq > mark + 1 or not is_alive:
+            self.counters.ahead += 1
+            return []
         self._marks[batch.producer] = batch.last_seq
         if batch.kind == GAP:
             self.counters.gaps += batch.count
         else:
             self.counters.batches += 1
             self.counters.events += batch.count
-        entries.append(
-            Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)
-        )
-        return entries
+        return [Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)]
 
     def on_control(self, address: bytes, message: Control, received_ns: int) -> list[Entry]:
         """What to record of a control message that came at `received_ns` (Unix nanoseconds), if anything."""
@@ -184,13 +184,12 @@ class Collector:
             self._replies.append(Reply(address, Refuse(reason, hello.producer)))
             return []
         entries = []
-        if hello.producer not in self._addresses or hello.producer in self._ended:
-            entries.append(self._begin(hello.producer, pack_control(hello)))
-        if hello.heartbeat_s:
-            self._patience[hello.producer] = MISSED * hello.heartbeat_s
-        self._heard(hello.producer)
-        self._remember(hello.producer, address)
         first = self._marks.get(hello.producer, 0) + 1
+        if hello.producer not in self._alive:
+            entries.append(Entry(BEGIN, hello.producer, first, 0, pack_control(hello)))
+        self._alive[hello.producer] = _patience(hello)
+        self._due.pop(hello.producer, None)
+        self._heard(hello.producer, address)
         if hello.oldest > first:
             count = hello.oldest - first
             self.counters.gaps += count
@@ -200,15 +199,12 @@ class Collector:
         return entries
 
     def _on_alive(self, address: bytes, alive: Alive) -> list[Entry]:
-        self._remember(alive.producer, address)
-        self._touched[alive.producer] = None
-        entries = self._heard(alive.producer)
-        if alive.offset is not None:
-            entries.append(self._clock(alive.producer, alive.offset))
-        return entries
+        if self._heard(alive.producer, address) and alive.offset is not None:
+            return [self._clock(alive.producer, alive.offset)]
+        return []
 
     def _on_clock(self, message: Hello | Alive | End, received_ns: int) -> list[Entry]:
-        if message.clock is None or message.producer not in self._addresses:
+        if message.clock is None or message.producer not in self._alive:
             return []
         from_seq = self._marks.get(message.producer, 0) + 1
         news = self._clocks.read(message.producer, message.clock, received_ns, from_seq)
@@ -219,29 +215,34 @@ class Collector:
         return Entry(CLOCK, producer, 0, 0, pack_offset(offset))
 
     def _on_end(self, address: bytes, end: End) -> list[Entry]:
-        self._remember(end.producer, address)
-        self._touched[end.producer] = None
-        if end.last != self._marks.get(end.producer, 0) or end.producer in self._ended:
+        mark = self._marks.get(end.producer, 0)
+        if end.last > mark:
+            self._heard(end.producer, address)
             return []
-        self._ended.add(end.producer)
-        self._clocks.forget(end.producer)
-        self._patience.pop(end.producer, None)
-        self._due.pop(end.producer, None)
-        return [Entry(END, end.producer, end.last, 0, b"")]
+        self._replies.append(Reply(address, End(end.producer, mark)))
+        if end.producer not in self._alive:
+            return []
+        self._bury(end.producer)
+        return [Entry(END, end.producer, mark, 0, b"")]
 
-    def _heard(self, producer: bytes) -> list[Entry]:
-        """A sign of life: what to record of it, if it was believed to be gone."""
-        patience = self._patience.get(producer)
-        if patience is None or self._now is None:
-            return []
-        self._due[producer] = self._now + patience
-        if producer not in self._ended:
-            return []
-        return [self._begin(producer, b"")]
+    def _heard(self, producer: bytes, address: bytes | None = None) -> bool:
+        """A sign of life, to be answered; whether it is one of the living."""
+        patience = self._alive.get(producer)
+        if patience is None:
+            return False
+        if patience and self._now is not None:
+            self._due[producer] = self._now + patience
+        if address is not None:
+            self._remember(producer, address)
+        self._touched[producer] = None
+        return True
 
-    def _begin(self, producer: bytes, about: bytes) -> Entry:
-        self._ended.discard(producer)
-        return Entry(BEGIN, producer, self._marks.get(producer, 0) + 1, 0, about)
+    def _bury(self, producer: bytes) -> None:
+        """All that remains of it is its mark."""
+        del self._alive[producer]
+        self._due.pop(producer, None)
+        self._addresses.pop(producer, None)
+        self._clocks.forget(producer)
 
     def _why_refuse(self, hello: Hello) -> str | None:
         if hello.version != VERSION:
@@ -264,8 +265,20 @@ class Collector:
             forgotten = next(iter(self._addresses))
             del self._addresses[forgotten]
             self._clocks.forget(forgotten)
-            self._patience.pop(forgotten, None)
             self._due.pop(forgotten, None)
+
+
+def _hello(about: bytes) -> Hello | None:
+    """What a producer said of itself when it began; None where that can't be read."""
+    try:
+        message = unpack_control(about)
+    except WireError:
+        return None
+    return message if isinstance(message, Hello) else None
+
+
+def _patience(hello: Hello) -> int:
+    return MISSED * hello.heartbeat_s
 
 
 def _promises_nothing(message: Control) -> bool:

@@ -108,20 +108,9 @@ def serve(
             Ready(f"tcp://{host}:{doors.control_port}", doors.push_port, rpc_port, writer.id,
                   str(options.directory), os.getpid())
         )  # fmt: skip
-        collector = Collector(identity, writer.marks, _hellos(writer.begun))
+        collector = Collector(identity, writer.marks, writer.begun)
         retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
         Ingest(doors, collector, writer, retention).run(lambda: stopping.is_set() or analyst.supervise())
-
-
-def _hellos(begun: Mapping[bytes, bytes]) -> dict[bytes, Hello]:
-    """What the producers that had not ended said of themselves."""
-    hellos = {}
-    for producer, about in begun.items():
-        with contextlib.suppress(WireError):
-            message = unpack_control(about)
-            if isinstance(message, Hello):
-                hellos[producer] = message
-    return hellos
 
 
 def _address(options: Options) -> tuple[str, int]:

@@ -43,7 +43,6 @@ class Adoption:
         self._paths = claim.extents()
         self._found: list[Extent] = []
         self._machine: Producer | None = None
-        self._is_ending = False
         self._moved_at = now
 
     def step(self, now: float) -> bool:
@@ -83,6 +82,7 @@ class Adoption:
         spool = Spool(Nowhere(), producer, in_order(self._found))
         self._machine = Producer(producer, spool, now, "adopted", whereabouts=self._whereabouts)
         self._machine.recording = self._recording
+        self._machine.end()
         return False
 
     def _send(self, machine: Producer, now: float) -> bool:
@@ -90,9 +90,6 @@ class Adoption:
         self._perform(machine.tick(now, hurry=True))
         while (packed := receive_now(self.dealer)) is not None:
             self._perform(machine.receive(unpack_control(packed), now))
-        if machine.welcomed is not None and not machine.owes and not self._is_ending:
-            self._is_ending = True
-            self._perform(machine.end())
         if machine.ended:
             self.claim.delete()
             return True

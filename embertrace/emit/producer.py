@@ -3,9 +3,9 @@
 A producer is one stream of events into one recording. Whoever runs it tells it what happened (`tick`, `receive`) and
 does what it answers (actions). The rules, all of them:
 
-1. Say hello first, and again whenever nothing that was sent was acknowledged for HELLO_S (or nobody ever answered). An
-   ack that acknowledges nothing new is no progress: what it waits for may be lost. A hello states the oldest seq still
-   held, so that the aggregator can tell a loss from a delay.
+1. Say hello first, and again whenever nothing that was sent was acknowledged for HELLO_S (or nobody ever answered, or
+   nobody answered an alive). An ack that acknowledges nothing new is no progress: what it waits for may be lost. A hello
+   states the oldest seq still held, so that the aggregator can tell a loss from a delay.
 2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
    socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them.
 3. An ack states the mark too. One that does not reach what was sent changes nothing: the rest is on its way, or rule 1
@@ -15,8 +15,11 @@ does what it answers (actions). The rules, all of them:
    or at once when somebody waits for it (`hurry`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
 6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
-   apart, and again whenever it has had nothing to say for HEARTBEAT_S: silence means its end.
-7. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
+   apart, and again whenever it has had nothing to say for HEARTBEAT_S: silence means its end. An aggregator that
+   answers no alive believes that this stream has ended, or is another one than it was: rule 1 tells it.
+7. A stream that is complete (`end`) says so once nothing is owed, and again each HELLO_S, until an end is the answer.
+   From then on it is silent.
+8. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
    said again after REFUSED_S, since whoever refused may be replaced.
 """
 
@@ -117,7 +120,6 @@ class Producer:
         self.mark = held.oldest - 1
         self.recording: str | None = None
         self.welcomed: Welcome | None = None
-        self.ended = False
         self._held = held
         self._library = library
         self._host, self._pid = whereabouts if whereabouts is not None else (platform.node(), os.getpid())
@@ -132,12 +134,26 @@ class Producer:
         self._moved = now
         self._hello_due = now
         self._reported: set[str] = set()
+        self._asked = False
+        """Whether an alive waits for its answer."""
         self._ending = False
+        self._end_due = now
+        self._end_heard = -1
 
     @property
     def owes(self) -> bool:
         """Whether something that was taken in is not yet acknowledged."""
         return self.mark < self._held.next - 1
+
+    @property
+    def ended(self) -> bool:
+        """Whether the aggregator has recorded that the stream is complete."""
+        return self._ending and self._end_heard >= self._held.next - 1
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is owed, nor (once `end` was called) the news that the stream is complete."""
+        return not self.owes and (self.ended or not self._ending)
 
     @property
     def may_send(self) -> bool:
@@ -151,8 +167,10 @@ class Producer:
             actions += self._greet(now)
         if self.welcomed is not None:
             actions += self._send(now, hurry)
-            if not actions and self._heartbeat_s and now - self._said >= self._heartbeat_s:
-                actions.append(Say(Alive(self.id)))
+            if self._ending and not self.owes:
+                actions += self._say_end(now)
+            elif not actions and self._heartbeat_s and now - self._said >= self._heartbeat_s:
+                actions += self._say_alive(now)
         if actions:
             self._said = now
         return actions
@@ -162,35 +180,36 @@ class Producer:
         if isinstance(message, Welcome) and message.producer == self.id:
             return self._on_welcome(message, now)
         if isinstance(message, Ack) and message.producer == self.id:
-            actions = self._on_ack(message.mark, now)
-            self.ended = self.ended or (self._ending and not self.owes)
-            return actions
-        if isinstance(message, Refuse) and message.producer in (None, self.id):
+            return self._on_ack(message.mark, now)
+        if isinstance(message, End) and message.producer == self.id:
+            self._end_heard = max(self._end_heard, message.last)
+        elif isinstance(message, Refuse) and message.producer in (None, self.id):
             self.welcomed = None
             self._hello_due = now + REFUSED_S
             return self._report(f"refused this process's events: {message.reason}")
         return []
 
-    def end(self) -> list[Action]:
-        """Say that the stream is complete; `ended` turns True with the answer. Only when nothing is owed."""
+    def end(self) -> None:
+        """The stream is complete: say so once nothing is owed. `ended` turns True with the answer. Safe to repeat."""
         self._ending = True
-        return [Say(End(self.id, self._held.next - 1))] if self.welcomed is not None else []
 
     def wait_s(self, now: float) -> float | None:
         """How long nothing needs to be done unless something happens; None for as long as it takes."""
         due: list[float] = []
         if self.welcomed is None:
             due.append(self._hello_due)
-        elif self.owes:
+        elif self._ending and not self.owes:
+            due += [] if self.ended else [self._end_due]
+        elif self.owes or self._asked:
             due.append(max(self._moved, self._hello_due - HELLO_S) + HELLO_S)
-        if self.welcomed is not None and self._heartbeat_s:
+        if self.welcomed is not None and self._heartbeat_s and not self.ended:
             due.append(self._said + self._heartbeat_s)
         if self._waiting_since is not None and self._in_flight_bytes < WINDOW_BYTES and self.welcomed is not None:
             due.append(self._waiting_since + BATCH_S)
         return max(0.0, min(due) - now) if due else None
 
     def _is_stuck(self, now: float) -> bool:
-        return self.owes and bool(self._in_flight) and now - self._moved >= HELLO_S
+        return ((self.owes and bool(self._in_flight)) or self._asked) and now - self._moved >= HELLO_S
 
     def _greet(self, now: float) -> list[Action]:
         if now < self._hello_due:
@@ -204,6 +223,19 @@ class Producer:
         report = self._report("did not answer; events are held, and dropped when the spool is full") if unheard else []
         return [*report, Say(hello)]
 
+    def _say_alive(self, now: float) -> list[Action]:
+        self._asked = True
+        if not self._in_flight:
+            self._moved = now
+        return [Say(Alive(self.id))]
+
+    def _say_end(self, now: float) -> list[Action]:
+        self._asked = False  # the end is what is to be answered
+        if self.ended or now < self._end_due:
+            return []
+        self._end_due = now + HELLO_S
+        return [Say(End(self.id, self._held.next - 1))]
+
     def _on_welcome(self, welcome: Welcome, now: float) -> list[Action]:
         if self.recording is not None and welcome.recording != self.recording:
             self.welcomed = None
@@ -213,7 +245,8 @@ class Producer:
             )
         self.recording = welcome.recording
         self._moved = now
-        alive: list[Action] = [Say(Alive(self.id))] if self.welcomed is None and self._heartbeat_s else []
+        self._asked = False
+        alive = self._say_alive(now) if self.welcomed is None and self._heartbeat_s else []
         self.welcomed = welcome
         self._acknowledge(welcome.mark)
         self.mark = max(welcome.mark, self._held.oldest - 1)
@@ -221,6 +254,7 @@ class Producer:
 
     def _on_ack(self, mark: int, now: float) -> list[Action]:
         before = self.mark
+        self._asked = False
         self._acknowledge(mark)
         if self.mark > before or not self._in_flight:
             self._moved = now

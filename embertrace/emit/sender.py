@@ -90,17 +90,15 @@ class Sender:
 
     def _loop(self, connection: _Connection, adopter: Adopter | None, waker: Waker) -> None:
         machine = self._machine
-        said_end = False
         while not self.stop:
             self._spool.prepare()
             hurry, self.hurry = self.hurry, False
             seen = self._spool.next
+            if self.ending:
+                machine.end()
             connection.perform(machine.tick(time.monotonic(), hurry))
             if adopter is not None:
                 adopter.step(time.monotonic(), machine.recording if machine.welcomed else None)
-            if self.ending and not said_end and not machine.owes:
-                said_end = True
-                connection.perform(machine.end())
             self._sleep(connection, adopter, seen)
             waker.clear()
             connection.look_at_handshakes()

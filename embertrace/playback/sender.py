@@ -26,7 +26,6 @@ WINDOW_BYTES = 4 * 1024 * 1024
 FIRST_ANSWER_S = 5.0
 SILENCE_S = 15.0
 """Without progress for so long, a replay gives up: a restarted aggregator is back well before."""
-END_AGAIN_MS = 500
 POLL_MS = 20
 
 
@@ -80,27 +79,22 @@ class Sender:
         machine = self._machines.get(producer)
         if machine is None:
             return
-        while machine.owes:
+        machine.end()
+        while not machine.is_settled:
             self.pump(POLL_MS)
-        deadline = time.monotonic() + SILENCE_S
-        while not machine.ended:
-            self._perform(producer, machine.end())  # again: an answer may be lost with a connection
-            self.pump(END_AGAIN_MS)
-            if time.monotonic() > deadline:
-                raise AggregatorError(f"the aggregator at {self.endpoint} stopped answering; replay again to go on")
 
     def finish(self) -> None:
         """Wait until everything is acknowledged. Raises AggregatorError."""
-        while any(machine.owes for machine in self._machines.values()):
+        while not all(machine.is_settled for machine in self._machines.values()):
             self.pump(POLL_MS)
 
     def pump(self, wait_ms: int) -> None:
         """Let every stream do what is due, and hear what comes within `wait_ms`."""
         now = time.monotonic()
-        owing = [(producer, machine) for producer, machine in self._machines.items() if machine.owes]
-        for producer, machine in owing:
+        unsettled = [(producer, machine) for producer, machine in self._machines.items() if not machine.is_settled]
+        for producer, machine in unsettled:
             self._perform(producer, machine.tick(now, hurry=True))
-        if not owing:
+        if not unsettled:
             self._progress_at = now
         if self._dealer.poll(wait_ms):
             self._hear(self._dealer.recv())
@@ -139,9 +133,9 @@ class Sender:
         producer = getattr(message, "producer", None)
         machine = self._machines.get(producer) if producer is not None else None
         if machine is not None and producer is not None:
-            before = machine.mark
+            before = (machine.mark, machine.ended)
             self._perform(producer, machine.receive(message, time.monotonic()))
-            if machine.mark > before:
+            if (machine.mark, machine.ended) != before:
                 self._progress_at = time.monotonic()
 
     def _perform(self, producer: bytes, actions: list[Action]) -> None:

@@ -5,7 +5,7 @@ Rules:
 - Bytes that were published as durable are never cut. If they can't be read any more that is damage, and stays
   where it is, for `check` to report and so that no position is ever used twice.
 - Marks come from the newest segment header that is valid, and from the records since. That is the last segment's,
-  unless that very header is damaged.
+  unless that very header is damaged. Who lives comes from the same records: a segment begins with their begins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from embertrace.wire.batch import BATCH, GAP
 
 
 class Recovered(NamedTuple):
-    """`begun`: what producers said of themselves that began, and did not end, in the segments that were read;
+    """`begun`: what the producers that had not ended said of themselves (the payload of their begin);
     `last_ns`: the latest time there, of a record or of a segment's begin.
     `end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
     once more: a failed fsync may have marked them clean in the page cache without their being on disk. `cut`: the
@@ -39,6 +39,14 @@ def note_mark(marks: dict[bytes, int], kind: int, producer: bytes, last_seq: int
     """What a record does to the marks."""
     if kind in (BATCH, GAP):
         marks[producer] = last_seq
+
+
+def note_life(begun: dict[bytes, bytes], kind: int, producer: bytes, about: bytes) -> None:
+    """What a record does to the begins without an end."""
+    if kind == BEGIN:
+        begun[producer] = about
+    elif kind == END:
+        begun.pop(producer, None)
 
 
 def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> Recovered:
@@ -64,10 +72,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
             if isinstance(item, Record):
                 note_mark(marks, item.kind, item.producer, item.last_seq)
                 last_ns = max(last_ns, item.received_ns)
-                if item.kind == END:
-                    begun.pop(item.producer, None)
-                elif item.kind == BEGIN and item.payload:
-                    begun[item.producer] = item.payload
+                note_life(begun, item.kind, item.producer, item.payload)
                 readable = item.end
     last, size = bases[-1], len(buffer)
     # A published position beyond the file says nothing: its bytes are gone, or the eight bytes are damaged.

@@ -9,7 +9,8 @@ The states of a writer:
     open, full ── close ──▶ closed     after a last sync
 
 and of a segment: written under a temporary name, synced, named, its directory synced; appended to, synced each time;
-sealed by one more sync when it is full, and never touched again. The next one begins before it is let go of: where
+sealed by one more sync when it is full, and never touched again. The next one begins (with the marks of all producers,
+and the begins of those that live, so that it can be understood without the ones before) before it is let go of: where
 there is no space for that header, the old one is simply longer.
 
 Rules:
@@ -45,9 +46,15 @@ from embertrace.recording.files import (
     segment_path,
     sync_directory,
 )
-from embertrace.recording.layout import RECORD_HEADER_BYTES, pack_record_header, pack_segment_header
+from embertrace.recording.layout import (
+    BEGIN,
+    RECORD_HEADER_BYTES,
+    pack_record,
+    pack_record_header,
+    pack_segment_header,
+)
 from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
-from embertrace.recording.recovery import note_mark, recover
+from embertrace.recording.recovery import note_life, note_mark, recover
 from embertrace.recording.synced import SyncedPosition
 
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -60,9 +67,9 @@ class RecordingWriter:
 
     `id`, `name`, `created` say which recording it is. `marks` maps each producer (16 bytes) to the last seq recorded
     or declared lost. `position` is the end of what was appended, `synced` of what is durable, `base` where the segment
-    that is being written begins. Of the time when it was opened: `recovered` is how many bytes of a torn tail were cut,
-    `missing` how many had been durable and were gone, and `begun` what the producers that had not ended had said of
-    themselves (the payload of their begin).
+    that is being written begins. `begun` is what the producers that have not ended said of themselves (the payload of
+    their begin). Of the time when it was opened: `recovered` is how many bytes of a torn tail were cut, `missing` how
+    many had been durable and were gone.
     """
 
     def __init__(
@@ -116,6 +123,7 @@ class RecordingWriter:
         self._pending += (header, payload)
         self.position = position + RECORD_HEADER_BYTES + len(payload)
         note_mark(self.marks, kind, producer, first_seq + count - 1)
+        note_life(self.begun, kind, producer, payload)
         return position
 
     def sync(self) -> int:
@@ -251,10 +259,10 @@ class RecordingWriter:
 
     def _begin_segment(self, base: int) -> None:
         self._now_ns = max(self._now_ns, self._clock_ns())
-        header = pack_segment_header(base, self._now_ns, self.marks)
+        head = self._segment_head(base)
         path = segment_path(self.directory, base)
         try:
-            descriptor = create_beside(path, header, self._disk)
+            descriptor = create_beside(path, head, self._disk)
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
@@ -264,8 +272,17 @@ class RecordingWriter:
         except BaseException:
             os.close(descriptor)
             raise
-        self._descriptor, self.base, self.position = descriptor, base, base + len(header)
+        self._descriptor, self.base, self.position = descriptor, base, base + len(head)
         self._publish()
+
+    def _segment_head(self, base: int) -> bytes:
+        """What a segment begins with: its header, and who lives."""
+        head = pack_segment_header(base, self._now_ns, self.marks)
+        for producer, about in self.begun.items():
+            self._now_ns += 1
+            first = self.marks.get(producer, 0) + 1
+            head += pack_record(BEGIN, self._now_ns, producer, first, 0, about, base + len(head))
+        return head
 
     def _publish(self) -> None:
         assert self._published is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embertrace.emit.extent import scan
-from embertrace.recording.layout import BEGIN, END, Record
+from embertrace.recording.layout import BEGIN, CLOCK, END, Record
 from embertrace.wire.batch import BATCH
 from support.delivery_log import Log
 from support.delivery_streams import Stream
@@ -14,7 +14,8 @@ class Ledger:
 
     def __init__(self, log: Log, streams: dict[bytes, Stream]) -> None:
         self.marks: dict[bytes, int] = {}
-        self.alive: set[bytes] = set()
+        self.alive: dict[bytes, bytes] = {}
+        """Whose begin has no end, and its payload."""
         self.seen: set[bytes] = set()
         self.ends = 0
         self.events: dict[bytes, set[int]] = {}
@@ -30,20 +31,20 @@ class Ledger:
         for record in self._log.records(self._at):
             if record.kind in (BEGIN, END):
                 self._note_life(record)
-            else:
+            elif record.kind != CLOCK:
                 self._note_seqs(record, self._streams[record.producer])
         self._at = self._log.synced
 
     def _note_life(self, record: Record) -> None:
-        is_alive = record.producer in self.alive
-        if record.kind == BEGIN:
-            assert not is_alive, f"the begin of {record.producer!r} is recorded twice"
-            self.alive.add(record.producer)
-            self.seen.add(record.producer)
-        else:
-            assert is_alive, f"the end of {record.producer!r} is recorded twice"
-            self.alive.remove(record.producer)
+        about = self.alive.get(record.producer)
+        if record.kind == END:
+            assert about is not None, f"the end of {record.producer!r} is recorded twice"
+            del self.alive[record.producer]
             self.ends += 1
+        else:
+            assert about in (None, record.payload), f"{record.producer!r} begins twice"  # a new segment says it again
+            self.alive[record.producer] = record.payload
+            self.seen.add(record.producer)
 
     def _note_seqs(self, record: Record, stream: Stream) -> None:
         assert record.producer in self.alive, f"recorded of {stream.id!r}, who is believed to be gone"
@@ -68,6 +69,11 @@ class Ledger:
         if found is not None and found.events:
             last = found.first_seq + found.events - 1
             assert last <= self.marks.get(stream.id, 0), f"event {last} of {stream.id!r} is deleted, and not recorded"
+
+    def after_end(self, stream: Stream) -> None:
+        """Whoever was told that the end is recorded may rely on it."""
+        self.read()
+        assert stream.id not in self.alive, f"the end of {stream.id!r} was confirmed, and is not recorded"
 
     def settle(self) -> None:
         """At the end: every seq has its fate."""

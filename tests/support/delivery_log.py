@@ -10,8 +10,8 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 
-from embertrace.recording.layout import Damage, Record, pack_record, pack_segment_header, scan, unpack_segment_header
-from embertrace.recording.recovery import Recovered, note_mark, recover
+from embertrace.recording.layout import BEGIN, Damage, Record, pack_record, pack_segment_header, scan, unpack_segment_header
+from embertrace.recording.recovery import Recovered, note_life, note_mark, recover
 
 WHERE = ("received", "writing", "written", "published", "rolling", "synced")
 """The moments of a round at which an aggregator may die."""
@@ -45,6 +45,7 @@ class Log:
         self._clock = itertools.count(1)
         self._pending: list[bytes] = []
         self._marks: dict[bytes, int] = {}
+        self._begun: dict[bytes, bytes] = {}
 
     def open(self) -> Recovered:
         """As a writer does that finds what an earlier one left."""
@@ -56,7 +57,7 @@ class Log:
         last = self.segments[bases[-1]]
         last[found.durable - bases[-1] :] = found.again
         self.tails_cut += found.cut > 0
-        self._marks = dict(found.marks)
+        self._marks, self._begun = dict(found.marks), dict(found.begun)
         self.position = bases[-1] + len(last)
         self._publish()
         return found
@@ -66,6 +67,7 @@ class Log:
         self._pending.append(record)
         self.position += len(record)
         note_mark(self._marks, kind, producer, first_seq + count - 1)
+        note_life(self._begun, kind, producer, payload)
 
     def sync(self, fate: Fate | None = None) -> None:
         """Make all that was appended durable; or die on the way."""
@@ -105,9 +107,11 @@ class Log:
 
     def _begin(self, base: int) -> None:
         self.rolls += 1
-        header = pack_segment_header(base, next(self._clock), self._marks)
-        self.segments[base] = bytearray(header)
-        self.position = base + len(header)
+        head = pack_segment_header(base, next(self._clock), self._marks)
+        for producer, about in self._begun.items():
+            head += pack_record(BEGIN, next(self._clock), producer, 0, 0, about, base + len(head))
+        self.segments[base] = bytearray(head)
+        self.position = base + len(head)
 
     def _publish(self) -> None:
         self._before, self.published, self.synced = self.published, self.position, self.position

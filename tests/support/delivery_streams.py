@@ -40,6 +40,7 @@ class Stream:
         self.unsure: dict[int, bytes | None] = {}
         """What a process died over: an event, or (None) a drop. It may be there, or never have been."""
         self.before_deletion: Callable[[Stream, bytes], None] = lambda stream, content: None
+        self.after_end: Callable[[Stream], None] = lambda stream: None
 
     @property
     def is_orphan(self) -> bool:
@@ -102,7 +103,6 @@ class Process:
         self.spool = Spool(Extents(stream, capacity), stream.id)
         self.machine = Producer(stream.id, self.spool, now, heartbeat_s=heartbeat_s)
         self.ending = False
-        self._said_end = False
         self.capacity = capacity
         self._push: Any = None
         stream.owner = self
@@ -119,10 +119,9 @@ class Process:
     def step(self, now: float) -> None:
         """One round of its sender."""
         self.spool.prepare()
+        if self.ending:
+            self.machine.end()
         self.perform(self.machine.tick(now))
-        if self.ending and not self.machine.owes and not self._said_end:
-            self._said_end = True
-            self.perform(self.machine.end())
         while (packed := receive_now(self.dealer)) is not None:
             self.perform(self.machine.receive(unpack_control(packed), now))
 
@@ -184,6 +183,8 @@ class Adopter:
 
     def step(self, now: float) -> None:
         if self.adoption.step(now):
+            if self.adoption.failure is None and self.adoption.events:  # where nothing was left, silence tells the end
+                self.stream.after_end(self.stream)
             self.adoption.close()
             self.stream.owner = None
 
@@ -196,6 +197,7 @@ class Claim:
 
     def __init__(self, stream: Stream) -> None:
         self.producer = stream.id
+        self.path = Path(stream.id.hex())
         self._stream = stream
 
     def extents(self) -> list[Path]:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from aggregator.collector import Collector, Entry, Identity
 from aggregator.ingest import TICK_S
-from aggregator.server import _hellos
 from embertrace.wire.batch import unpack_batch
 from embertrace.wire.control import pack_control, unpack_control
 from support.delivery_ledger import Ledger
@@ -86,6 +85,7 @@ class World:
     def start(self, capacity: int, heartbeat_s: int = 8) -> Process:
         stream = Stream(len(self.streams))
         stream.before_deletion = self.ledger.before_deletion
+        stream.after_end = self.ledger.after_end
         self.streams[stream.id] = stream
         process = Process(stream, capacity, self.now, self.chance, heartbeat_s)
         self._connect(process.line)
@@ -130,7 +130,7 @@ class World:
     def restart(self) -> None:
         """Another aggregator opens the recording."""
         found = self.log.open()
-        self.aggregator = self.collector(IDENTITY, found.marks, _hellos(found.begun))
+        self.aggregator = self.collector(IDENTITY, found.marks, found.begun)
         self._tick_at = self.now
 
     def heal(self) -> None:
@@ -160,6 +160,8 @@ class World:
         for process in self.processes:
             stream, held = process.stream, process.spool.held_bytes
             assert held <= process.capacity
+            if process.machine.ended:
+                self.ledger.after_end(stream)
             assert process.machine.mark <= self.ledger.marks.get(stream.id, 0), f"{stream.id!r} has more than is durable"
 
     def settle(self) -> None:
@@ -205,7 +207,7 @@ class World:
     def _receive(self, collector: Collector) -> None:
         for _, message in self._arrivals():
             if isinstance(message, tuple):
-                self._append(collector.on_control(message[0], unpack_control(message[1])))
+                self._append(collector.on_control(message[0], unpack_control(message[1]), 1))
             else:
                 self._append(collector.on_batch(unpack_batch(message)))
 
