@@ -14,9 +14,9 @@ The rules of acceptance, all of them:
 6. A living producer that promised a heartbeat and misses MISSED of them is gone: an end says so. While the aggregator
    itself stood still, nobody is silent.
 7. What a control message tells of the clock of a living producer is recorded where it is news (see clocks).
-8. Whoever of the living was touched is answered, but only after what was decided is durable (`due`); who only asks where
-   things are, or is refused, need not wait for that (`due_at_once`). Without a return address (after a restart, until
-   a hello or alive brings one) there is no answer.
+8. Whoever of the living was touched is answered with the mark, as it is then, but only after what was decided is
+   durable (`due`); who only asks where things are, or is refused, need not wait for that (`due_at_once`). Without a
+   return address (after a restart, until a hello or alive brings one) there is no answer.
 """
 
 from __future__ import annotations
@@ -107,7 +107,10 @@ class Collector:
         self._marks = dict(marks)
         self._addresses: dict[bytes, bytes] = {}
         self._touched: dict[bytes, None] = {}
-        self._replies: list[Reply] = []
+        self._at_once: list[Reply] = []
+        self._welcomes: dict[tuple[bytes, bytes], int] = {}
+        """By return address and producer, which hello is to be answered."""
+        self._ends: dict[tuple[bytes, bytes], None] = {}
         self._clocks = Clocks()
 
     def tick(self, now: float) -> list[Entry]:
@@ -150,7 +153,7 @@ class Collector:
         if isinstance(message, Alive):
             return [*self._on_alive(address, message), *self._on_clock(message, received_ns)]
         if isinstance(message, Locate):
-            self._replies.append(Reply(address, self._welcome(None)))
+            self._at_once.append(Reply(address, self._welcome(None, 0)))
         return []
 
     def on_malformed(self) -> None:
@@ -160,28 +163,31 @@ class Collector:
     def due_at_once(self) -> list[Reply]:
         """The answers that promise nothing, so that nothing need be durable for them: to where, and to refusals.
 
-        Taking them clears them. Of the others the last to each address is kept: a hello may come again and again.
+        Taking them clears them. Of the others the last to each producer is kept: a hello may come again and again.
         """
-        at_once = [reply for reply in self._replies if _promises_nothing(reply.message)]
-        later = {reply.address: reply for reply in self._replies if not _promises_nothing(reply.message)}
-        self._replies = list(later.values())
-        return at_once
+        replies, self._at_once = self._at_once, []
+        return replies
 
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
-        replies, self._replies = self._replies, []
+        yield from self.due_at_once()
+        welcomes, self._welcomes = self._welcomes, {}
+        ends, self._ends = self._ends, {}
         touched, self._touched = self._touched, {}
-        yield from replies
+        for (address, producer), number in welcomes.items():
+            touched.pop(producer, None)
+            yield Reply(address, self._welcome(producer, number))
+        for address, producer in ends:
+            yield Reply(address, End(producer, self._marks.get(producer, 0)))
         for producer in touched:
-            address = self._addresses.get(producer)
-            if address is not None:
-                yield Reply(address, Ack(producer, self._marks.get(producer, 0)))
+            if producer in self._addresses:
+                yield Reply(self._addresses[producer], Ack(producer, self._marks.get(producer, 0)))
 
     def _on_hello(self, address: bytes, hello: Hello) -> list[Entry]:
         reason = self._why_refuse(hello)
         if reason is not None:
             self.counters.refused += 1
-            self._replies.append(Reply(address, Refuse(reason, hello.producer)))
+            self._at_once.append(Reply(address, Refuse(reason, hello.producer)))
             return []
         entries = []
         first = self._marks.get(hello.producer, 0) + 1
@@ -195,7 +201,7 @@ class Collector:
             self.counters.gaps += count
             entries.append(Entry(GAP, hello.producer, first, count, gap_payload("no longer held by the producer")))
             self._marks[hello.producer] = hello.oldest - 1
-        self._replies.append(Reply(address, self._welcome(hello.producer)))
+        self._welcomes[address, hello.producer] = hello.number
         return entries
 
     def _on_alive(self, address: bytes, alive: Alive) -> list[Entry]:
@@ -219,7 +225,7 @@ class Collector:
         if end.last > mark:
             self._heard(end.producer, address)
             return []
-        self._replies.append(Reply(address, End(end.producer, mark)))
+        self._ends[address, end.producer] = None
         if end.producer not in self._alive:
             return []
         self._bury(end.producer)
@@ -253,10 +259,12 @@ class Collector:
             return f"a hello with oldest seq {hello.oldest} and next seq {hello.next} makes no sense"
         return None
 
-    def _welcome(self, producer: bytes | None) -> Welcome:
+    def _welcome(self, producer: bytes | None, number: int) -> Welcome:
         who = self.identity
         mark = self._marks.get(producer, 0) if producer is not None else 0
-        return Welcome(who.recording, who.name, mark, who.push_port, who.rpc_port, producer, None, who.advertise)
+        return Welcome(
+            who.recording, who.name, mark, who.push_port, who.rpc_port, producer, None, who.advertise, number=number
+        )
 
     def _remember(self, producer: bytes, address: bytes) -> None:
         self._addresses.pop(producer, None)
@@ -280,6 +288,3 @@ def _hello(about: bytes) -> Hello | None:
 def _patience(hello: Hello) -> int:
     return MISSED * hello.heartbeat_s
 
-
-def _promises_nothing(message: Control) -> bool:
-    return isinstance(message, Refuse) or (isinstance(message, Welcome) and message.producer is None)

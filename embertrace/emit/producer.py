@@ -7,7 +7,9 @@ does what it answers (actions). The rules, all of them:
    nobody answered an alive). An ack that acknowledges nothing new is no progress: what it waits for may be lost. A hello
    states the oldest seq still held, so that the aggregator can tell a loss from a delay.
 2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
-   socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them.
+   socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them. One that
+   answers no hello said since the last welcome that was heeded is only an ack: its mark may be older than what was sent
+   since, and nothing need be sent more than twice because answers are late, or come in heaps.
 3. An ack states the mark too. One that does not reach what was sent changes nothing: the rest is on its way, or rule 1
    finds out that it is not. But one that ends within a batch, or a hole, tells that an earlier cut of it, sent over a
    socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
@@ -29,7 +31,6 @@ import dataclasses
 import os
 import platform
 from collections import deque
-from collections.abc import Sequence
 from typing import Protocol
 
 from embertrace.emit.spool import Batch, Hole
@@ -94,15 +95,6 @@ class Report:
 Action = Say | Connect | Push | Report
 
 
-def latest_welcome_only(messages: Sequence[Control]) -> list[Control]:
-    """What came together, without the welcomes that a later one replaces: each would have everything sent anew.
-
-    Several come together when an aggregator that stood still answers every hello that was said meanwhile.
-    """
-    last = max((place for place, message in enumerate(messages) if isinstance(message, Welcome)), default=-1)
-    return [message for place, message in enumerate(messages) if place == last or not isinstance(message, Welcome)]
-
-
 class Producer:
     """One stream's state. `mark` is the last acknowledged seq; `welcomed` the last welcome, None while disconnected."""
 
@@ -133,6 +125,9 @@ class Producer:
         self._started = now
         self._moved = now
         self._hello_due = now
+        self._hellos = 0
+        self._heeded = 0
+        """How many hellos had been said when a welcome was last heeded."""
         self._reported: set[str] = set()
         self._asked = False
         """Whether an alive waits for its answer."""
@@ -215,9 +210,10 @@ class Producer:
         if now < self._hello_due:
             return []
         self._hello_due = now + HELLO_S
+        self._hellos += 1
         hello = Hello(
             self.id, self._held.oldest, self._held.next, self.recording, self._host, self._pid, self._library,
-            self._heartbeat_s,
+            self._heartbeat_s, number=self._hellos,
         )  # fmt: skip
         unheard = self.welcomed is None and self.recording is None and now - self._started >= UNHEARD_S
         report = self._report("did not answer; events are held, and dropped when the spool is full") if unheard else []
@@ -243,6 +239,9 @@ class Producer:
             return self._report(
                 f"now records into {welcome.recording}, but these events belong to {self.recording}; they are held"
             )
+        if welcome.number <= self._heeded:
+            return self._on_ack(welcome.mark, now)
+        self._heeded = self._hellos
         self.recording = welcome.recording
         self._moved = now
         self._asked = False

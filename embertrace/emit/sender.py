@@ -20,7 +20,7 @@ from embertrace.config import check_endpoint
 from embertrace.emit.adopter import Adopter
 from embertrace.emit.clock import Clock
 from embertrace.emit.intake import Intake
-from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say, latest_welcome_only
+from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
 from embertrace.emit.sockets import Socket, Sockets, receive_now, send_now
 from embertrace.emit.spool import Spool
 from embertrace.emit.storage import Store
@@ -28,7 +28,7 @@ from embertrace.emit.waker import Waker
 from embertrace.errors import WireError
 from embertrace.handshake import Watch
 from embertrace.keys import ClientKey
-from embertrace.wire.control import Control, Welcome, pack_control, unpack_control
+from embertrace.wire.control import Welcome, pack_control, unpack_control
 
 log = logging.getLogger("embertrace")
 
@@ -118,19 +118,19 @@ class Sender:
         self._intake.asleep = False
 
     def _hear(self, connection: _Connection) -> None:
-        messages: list[Control] = []
+        heard = False
         while (packed := receive_now(connection.dealer)) is not None:
             try:
-                messages.append(unpack_control(packed))
+                message = unpack_control(packed)
             except WireError as error:
                 log.warning("%s sent what is no embertrace control message: %s", self._endpoint, error)
                 continue
-            connection.clock.heard(messages[-1])
-        for message in latest_welcome_only(messages):
+            heard = True
+            connection.clock.heard(message)
             connection.perform(self._machine.receive(message, time.monotonic()))
             if isinstance(message, Welcome) and self._machine.recording == message.recording:
                 self._store.note_recording(message.recording)
-        if messages:
+        if heard:
             with self._progress:
                 self._progress.notify_all()
 

@@ -4,7 +4,7 @@
     welcome  →           the recording, the producer's high-water mark, and the ports to use
     ack      →           everything up to `mark` is durable
     alive    producer →  nothing to send, but still there; answered with an ack
-    end      producer →  the stream is complete up to `last`; answered with an ack
+    end      producer →  the stream is complete up to `last`; answered with an end once that is recorded
     locate   client →    answered with a welcome (mark 0): where PUSH and RPC are
     refuse   →           why not, and which versions are spoken
 
@@ -43,6 +43,8 @@ class Hello:
     heartbeat_s: int = 0
     """How often it says something at the least, so that silence means its end; 0 promises nothing."""
     clock: Reading | None = None
+    number: int = 0
+    """Which hello of its sender this is, counted from 1."""
     version: int = VERSION
 
 
@@ -62,6 +64,8 @@ class Welcome:
     host: str | None = None
     """Where to reach those ports when not at the host that was dialled (`--advertise`)."""
     sent_ns: int = 0
+    number: int = 0
+    """Which hello it answers; 0 in the answer to locate."""
     version: int = VERSION
 
 
@@ -88,6 +92,8 @@ class Alive:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class End:
+    """From a producer: complete up to `last`. To a producer: that is recorded, and `last` is its mark."""
+
     kind: ClassVar[str] = "end"
     producer: bytes
     last: int
@@ -134,6 +140,7 @@ def unpack_control(packed: bytes) -> Control:
             library=field(message, "library", str, kind, ""),
             heartbeat_s=unsigned(message, "heartbeat_s", kind, 0),
             clock=_clock(message),
+            number=unsigned(message, "number", kind, 0),
             version=version,
         )
     if kind == "welcome":
@@ -147,6 +154,7 @@ def unpack_control(packed: bytes) -> Control:
             http_port=optional(message, "http_port", int, kind),
             host=optional(message, "host", str, kind),
             sent_ns=unsigned(message, "sent_ns", kind, 0),
+            number=unsigned(message, "number", kind, 0),
             version=version,
         )
     if kind == "ack":

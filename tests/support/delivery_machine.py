@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from support.delivery_log import WHERE, Fate
 from support.delivery_net import CALM, WEATHERS
+from support.delivery_replay import replay_twice
 from support.delivery_world import Figures, World
 
 MOST_STREAMS = 5
@@ -55,6 +56,14 @@ class Delivery(RuleBasedStateMachine):
         process = self._of(self.world.processes, which)
         for _ in range(count):
             process.emit(size)
+
+    @rule(rounds=st.integers(1, 20), seconds=SECONDS, count=st.integers(1, 10), size=SIZES)
+    def all_are_busy(self, rounds: int, seconds: float, count: int, size: int) -> None:
+        for _ in range(rounds):
+            for process in self.world.processes:
+                for _ in range(count):
+                    process.emit(size)
+            self.world.round(seconds)
 
     @rule(seconds=SECONDS)
     def all_go_on(self, seconds: float) -> None:
@@ -146,6 +155,7 @@ class Delivery(RuleBasedStateMachine):
         world.heal()
         world.settle()
         world.count()
+        self.figures.replayed += replay_twice(world.log, world.streams)
 
 
 def run(number: int, examples: int, world: type[World] = World, *, shrink: bool = True) -> Figures:

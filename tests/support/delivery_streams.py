@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgpack
 
 from embertrace.emit.adoption import Adoption
-from embertrace.emit.extent import HEAD_BYTES
+from embertrace.emit.extent import HEAD_BYTES, scan
 from embertrace.emit.producer import Action, Connect, Producer, Push, Say
 from embertrace.emit.sockets import receive_now, send_now
 from embertrace.emit.spool import Spool
@@ -147,7 +147,7 @@ class Process:
 
     def die(self) -> None:
         """Between two instructions."""
-        if not self.stream.files and self.stream.dropped:  # nothing was ever written down of it
+        if not any(scan(bytes(file.content)) for file in self.stream.files.values()):  # nothing was written down of them
             self.stream.unsure |= dict.fromkeys(self.stream.dropped)
             self.stream.dropped.clear()
         self.stream.owner = None

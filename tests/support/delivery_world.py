@@ -145,7 +145,7 @@ class World:
             for stream in self.orphans:
                 self.adopt(stream)
             self.round(0.5)
-            if not self.adopters and not any(process.machine.owes for process in self.processes):
+            if not self.adopters and not self.orphans and all(process.machine.is_settled for process in self.processes):
                 break
         else:
             raise AssertionError("the network is whole, and still not everything has arrived: a livelock")
@@ -227,7 +227,6 @@ class World:
         self.aggregator = None
         for line in self.lines:
             line.reconnect(0.5)
-            line.answers.lose(1.0)
 
     def _count_collector(self) -> None:
         if self.aggregator is not None:

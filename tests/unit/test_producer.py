@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from embertrace.emit.producer import HELLO_S, Connect, Producer, Push, Say, latest_welcome_only
+from embertrace.emit.producer import HELLO_S, Connect, Producer, Push, Say
 from embertrace.emit.spool import Spool
 from embertrace.emit.storage import Memory
 from embertrace.wire.batch import GAP, Batch, unpack_batch
-from embertrace.wire.control import Ack, Alive, Hello, Welcome
+from embertrace.wire.control import Ack, Alive, End, Hello, Welcome
 
 ME = b"p" * 16
 
 
-def welcome(mark: int) -> Welcome:
-    return Welcome("rec", "name", mark, 1, 2, ME)
+def welcome(mark: int, number: int = 1) -> Welcome:
+    """The answer to the hello of this number."""
+    return Welcome("rec", "name", mark, 1, 2, ME, number=number)
+
+
+def hello_again(machine: Producer, now: float) -> None:
+    """Nothing was acknowledged for so long that the machine says hello."""
+    said = [action.message for action in machine.tick(now) if isinstance(action, Say)]
+    assert [type(message) for message in said] == [Hello]
 
 
 def pushed(actions: list[object]) -> list[tuple[int, int]]:
@@ -40,12 +47,13 @@ def test_an_earlier_cut_that_arrives_after_all_is_not_waited_for() -> None:
     assert pushed(machine.receive(welcome(0), 0.0)) == [(1, 3)]
     spool.append(b"x")
     spool.append(b"x")
-    assert pushed(machine.receive(welcome(0), 0.1)) == [(1, 5)], "over a fresh socket, cut anew"
+    hello_again(machine, 1.0)
+    assert pushed(machine.receive(welcome(0, 2), 1.1)) == [(1, 5)], "over a fresh socket, cut anew"
     spool.append(b"x")
-    actions = machine.receive(Ack(ME, 3), 0.2)
+    actions = machine.receive(Ack(ME, 3), 1.2)
     assert connects(actions) == 1
     assert pushed(actions) == [(4, 6)]
-    assert pushed(machine.receive(Ack(ME, 6), 0.3)) == []
+    assert pushed(machine.receive(Ack(ME, 6), 1.3)) == []
     assert not machine.owes
 
 
@@ -54,10 +62,11 @@ def test_a_hole_that_grew_while_it_was_sent_is_declared_whole() -> None:
     spool.drop()
     assert pushed(machine.receive(welcome(0), 0.0)) == [(1, 1), (2, 2)]
     spool.drop()
-    actions = machine.receive(welcome(0), 0.1)
+    hello_again(machine, 1.0)
+    actions = machine.receive(welcome(0, 2), 1.1)
     assert pushed(actions) == [(1, 1), (2, 3)]
     assert [unpack_batch(action.message).kind for action in actions if isinstance(action, Push)][1] == GAP
-    assert pushed(machine.receive(Ack(ME, 2), 0.2)) == [(3, 3)]
+    assert pushed(machine.receive(Ack(ME, 2), 1.2)) == [(3, 3)]
 
 
 def test_acks_that_acknowledge_nothing_new_are_no_progress() -> None:
@@ -72,15 +81,52 @@ def test_acks_that_acknowledge_nothing_new_are_no_progress() -> None:
     assert HELLO_S == 1.0
 
 
-def test_of_welcomes_that_came_together_the_last_counts() -> None:
-    first, second, ack = welcome(1), welcome(2), Ack(ME, 2)
-    assert latest_welcome_only([first, ack, second, ack]) == [ack, second, ack]
-    assert latest_welcome_only([]) == []
+def test_a_welcome_that_answers_no_hello_since_the_last_is_an_ack() -> None:
+    """A heap of them comes from an aggregator that stood still: were each heeded, everything would be sent so often."""
+    machine, _ = greeted(2)
+    for second in (1.0, 2.0):
+        hello_again(machine, second)
+    assert pushed(machine.receive(welcome(0, 1), 2.1)) == [(1, 2)]
+    for number in (1, 2, 3):
+        assert machine.receive(welcome(0, number), 2.2) == []
+    assert machine.receive(welcome(2, 3), 2.3) == []
+    assert not machine.owes, "it is an ack all the same"
+
+
+def test_an_alive_without_an_answer_leads_to_a_hello() -> None:
+    """Whoever is not answered is believed to be gone, or talks to somebody else than before."""
+    machine, _ = greeted(0)
+    machine.receive(welcome(0), 0.0)
+    assert machine.receive(Ack(ME, 0), 0.1) == []
+    said = [action.message for action in machine.tick(8.0) if isinstance(action, Say)]
+    assert said == [Alive(ME)]
+    assert machine.wait_s(8.0) == HELLO_S
+    hello_again(machine, 9.0)
+
+
+def test_an_end_is_said_until_it_is_answered_and_an_ack_is_no_answer() -> None:
+    machine, spool = greeted(1)
+    machine.receive(welcome(0), 0.0)
+    machine.end()
+    assert machine.tick(0.1) == [], "something is owed"
+    machine.receive(Ack(ME, 1), 0.2)
+    for now in (1.0, 2.0):
+        assert machine.wait_s(now) == 0.0
+        assert machine.tick(now) == [Say(End(ME, 1))]
+        machine.receive(Ack(ME, 1), now)
+        assert not machine.ended
+        assert machine.wait_s(now) == HELLO_S
+    machine.receive(End(ME, 1), 2.5)
+    assert machine.ended
+    assert (machine.tick(100.0), machine.wait_s(100.0)) == ([], None)
+    spool.append(b"x")
+    assert not machine.ended, "the answer was about what was there then"
 
 
 def test_whoever_is_welcomed_says_once_that_it_is_alive() -> None:
     machine, _ = greeted(1)
     said = [action.message for action in machine.receive(welcome(0), 0.0) if isinstance(action, Say)]
     assert said == [Alive(ME)]
-    again = [action.message for action in machine.receive(welcome(0), 0.0) if isinstance(action, Say)]
+    hello_again(machine, 1.0)
+    again = [action.message for action in machine.receive(welcome(0, 2), 1.0) if isinstance(action, Say)]
     assert again == []
