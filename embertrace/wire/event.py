@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from embertrace.errors import WireError
+from embertrace.wire.bounds import outline
 from embertrace.wire.context import MAX_CONTEXT_BYTES
 
 FIELDS = 17
@@ -146,30 +147,30 @@ _UINT64 = (1 << 64) - 1
 def _checked(fields: Any) -> RawEvent:
     """A RawEvent from a decoded array; every element has the type and range the format states."""
     if type(fields) is not list or len(fields) < FIELDS:
-        raise WireError(f"an event is an array of at least {FIELDS} elements, not {_outline(fields)}")
+        raise WireError(f"an event is an array of at least {FIELDS} elements, not {outline(fields)}")
     event = RawEvent(*fields[:FIELDS])
     for name in ("call_id", "parent_call_id", "attempt", "parent_attempt", "slot", "slots", "follows"):
         value = getattr(event, name)
         if type(value) is not int or not 0 <= value <= _UINT64:
-            raise WireError(f"{name} is {_outline(value)}; it must be an unsigned 64-bit integer")
+            raise WireError(f"{name} is {outline(value)}; it must be an unsigned 64-bit integer")
     for name in ("operator_id", "operator_type", "stage"):
         if type(getattr(event, name)) is not str:
-            raise WireError(f"{name} is {_outline(getattr(event, name))}; it must be a string")
+            raise WireError(f"{name} is {outline(getattr(event, name))}; it must be a string")
     if type(event.type) is not int or not 0 <= event.type <= 3:
-        raise WireError(f"event type is {_outline(event.type)}; it must be 0, 1, 2 or 3")
+        raise WireError(f"event type is {outline(event.type)}; it must be 0, 1, 2 or 3")
     if type(event.timestamp) not in (int, float):
-        raise WireError(f"timestamp is {_outline(event.timestamp)}; it must be integer nanoseconds or float seconds")
+        raise WireError(f"timestamp is {outline(event.timestamp)}; it must be integer nanoseconds or float seconds")
     if event.duration is not None and type(event.duration) not in (int, float):
-        raise WireError(f"duration is {_outline(event.duration)}; it must be a number or nil")
+        raise WireError(f"duration is {outline(event.duration)}; it must be a number or nil")
     if event.trace_id is not None and (type(event.trace_id) is not bytes or len(event.trace_id) != 16):
-        raise WireError(f"trace id is {_outline(event.trace_id)}; it must be 16 bytes or nil")
+        raise WireError(f"trace id is {outline(event.trace_id)}; it must be 16 bytes or nil")
     if type(event.context) is not bytes or len(event.context) > MAX_CONTEXT_BYTES or type(event.data) is not bytes:
         raise WireError(f"context and data must be binary, the context of at most {MAX_CONTEXT_BYTES} bytes")
     links: Any = event.links
     if links is None:
         return event._replace(links=())
     if type(links) is not list or any(type(link) is not int or not 0 < link <= _UINT64 for link in links):
-        raise WireError(f"links is {_outline(links)}; it must be an array of call ids or nil")
+        raise WireError(f"links is {outline(links)}; it must be an array of call ids or nil")
     return event._replace(links=tuple(links))
 
 
@@ -178,8 +179,3 @@ def to_nanoseconds(value: int | float) -> int:
     if isinstance(value, int):
         return value
     return round(value * 1e9) if abs(value) < 1e12 else 0
-
-
-def _outline(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
