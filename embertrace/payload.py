@@ -40,9 +40,9 @@ from embertrace.wire.bounds import plain_parts, unpack_bounded
 EXT_BIGINT, EXT_SURROGATES, EXT_SUMMARY, EXT_CUT, EXT_TUPLE = 1, 2, 3, 4, 5
 
 DEFAULT_LIMIT = 64 * 1024
+"""Bytes kept of one field (arguments, a result): a long prompt fits, a data set does not."""
 OVERHEAD_BYTES = 4096
 """What a bounded walk may add to its limit: the ends of what was cut, the frames of summaries."""
-"""Bytes kept of one field (arguments, a result): a long prompt fits, a data set does not."""
 MAX_DEPTH = 32
 """Nesting that is followed; deeper values are summarised. Ends cycles, and stays far below msgpack's own limit."""
 MAX_EXTENSIONS = MAX_DEPTH + 8
@@ -120,7 +120,7 @@ def unpack(packed: bytes) -> Any:
     if not packed:
         return None
     try:
-        return unpack_bounded(packed, _parts, strict_map_key=False, ext_hook=_EXT_HOOKS[0])
+        return unpack_bounded(packed, any_keys=True, ext_hook=_EXT_HOOKS[0], parts=_parts)
     except WireError as error:
         raise WireError(f"a payload of {len(packed)} bytes can't be read: {error}") from None
 
@@ -461,7 +461,7 @@ def _ext_hook(depth: int, code: int, data: bytes) -> Any:
         return data.decode("utf-8", "surrogatepass")
     if depth >= MAX_EXTENSIONS:
         raise ValueError(f"extensions in extensions, {MAX_EXTENSIONS} deep")
-    body = unpack_bounded(data, _parts, strict_map_key=False, ext_hook=_EXT_HOOKS[depth + 1]) if data else None
+    body = unpack_bounded(data, any_keys=True, ext_hook=_EXT_HOOKS[depth + 1], parts=_parts) if data else None
     if code == EXT_TUPLE and isinstance(body, list):
         return tuple(body)
     if code == EXT_SUMMARY and isinstance(body, dict):

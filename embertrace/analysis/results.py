@@ -207,14 +207,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return value if -(1 << 63) <= value < 1 << 64 else str(value)
     if isinstance(value, Mapping):
-        return {name if isinstance(name, str) else str(name): plain(part) for name, part in value.items()}
+        return {_text(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     if isinstance(value, Summary | Cut):
-        return str(value)
+        return _text(value)
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return value if value is None or isinstance(value, bytes) else str(value)
+        return _text(value)
+    return value if value is None or isinstance(value, bytes) else _text(value)
+
+
+def _text(value: Any) -> str:
+    """Its text, with lone surrogates replaced: neither msgpack nor UTF-8 has them."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _float(value: Any) -> float:

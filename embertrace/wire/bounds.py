@@ -36,17 +36,23 @@ def plain_parts(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def unpack_bounded(packed: bytes, parts: Parts = plain_parts, **options: Any) -> Any:
-    """The one value in `packed`, by msgpack.unpackb with these options, nested at most MAX_NESTED deep.
+def unpack_bounded(
+    packed: bytes,
+    *,
+    any_keys: bool = False,
+    ext_hook: Callable[[int, bytes], Any] | None = None,
+    parts: Parts = plain_parts,
+) -> Any:
+    """The one value in `packed`, nested at most MAX_NESTED deep. Raises WireError.
 
-    `parts` says what a value of an extension type holds. Raises WireError. Memory is bounded by a multiple of the
-    input: about 130 bytes for each of its bytes.
+    Keys of maps are text or bytes unless `any_keys`. Extensions are refused without an `ext_hook` (type, body) that
+    makes values of them; `parts` says what such a value holds. Takes about 130 bytes for each of the input's at most.
     """
     suspects = len(packed.translate(None, _HARMLESS))
     try:
         if suspects > _FEW:
             _pass_over(packed)
-        value = msgpack.unpackb(packed, raw=False, **options)
+        value = msgpack.unpackb(packed, raw=False, strict_map_key=not any_keys, ext_hook=ext_hook or _refuse)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise WireError(f"it is not msgpack: {error or type(error).__name__}") from None
     if suspects > MAX_NESTED and _is_deep(value, parts):
@@ -62,6 +68,10 @@ def outline(value: Any) -> str:
         return f"a map of {len(value)}"
     long = isinstance(value, str | bytes) and len(value) > _SHOWN
     return f"{value[:_SHOWN]!r}…" if long else repr(value)
+
+
+def _refuse(code: int, body: bytes) -> Any:
+    raise ValueError(f"extension type {code}, where none is known")
 
 
 def _pass_over(packed: bytes) -> None:

@@ -55,7 +55,7 @@ def unpack_context(packed: bytes) -> Added:
     if not packed or len(packed) > MAX_CONTEXT_BYTES:
         return NOTHING_ADDED
     try:
-        value = unpack_bounded(packed, strict_map_key=True, max_ext_len=0)
+        value = unpack_bounded(packed)
         if not isinstance(value, dict):
             return NOTHING_ADDED
         frames = unpack_frames(value.get("operators", []))

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import msgpack
 
 from embertrace.errors import WireError
-from embertrace.wire.batch import PRODUCER_BYTES, VERSION
+from embertrace.wire.batch import MAX_SEQ, PRODUCER_BYTES, VERSION
 from embertrace.wire.fields import field, optional, unpack_map, unsigned
 
 MAX_CONTROL_BYTES = 4096
@@ -116,8 +116,8 @@ def unpack_control(packed: bytes) -> Control:
     if kind == "hello":
         return Hello(
             producer=_producer(message, kind),
-            oldest=unsigned(message, "oldest", kind),
-            next=unsigned(message, "next", kind),
+            oldest=_seq(message, "oldest", kind),
+            next=_seq(message, "next", kind),
             recording=optional(message, "recording", str, kind),
             host=field(message, "host", str, kind, ""),
             pid=unsigned(message, "pid", kind, 0),
@@ -129,7 +129,7 @@ def unpack_control(packed: bytes) -> Control:
         return Welcome(
             recording=field(message, "recording", str, kind),
             name=field(message, "name", str, kind),
-            mark=unsigned(message, "mark", kind),
+            mark=_seq(message, "mark", kind),
             push_port=unsigned(message, "push_port", kind),
             rpc_port=unsigned(message, "rpc_port", kind),
             producer=_optional_producer(message, kind),
@@ -138,16 +138,23 @@ def unpack_control(packed: bytes) -> Control:
             version=version,
         )
     if kind == "ack":
-        return Ack(_producer(message, kind), unsigned(message, "mark", kind), version)
+        return Ack(_producer(message, kind), _seq(message, "mark", kind), version)
     if kind == "alive":
         return Alive(_producer(message, kind), version)
     if kind == "end":
-        return End(_producer(message, kind), unsigned(message, "last", kind), version)
+        return End(_producer(message, kind), _seq(message, "last", kind), version)
     if kind == "locate":
         return Locate(version)
     if kind == "refuse":
         return Refuse(field(message, "reason", str, kind), _optional_producer(message, kind), version)
     raise WireError(f"a control message of unknown kind {kind[:40]!r}")
+
+
+def _seq(message: dict[str, Any], key: str, kind: str) -> int:
+    value = unsigned(message, key, kind)
+    if value > MAX_SEQ:
+        raise WireError(f"a {kind} with {key} = {value}; seqs end at {MAX_SEQ}")
+    return value
 
 
 def _producer(message: dict[str, Any], kind: str) -> bytes:

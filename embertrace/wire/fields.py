@@ -16,7 +16,7 @@ def unpack_map(packed: bytes, what: str, limit: int) -> dict[str, Any]:
     if len(packed) > limit:
         raise WireError(f"a {what} of {len(packed)} bytes; the limit is {limit}")
     try:
-        value = unpack_bounded(packed, strict_map_key=True, max_ext_len=0)
+        value = unpack_bounded(packed)
     except WireError as error:
         raise WireError(f"a {what} that can't be read: {error}") from None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
