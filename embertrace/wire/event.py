@@ -40,6 +40,17 @@ MAX_NAME_BYTES = 4096
 """Operator ids, types and stages are names: qualified names and short labels."""
 
 
+_EVENT_LIMITS: dict[str, Any] = {
+    "raw": False,
+    "strict_map_key": True,
+    "max_array_len": MAX_LINKS,
+    "max_map_len": 0,
+    "max_ext_len": 0,
+    "max_str_len": MAX_NAME_BYTES,
+    "max_bin_len": MAX_EVENT_BYTES,
+}
+
+
 class RawEvent(NamedTuple):
     """An event as it is on the wire, with `context` and `data` still packed."""
 
@@ -102,29 +113,46 @@ def iter_events(payload: bytes, count: int) -> Iterator[RawEvent | BadEvent]:
     A valid msgpack object that is no event costs itself alone. Broken msgpack costs the rest of the batch: what
     follows can't be found.
     """
-    unpacker = msgpack.Unpacker(
-        raw=False,
-        strict_map_key=True,
-        max_buffer_size=max(len(payload), 1),
-        max_array_len=MAX_LINKS,
-        max_map_len=0,
-        max_ext_len=0,
-        max_str_len=MAX_NAME_BYTES,
-        max_bin_len=MAX_EVENT_BYTES,
-    )
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), **_EVENT_LIMITS)
     unpacker.feed(payload)
     for index in range(count):
         try:
             fields = unpacker.unpack()
-        except (ValueError, msgpack.UnpackException) as error:
-            yield BadEvent(index, count - index, f"broken msgpack: {error or type(error).__name__}")
+        except (ValueError, msgpack.UnpackException):
+            yield from _iter_pieces(payload, index, count)
             return
         try:
             yield _checked(fields)
         except WireError as error:
             yield BadEvent(index, 1, str(error))
     if unpacker.tell() != len(payload):
-        yield BadEvent(count, 0, f"{len(payload) - unpacker.tell()} bytes after the last of {count} events")
+        yield _surplus(len(payload) - unpacker.tell(), count)
+
+
+def _iter_pieces(payload: bytes, start: int, count: int) -> Iterator[RawEvent | BadEvent]:
+    """As `iter_events`, from event `start` on: each found by passing over it, so that one which is against the limits
+    does not hide those behind it."""
+    passing = msgpack.Unpacker(max_buffer_size=max(len(payload), 1))
+    passing.feed(payload)
+    for index in range(count):
+        begin = passing.tell()
+        try:
+            passing.skip()
+        except (ValueError, msgpack.UnpackException) as error:
+            yield BadEvent(index, count - index, f"broken msgpack: {error or type(error).__name__}")
+            return
+        if index < start:
+            continue
+        try:
+            yield _checked(msgpack.unpackb(payload[begin : passing.tell()], **_EVENT_LIMITS))
+        except (ValueError, WireError) as error:
+            yield BadEvent(index, 1, str(error) or type(error).__name__)
+    if passing.tell() != len(payload):
+        yield _surplus(len(payload) - passing.tell(), count)
+
+
+def _surplus(left: int, count: int) -> BadEvent:
+    return BadEvent(count, 0, f"{left} bytes after the last of {count} events")
 
 
 def split_events(payload: bytes, count: int) -> list[bytes]:
