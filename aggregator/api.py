@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from embertrace.analysis import Forest
+from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import answer
 from embertrace.errors import QueryError
 from embertrace.recording import BEGIN, END, Damage, Record, Recording
@@ -46,7 +47,7 @@ def ping(state: State, params: Mapping[str, Any]) -> Any:
 
 def info(state: State, params: Mapping[str, Any]) -> Any:
     """The recording, and how far it was followed."""
-    return {
+    counts = {
         "recording": state.recording.id,
         "name": state.recording.name,
         "directory": str(state.recording.directory),
@@ -56,6 +57,7 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
         "gaps": state.forest.gaps,
         "undecodable": state.forest.undecodable,
     }
+    return plain(counts)  # gaps that were declared may add up to more than 64 bits
 
 
 def query(state: State, params: Mapping[str, Any]) -> Any:
@@ -73,7 +75,7 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
     run = params.get("run")
     if run is not None and not isinstance(run, str):
         raise QueryError(f"run is {run!r}; it must be a run's id")
-    return state.forest.progress(run)
+    return plain(state.forest.progress(run))
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:

@@ -79,7 +79,7 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     if missing:
         raise QueryError(f"{name} needs {', '.join(missing)}")
     filters = query.get("filters") or ()
-    if isinstance(filters, str | bytes) or not all(isinstance(entry, list | tuple) for entry in filters):
+    if not isinstance(filters, list | tuple) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
     selection = Selection(forest, filters, every_attempt=attempts == "all" and verb.attempts)
     if not verb.pools:

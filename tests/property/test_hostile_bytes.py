@@ -17,17 +17,14 @@ from typing import Any, NamedTuple
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.api import State
-from aggregator.rpc import respond
 from embertrace import payload
-from embertrace.errors import EmbertraceError, RecordingError, SecurityError, WireError
+from embertrace.errors import RecordingError, SecurityError, WireError
 from embertrace.event import Frame
 from embertrace.keys import ClientKey, ServerKey, allowed
 from embertrace.lineage import to_operator_event, unpack_mapping
-from embertrace.recording import BEGIN, Recording, RecordingWriter
 from embertrace.recording.layout import pack_record, pack_segment_header, scan_segment, unpack_segment_header
 from embertrace.recording.manifest import Manifest, read_manifest, write_manifest
 from embertrace.recording.recovery import recover
@@ -36,7 +33,7 @@ from embertrace.wire.batch import BATCH, GAP, MAX_SEQ, pack_batch, pack_gap, unp
 from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.control import Ack, Alive, End, Hello, Locate, Refuse, Welcome, pack_control, unpack_control
-from embertrace.wire.event import MAX_LINKS, BadEvent, RawEvent, iter_events, pack_event, split_events, unpack_event
+from embertrace.wire.event import MAX_LINKS, RawEvent, iter_events, pack_event, split_events, unpack_event
 from embertrace.wire.rpc import Answer, Request, pack_answer, pack_request, unpack_answer, unpack_request
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 from support.mutations import STRANGE, mutate, nested_ext

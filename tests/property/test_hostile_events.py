@@ -14,18 +14,27 @@ from aggregator.rpc import respond
 from embertrace import payload
 from embertrace.analysis.verbs import VERBS
 from embertrace.event import Frame
-from embertrace.recording import BATCH, Recording, RecordingWriter
+from embertrace.recording import BATCH, GAP, Recording, RecordingWriter
+from embertrace.wire.batch import gap_payload
 from embertrace.wire.context import Added, pack_context
 from embertrace.wire.event import RawEvent, pack_event
 from embertrace.wire.rpc import Request, pack_request, unpack_answer
-from support.mutations import mutate
+from support.mutations import mutate, twist
 
 ITEM = payload.pack({"key": 3, "truth": "a", "epoch": 1, "group": "g"})
 FRAMES = (Frame("ensemble", "ensemble", "vote", 7, 0, 1),)
+METRICS = (
+    {"name": "loss", "value": 0.5},
+    {"label": {"key": 3, "truth": "b", "by": "x"}},
+    {"run": {"id": "run", "name": "monday", "status": "finished", "started": 1.0}},
+)
 QUESTIONS = [
     *({"verb": verb, "options": {"pool": True}} for verb in VERBS),
     {"verb": "item", "options": {"key": 3, "pool": True}},
-    {"verb": "items", "filters": [["stage", "vote"], ["between", 0, 2.5], ["tag", "who", 1], ["item", 3], ["run", "r"]]},
+    {
+        "verb": "items",
+        "filters": [["stage", "vote"], ["between", 0, 2.5], ["tag", "who", 1], ["item", 3], ["run", "r"]],
+    },
     *({"verb": "judge_accuracy", "options": {"answer": rule, "pool": True}} for rule in ("number", "regex:(.)", "f")),
     {"verb": "failures", "options": {"attempts": "all"}},
 ]
@@ -42,16 +51,32 @@ def family(random: Random) -> list[bytes]:
     first = random.randrange(1, 2**63)
     context = pack_context(Added((), "run", ITEM, payload.pack({"who": 1})))
     events = []
-    for number, (kind, parent) in enumerate([("ensemble", 0), ("member", 1), ("member", 1), ("member", 1), ("judge", 0)]):
+    for number, (kind, parent) in enumerate(
+        [("ensemble", 0), ("member", 1), ("member", 1), ("member", 1), ("judge", 0)]
+    ):
         call, above = first + number, first if parent else 0
         links = (first,) if kind == "judge" else None
-        begin = (0, 10**18 + number, b"t" * 16, call, above, 0, 0, number, f"op{number}", kind, "vote", None, 0, 0, links)
+        begin = (
+            0,
+            10**18 + number,
+            b"t" * 16,
+            call,
+            above,
+            0,
+            0,
+            number,
+            f"op{number}",
+            kind,
+            "vote",
+            None,
+            0,
+            0,
+            links,
+        )
         data = payload.pack({"result": random.choice(["a", "b", 1, None]), "answer": "a"})
         events.append(pack_event((*begin, context, payload.pack({"args": [1], "kwargs": {}}))))
         events.append(pack_event((random.choice((1, 1, 2)), *begin[1:11], 5000, 3, 0, links, b"", data)))
-        for fields in ({"name": "loss", "value": 0.5}, {"label": {"key": 3, "truth": "b", "by": "x"}},
-                       {"run": {"id": "run", "name": "monday", "status": "finished", "started": 1.0}}):  # fmt: skip
-            events.append(pack_event(RawEvent(3, 1, *begin[2:15], context, payload.pack(fields))))  # type: ignore[arg-type]
+        events += [pack_event((3, 1, *begin[2:15], context, payload.pack(fields))) for fields in METRICS]
     return events
 
 
@@ -92,11 +117,40 @@ def test_every_question_about_hostile_events_is_answered(
         assert answer.code != "internal", f"seed {seed}: {msgpack.unpackb(question)}\n{caplog.text[-3000:]}"
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"verb": "runs", "options": 2**63},
+        {"verb": "runs", "filters": 1.5},
+        {"verb": "runs", "filters": {"a": 1}},
+        {"verb": "runs", "filters": [[{"a": 1}]]},
+        {"verb": ["runs"]},
+    ],
+)
+def test_questions_of_the_wrong_shape_are_refused(tmp_path: pathlib.Path, params: dict[str, object]) -> None:
+    state = recording(tmp_path / "rec", 1, 1)
+    assert unpack_answer(respond(state, pack_request(Request(1, "query", params)))).code == "query"
+
+
+def test_counts_beyond_64_bits_are_told(tmp_path: pathlib.Path) -> None:
+    with RecordingWriter(tmp_path / "rec", clock_ns=lambda: 1) as writer:
+        for number in range(1, 4):
+            end = RawEvent(1, 1, b"t" * 16, number, 0, 0, 0, 0, "op", "type", "stage", 1, 2**64 - 1, 0, (), b"", b"")
+            writer.append(BATCH, number.to_bytes(16, "big"), 1, 1, pack_event(end))
+            writer.append(GAP, number.to_bytes(16, "big"), 2, 2**63 - 2, gap_payload("lost"))
+        writer.sync()
+    opened = Recording.open(tmp_path / "rec")
+    state = State(opened)
+    state.extend(list(opened.records()), opened.end())  # type: ignore[arg-type]
+    for method, count, expected in (("progress", "missing", 3 * (2**64 - 1)), ("info", "gaps", 3 * (2**63 - 2))):
+        assert int(unpack_answer(respond(state, pack_request(Request(1, method, {})))).result[count]) == expected
+
+
 def test_every_hostile_question_is_answered(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     state = recording(tmp_path / "rec", 1, 3)
-    for seed in range(3000):
+    for seed in range(4000):
         random = Random(seed)
-        question = mutate(random, random.choice(REQUESTS))
+        question = (mutate if seed % 2 else twist)(random, random.choice(REQUESTS))
         with caplog.at_level(logging.ERROR):
             answer = unpack_answer(respond(state, question))
         assert answer.code != "internal", f"seed {seed}: {question[:300]!r}\n{caplog.text[-3000:]}"

@@ -63,7 +63,7 @@ STRANGE: tuple[bytes, ...] = (
     b"\xdc\x03\xe8" + b"\x80" * 1000,
     b"\xdd\x00\x00\x0f\x00" * 800,
     *LENGTHS,
-    *(packed_ext(code, body) for code in (0, 1, 2, 3, 4, 5, 6, 127) for body in (b"", b"7" * 5000, b"\x80", b"\x91\xc0")),
+    *(packed_ext(code, body) for code in (*range(7), 127) for body in (b"", b"7" * 5000, b"\x80", b"\x91\xc0")),
     packed_ext(3, msgpack.packb({"type": 1, "fields": []})),
     packed_ext(3, msgpack.packb({"type": "T", "fields": [1]})),
     packed_ext(4, msgpack.packb({"type": "str", "length": -1, "head": [], "tail": {}, "digest": b""})),
