@@ -42,7 +42,7 @@ class _Result:
         return "".join([text, *(f" [{note}]" for note in self.notes)])
 
     def _common(self) -> dict[str, Any]:
-        return {"result": self.kind, "left_out": dict(self.left_out), "notes": list(self.notes)}
+        return {"result": self.kind, "left_out": plain(self.left_out), "notes": plain(self.notes)}
 
 
 class Estimate(float, _Result):
@@ -172,8 +172,17 @@ Result = Estimate | Table | Rows
 
 def result_from_data(data: Mapping[str, Any]) -> Result:
     """The result that `to_data` was called on. Raises QueryError for data that describes none."""
+    try:
+        return _from_data(data)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise QueryError(f"an answer that can't be read ({what}); use the same embertrace on both sides") from None
+
+
+def _from_data(data: Mapping[str, Any]) -> Result:
     kind = data.get("result")
-    about: dict[str, Any] = {"left_out": data.get("left_out"), "notes": data.get("notes", ())}
+    left_out = {reason: int(count) for reason, count in (data.get("left_out") or {}).items()}
+    about: dict[str, Any] = {"left_out": left_out, "notes": data.get("notes", ())}
     if kind == Estimate.kind:
         low, high = (_float(bound) for bound in data["interval"])
         attempted = _float(data["of_attempted"])

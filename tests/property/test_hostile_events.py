@@ -12,7 +12,10 @@ import pytest
 from aggregator.api import METHODS, State
 from aggregator.rpc import respond
 from embertrace import payload
-from embertrace.analysis.verbs import VERBS
+from embertrace.analysis import Forest
+from embertrace.analysis.results import plain, result_from_data
+from embertrace.analysis.verbs import VERBS, answer
+from embertrace.errors import QueryError
 from embertrace.event import Frame
 from embertrace.recording import BATCH, GAP, Recording, RecordingWriter
 from embertrace.wire.batch import gap_payload
@@ -113,8 +116,8 @@ def test_every_question_about_hostile_events_is_answered(
     state = recording(tmp_path / "rec", seed, 30)
     for question in REQUESTS:
         with caplog.at_level(logging.ERROR):
-            answer = unpack_answer(respond(state, question))
-        assert answer.code != "internal", f"seed {seed}: {msgpack.unpackb(question)}\n{caplog.text[-3000:]}"
+            found = unpack_answer(respond(state, question))
+        assert found.code != "internal", f"seed {seed}: {msgpack.unpackb(question)}\n{caplog.text[-3000:]}"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,33 @@ def test_every_hostile_question_is_answered(tmp_path: pathlib.Path, caplog: pyte
         random = Random(seed)
         question = (mutate if seed % 2 else twist)(random, random.choice(REQUESTS))
         with caplog.at_level(logging.ERROR):
-            answer = unpack_answer(respond(state, question))
-        assert answer.code != "internal", f"seed {seed}: {question[:300]!r}\n{caplog.text[-3000:]}"
-        assert len(answer.error or "") <= 2000
+            found = unpack_answer(respond(state, question))
+        assert found.code != "internal", f"seed {seed}: {question[:300]!r}\n{caplog.text[-3000:]}"
+        assert len(found.error or "") <= 2000
+
+
+def test_counts_beyond_64_bits_are_in_every_answer(tmp_path: pathlib.Path) -> None:
+    forest = Forest()
+    for number in range(3):
+        forest.note_gap(bytes([number]) * 16, 1, 2**63 - 1)
+    packed = msgpack.packb(answer(forest, {"verb": "runs"}))
+    assert result_from_data(msgpack.unpackb(packed)).left_out == {"events in gaps": 3 * (2**63 - 1)}
+
+
+def test_text_that_can_not_be_encoded_is_told_with_a_mark() -> None:
+    told = plain({"\ud800": ["\udfff", payload.Summary("T", {"repr": "\ud800"}), 2**70]})
+    assert msgpack.unpackb(msgpack.packb(told)) == {"?": ["?", "?", str(2**70)]}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_answer_is_a_result_or_a_query_error(seed: int) -> None:
+    random = Random(seed)
+    sample = msgpack.packb(answer(Forest(), {"verb": random.choice(["runs", "health", "ensemble_disagreement"])}))
+    try:
+        data = msgpack.unpackb(mutate(random, sample), strict_map_key=False)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return
+    try:
+        result_from_data(data)
+    except QueryError:
+        pass
