@@ -20,6 +20,8 @@ from embertrace.wire.event import BadEvent, iter_events, pack_event
 
 PAGE_BYTES = 4 * 1024 * 1024
 """One page of events: a few batches, well under the answer's limit."""
+MAX_POSITION = (1 << 63) - 1
+"""As far as a file reaches on any system."""
 
 
 class State:
@@ -99,7 +101,7 @@ def events(state: State, params: Mapping[str, Any]) -> Any:
 
 def _start(state: State, params: Mapping[str, Any]) -> int:
     start, since = params.get("start", 0), params.get("since_ns")
-    if not isinstance(start, int) or start < 0:
+    if not isinstance(start, int) or not 0 <= start <= MAX_POSITION:
         raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
     if since is None:
         return start

@@ -91,7 +91,8 @@ class Attacker:
             self._oversized()
         else:
             make = {"events": self._batch, "control": self._control, "questions": self._question}[door]
-            self._hand_over(door, [make()])
+            if not self._hand_over(door, [make()]):
+                door += " not taken"
         self.sent[door] += 1
 
     def crowd(self, number: int) -> None:
@@ -100,6 +101,14 @@ class Attacker:
         for connection in found:
             connection.close()
         self.sent["crowd"] += len(found)
+
+    def flood(self, megabytes: int) -> None:
+        """Batches as large as can be, whose one event is a million empty arrays: each from a producer of its own."""
+        inner = b"\xdc\x04\x00" + b"\x90" * 1021
+        body = (b"\xdc\x04\x00" + inner * 1024)[:MAX_BATCH_BYTES]
+        for _ in range(megabytes):
+            batch = pack_batch(BATCH, self._random.randbytes(16), 1, 1, body)
+            self.sent["flood" if self._hand_over("events", [batch]) else "flood not taken"] += 1
 
     def close(self) -> None:
         """Let go of everything. What was handed over gets a moment to leave."""
@@ -116,16 +125,22 @@ class Attacker:
         found.connect(f"tcp://{HOST}:{port}")
         return found
 
-    def _hand_over(self, door: str, frames: list[bytes]) -> None:
-        """Send; now and then in several parts; never waiting long, and reading answers only now and then."""
+    def _hand_over(self, door: str, frames: list[bytes]) -> bool:
+        """Send; now and then in several parts; never waiting long, and reading answers only now and then.
+
+        Whether it was taken.
+        """
         to = self._sockets[door]
         if self._random.random() < 0.03:
             frames = [*frames, b"", self._random.choice(STRANGE)]
-        with contextlib.suppress(zmq.Again):
+        try:
             to.send_multipart(frames)
+        except zmq.Again:
+            return False
         if door != "events" and self._random.random() < 0.5:
             while to.poll(0):
                 to.recv_multipart()
+        return True
 
     def _batch(self) -> bytes:
         """Framed as it should be with poison in it; or with a header that lies; or broken."""
