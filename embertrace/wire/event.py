@@ -22,7 +22,7 @@ A reader accepts more elements than it knows and ignores them; fewer are an erro
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgpack
@@ -40,6 +40,8 @@ MAX_NAME_BYTES = 4096
 """Operator ids, types and stages are names: qualified names and short labels."""
 
 
+_SPARE_ARRAYS = 64
+"""Beside an event's own and its links: elements of later versions."""
 _EVENT_LIMITS: dict[str, Any] = {
     "raw": False,
     "strict_map_key": True,
@@ -113,7 +115,7 @@ def iter_events(payload: bytes, count: int) -> Iterator[RawEvent | BadEvent]:
     A valid msgpack object that is no event costs itself alone. Broken msgpack costs the rest of the batch: what
     follows can't be found.
     """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), **_EVENT_LIMITS)
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), list_hook=_at_most(count), **_EVENT_LIMITS)
     unpacker.feed(payload)
     for index in range(count):
         try:
@@ -144,11 +146,27 @@ def _iter_pieces(payload: bytes, start: int, count: int) -> Iterator[RawEvent | 
         if index < start:
             continue
         try:
-            yield _checked(msgpack.unpackb(payload[begin : passing.tell()], **_EVENT_LIMITS))
+            piece = payload[begin : passing.tell()]
+            yield _checked(msgpack.unpackb(piece, list_hook=_at_most(1), **_EVENT_LIMITS))
         except (ValueError, WireError) as error:
             yield BadEvent(index, 1, str(error) or type(error).__name__)
     if passing.tell() != len(payload):
         yield _surplus(len(payload) - passing.tell(), count)
+
+
+def _at_most(events: int) -> Callable[[list[Any]], list[Any]]:
+    """A hook that lets so many arrays pass as so many events may have, and stops what is made of arrays in arrays:
+    a mebibyte of them would take a second."""
+    left = 4 * events + _SPARE_ARRAYS
+
+    def hook(values: list[Any]) -> list[Any]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("arrays in arrays; an event is flat")
+        return values
+
+    return hook
 
 
 def _surplus(left: int, count: int) -> BadEvent:

@@ -38,10 +38,12 @@ while not select.select([sys.stdin], [], [], 0.005)[0]:
         name = f"{sys.argv[2]}/{put}"
         emitter.put(pack_event(RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, name, "t", "s", None, 0, 0, (), b"", b"")))
         put += 1
+    if put == 5:
+        print(emitter.flush(30), flush=True)
 emitter.close(30)
 print(put)
 """
-"""Emits small batches until its standard input ends, then says how many events it put."""
+"""Emits small batches until its standard input ends; says when the first is delivered, and at last how many it put."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,6 +141,9 @@ def _neighbours(endpoint: str) -> Iterator[list[int]]:
     ]
     put: list[int] = []
     try:
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"True\n", "a neighbour can't deliver before anything was poisoned"
         yield put
     finally:
         for process in started:

@@ -34,7 +34,7 @@ def test_strangers_at_every_door_cost_neighbours_nothing() -> None:
     assert found.memory_growth <= MEMORY, found
     assert found.analyst_growth <= MEMORY, found
     assert found.descriptors_growth <= 0, found
-    assert found.neighbours > 100, found
+    assert found.neighbours > 10, found
     assert found.undecodable > 500, found
 
 
@@ -140,8 +140,12 @@ def test_a_client_that_never_reads_fills_no_memory(running: tuple[dict[str, Any]
 def test_an_event_over_the_limits_does_not_hide_those_behind_it(running: tuple[dict[str, Any], Any]) -> None:
     where, _ = running
     body = b"".join(
-        [pack_event(EVENT._replace(operator_id="first", call_id=1)), b"\x81\x01\x02", b"\xd9\xff" + b"\xff" * 255]
-        + [pack_event(EVENT._replace(operator_id="last", call_id=2))]
+        [
+            pack_event(EVENT._replace(operator_id="first", call_id=1)),
+            b"\x81\x01\x02",
+            b"\xd9\xff" + b"\xff" * 255,
+            pack_event(EVENT._replace(operator_id="last", call_id=2)),
+        ]
     )
     with zmq.Context() as context, context.socket(zmq.PUSH) as push, Client(where["endpoint"]) as client:
         push.connect(f"tcp://127.0.0.1:{where['push_port']}")
