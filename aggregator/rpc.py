@@ -28,6 +28,8 @@ MAX_SENTENCE = 2000
 """Characters of an error: it may quote what was asked."""
 REQUESTS_HELD, ANSWERS_HELD = 16, 2
 """Of one client, which asks one at a time: who asks on and never reads loses answers, and fills no memory."""
+PATIENCE_MS = 20
+"""For room for an answer: ZeroMQ hears up to a millisecond late that an earlier one is gone."""
 
 
 class Door:
@@ -38,6 +40,8 @@ class Door:
         self.socket.linger = 0
         self.socket.maxmsgsize = MAX_REQUEST_BYTES
         self.socket.rcvhwm, self.socket.sndhwm = REQUESTS_HELD, ANSWERS_HELD
+        self.socket.router_mandatory = True  # what finds no room is told, and not dropped in silence
+        self.socket.sndtimeo = PATIENCE_MS
         secure_server(self.socket, key)
 
     def serve(self, state: api.State) -> None:
@@ -49,8 +53,8 @@ class Door:
                 return
             packed = respond(state, frames[0] if len(frames) == 1 else b"")
             try:
-                self.socket.send_multipart([address, packed], zmq.NOBLOCK)
-            except zmq.ZMQError:  # whoever asked is gone
+                self.socket.send_multipart([address, packed])
+            except zmq.ZMQError:  # whoever asked is gone, or does not read
                 pass
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from random import Random
 
 from embertrace.client import Client
@@ -83,15 +83,15 @@ def run(seed: int, count: int) -> Figures:
         with aggregator(directory) as (where, process):
             client = Client(where["endpoint"])
             client.call("info")
-            analyst = _child(process.pid)
-            before = _Use.of(process.pid), _Use.of(analyst)
+            analyst = child(process.pid)
+            before = Use.of(process.pid), Use.of(analyst)
             with _neighbours(where["endpoint"]) as put:
-                sent = _attack(seed, count, where, lambda: process.poll() is None)
+                sent = _attack(seed, count, where, process)
             after, crashes = before, 1
             if process.poll() is None:
                 client.call("info")
-                crashes = int(_child(process.pid) != analyst)
-                after = _settled(process.pid, before[0].descriptors), _Use.of(_child(process.pid))
+                crashes = int(child(process.pid) != analyst)
+                after = _settled(process.pid, before[0].descriptors), Use.of(child(process.pid))
             client.close()
         found = _ids(directory)
         report = check(directory)
@@ -113,7 +113,7 @@ def run(seed: int, count: int) -> Figures:
     )
 
 
-def _attack(seed: int, count: int, where: Mapping[str, object], is_alive: Callable[[], bool]) -> dict[str, int]:
+def _attack(seed: int, count: int, where: Mapping[str, object], process: subprocess.Popen[bytes]) -> dict[str, int]:
     """All moves, while there is somebody to attack; how many by door."""
     _, control = check_endpoint(str(where["endpoint"]))
     attacker = Attacker(Random(seed), control, int(str(where["push_port"])), int(str(where["rpc_port"])))
@@ -123,9 +123,8 @@ def _attack(seed: int, count: int, where: Mapping[str, object], is_alive: Callab
                 attacker.crowd(CROWD)
                 attacker.flood(FLOOD_MB)
             attacker.send()
-    except OSError:
-        if is_alive():
-            raise
+    except OSError:  # nobody listens any more: then it is about to end
+        process.wait(SETTLE_S)
     finally:
         attacker.close()
     return dict(attacker.sent)
@@ -162,7 +161,7 @@ def _ids(directory: pathlib.Path) -> Counter[str]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Use:
+class Use:
     """What a process holds at the moment."""
 
     memory: int
@@ -170,21 +169,21 @@ class _Use:
     descriptors: int
 
     @classmethod
-    def of(cls, pid: int) -> _Use:
+    def of(cls, pid: int) -> Use:
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         memory, peak = (int(status.split(name)[1].split()[0]) * 1024 for name in ("VmRSS:", "VmHWM:"))
         return cls(memory, peak, len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())))
 
 
-def _settled(pid: int, descriptors: int) -> _Use:
+def _settled(pid: int, descriptors: int) -> Use:
     """Once no more than so many descriptors are open, or it took too long."""
     deadline = time.monotonic() + SETTLE_S
-    while (use := _Use.of(pid)).descriptors > descriptors and time.monotonic() < deadline:
+    while (use := Use.of(pid)).descriptors > descriptors and time.monotonic() < deadline:
         time.sleep(0.02)
     return use
 
 
-def _child(pid: int) -> int:
+def child(pid: int) -> int:
     """The one child of a process, its analyst. One that died is there again in a moment."""
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
     deadline = time.monotonic() + SETTLE_S

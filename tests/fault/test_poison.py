@@ -19,7 +19,7 @@ from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, MAX_SEQ, pack_batch, p
 from embertrace.wire.control import Alive, End, Hello, Welcome, pack_control, unpack_control
 from embertrace.wire.event import RawEvent, pack_event
 from embertrace.wire.rpc import Request, pack_request, unpack_answer
-from fault.poison import run
+from fault.poison import Use, child, run
 from support.aggregators import aggregator
 from support.mutations import encode, nested_ext
 
@@ -124,17 +124,41 @@ def test_an_event_leaves_it_running(running: tuple[dict[str, Any], Any], body: b
     assert lives(*running)
 
 
-def test_a_client_that_never_reads_fills_no_memory(running: tuple[dict[str, Any], Any]) -> None:
-    where, process = running
+def test_a_client_that_never_reads_fills_no_memory(tmp_path: pathlib.Path) -> None:
+    """It asks a hundred times for a page of 4 MB; a few of its questions and answers are held, and no more."""
+    events = pack_event(EVENT._replace(data=bytes(250_000))) * 4
+    with (
+        aggregator(tmp_path / "rec") as (where, process),
+        zmq.Context() as context,
+        Client(where["endpoint"]) as client,
+    ):
+        with context.socket(zmq.PUSH) as push:
+            push.connect(f"tcp://127.0.0.1:{where['push_port']}")
+            for seq in range(1, 17, 4):
+                push.send(pack_batch(BATCH, ID, seq, 4, events))
+            while client.call("info")["events"] < 16:  # the timeout of the test ends it
+                pass
+        before = Use.of(child(process.pid))
+        with context.socket(zmq.DEALER) as dealer:
+            dealer.linger = 0
+            dealer.rcvhwm, dealer.rcvbuf = 1, 64 * 1024
+            dealer.connect(f"tcp://127.0.0.1:{where['rpc_port']}")
+            for number in range(100):
+                if dealer.poll(200, zmq.POLLOUT):
+                    dealer.send(pack_request(Request(number, "events", {})))
+            for _ in range(100):  # each is answered in turn with one of the hundred
+                client.call("ping")
+            assert Use.of(child(process.pid)).memory - before.memory <= MEMORY
+
+
+def test_a_client_that_asks_fast_gets_every_answer(running: tuple[dict[str, Any], Any]) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger = 0
-        dealer.rcvhwm = 1
-        dealer.connect(f"tcp://127.0.0.1:{where['rpc_port']}")
-        for number in range(500):
-            if dealer.poll(1000, zmq.POLLOUT):
-                dealer.send(pack_request(Request(number, "events", {})))
-        assert unpack_answer(dealer.recv()).id == 0
-        assert lives(where, process)
+        dealer.rcvtimeo = 10_000
+        dealer.connect(f"tcp://127.0.0.1:{running[0]['rpc_port']}")
+        for number in range(3000):
+            dealer.send(pack_request(Request(number, "ping", {})))
+            assert unpack_answer(dealer.recv()).id == number
 
 
 def test_an_event_over_the_limits_does_not_hide_those_behind_it(running: tuple[dict[str, Any], Any]) -> None:

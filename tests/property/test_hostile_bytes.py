@@ -192,6 +192,8 @@ def test_nesting_ends_in_an_error_and_not_in_the_stack() -> None:
     with pytest.raises(WireError, match="nested more than 100 deep"):
         unpack_control(b"\x82\xa7version\x01\xa4kind" + deep)
     with pytest.raises(WireError, match="not an array of 1"):
+        unpack_event(deep[-50:])
+    with pytest.raises(WireError, match="arrays in arrays"):
         unpack_event(deep)
     with pytest.raises(WireError, match="nested more than 100 deep"):
         payload.unpack(deep)
