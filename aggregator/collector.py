@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 
 from aggregator.clocks import Clocks
 from embertrace.recording import BEGIN, CLOCK, END
-from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
+from embertrace.wire.batch import GAP, MAX_SEQ, VERSION, Batch, gap_payload
 from embertrace.wire.clock import Offset, pack_offset
 from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control
 
@@ -241,7 +241,9 @@ class Collector:
 
     def _begin(self, producer: bytes, about: bytes) -> Entry:
         self._ended.discard(producer)
-        return Entry(BEGIN, producer, self._marks.get(producer, 0) + 1, 0, about)
+        # A gap may have declared every seq there is: none is left then, and what begins can't go on.
+        first = min(self._marks.get(producer, 0) + 1, MAX_SEQ)
+        return Entry(BEGIN, producer, first, 0, about)
 
     def _why_refuse(self, hello: Hello) -> str | None:
         if hello.version != VERSION:

@@ -33,8 +33,9 @@ log = logging.getLogger("aggregator")
 DRAIN_MESSAGES = 1024
 DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
-PULL_HWM = 64
-"""Messages ZeroMQ holds per producer: with the producers' window of 1 MiB each, its own bound comes first."""
+PULL_HWM = 4
+"""Messages of up to 1 MiB that ZeroMQ holds of each connection. An honest producer has 1 MiB under way in all, and
+what is not taken yet waits in the kernel just as well; a stranger's flood must not wait in this process's memory."""
 TICK_S = 1.0
 """How often the collector looks who fell silent: its patience is tens of seconds."""
 RETAIN_S = 60.0
