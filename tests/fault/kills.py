@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from embertrace.client import Client
 from embertrace.emit import spool_directory
 from embertrace.emit.spool_directory import Meta
 from fault import bare, worker
@@ -145,6 +146,15 @@ class Farm:
         alive = {process.pid for process in self.experiment.processes.values()}
         metas = [Meta.read(stream) for stream in spool_directory.streams(self.spools)]
         self.await_adoption({meta.pid for meta in metas if meta is not None} - alive)
+
+    def await_recorded(self, run: str) -> None:
+        """Wait until the aggregator knows of a run by that name."""
+        deadline = time.monotonic() + DEADLINE_S
+        with Client(self.dialled) as client:
+            while run not in [row["name"] for row in client.call("runs")["rows"]]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"nothing of {run} was recorded in {DEADLINE_S} s")
+                time.sleep(POLL_S)
 
     def streams_of(self, processes: set[int]) -> int:
         metas = [Meta.read(stream) for stream in spool_directory.streams(self.spools)]
