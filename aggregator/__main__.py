@@ -9,13 +9,23 @@ from pathlib import Path
 
 from aggregator.server import Options, Ready, serve
 from embertrace.errors import EmbertraceError
+from embertrace.recording import Limits
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 after a clean stop, 2 where it could not start or go on."""
     logging.basicConfig(level=logging.INFO, format="aggregator: %(message)s", stream=sys.stderr)
     given = _parser().parse_args(arguments)
-    options = Options(
+    try:
+        serve(_options(given), _announce_json if given.ready_json else _announce)
+    except EmbertraceError as error:
+        print(f"aggregator: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _options(given: argparse.Namespace) -> Options:
+    return Options(
         Path(given.directory),
         given.bind,
         given.name,
@@ -23,13 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         given.insecure_bind,
         given.with_parent,
         Path(given.keys) if given.keys else None,
+        Limits.parse(given.keep_bytes, given.keep_days),
     )
-    try:
-        serve(options, _announce_json if given.ready_json else _announce)
-    except EmbertraceError as error:
-        print(f"aggregator: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def _announce(ready: Ready) -> None:
@@ -48,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="the recording's name (default: the directory's)")
     parser.add_argument("--advertise", metavar="HOST", help="the host to tell callers, if not the one they dialled")
     parser.add_argument("--keys", metavar="DIR", help="take only clients that have a key in this directory")
+    parser.add_argument("--keep-bytes", metavar="SIZE", help="remove the oldest segments beyond this, such as 10GB")
+    parser.add_argument("--keep-days", type=float, metavar="DAYS", help="remove segments that are older than this")
     parser.add_argument("--insecure-bind", action="store_true", help="listen beyond this machine without keys")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input ends")
     parser.add_argument("--ready-json", action="store_true", help="print one line of JSON when ready")

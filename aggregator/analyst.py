@@ -58,6 +58,7 @@ def follow(directory: str, door: Door) -> None:
         state.extend(records, follower.position)
         state.extend(follower.damages[damages:], follower.position)
         damages = len(follower.damages)
+        state.forest.removed_segments = follower.removed_segments
         if door.socket in ready and not behind:
             door.serve(state)
 

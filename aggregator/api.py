@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from embertrace.analysis import Forest
+from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import answer
 from embertrace.errors import QueryError
-from embertrace.recording import BEGIN, END, Damage, Record, Recording
-from embertrace.recording.plant import plant
+from embertrace.recording import Damage, Record, Recording
+from embertrace.recording.plant import plant, sign_of
 from embertrace.wire.batch import BATCH
 from embertrace.wire.event import BadEvent, iter_events, pack_event
 
 PAGE_BYTES = 4 * 1024 * 1024
 """One page of events: a few batches, well under the answer's limit."""
+MAX_POSITION = (1 << 63) - 1
+"""As far as a file reaches on any system."""
 
 
 class State:
@@ -46,7 +49,7 @@ def ping(state: State, params: Mapping[str, Any]) -> Any:
 
 def info(state: State, params: Mapping[str, Any]) -> Any:
     """The recording, and how far it was followed."""
-    return {
+    counts = {
         "recording": state.recording.id,
         "name": state.recording.name,
         "directory": str(state.recording.directory),
@@ -55,7 +58,9 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
         "producers": state.forest.producers,
         "gaps": state.forest.gaps,
         "undecodable": state.forest.undecodable,
+        "removed_segments": state.recording.removed().segments,
     }
+    return plain(counts)  # gaps that were declared may add up to more than 64 bits
 
 
 def query(state: State, params: Mapping[str, Any]) -> Any:
@@ -73,18 +78,20 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
     run = params.get("run")
     if run is not None and not isinstance(run, str):
         raise QueryError(f"run is {run!r}; it must be a run's id")
-    return state.forest.progress(run)
+    return plain(state.forest.progress(run))
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:
-    """A page of events from position `start` on: {events: [[producer, seq, packed], …], begun, ended, next, position}.
+    """A page of events from position `start` on: {events, undecodable, signs, next, position}.
 
-    `begun` and `ended` are [[producer, received_ns, last seq], …]: signs of the producers' lives. `next` is where the
-    next page starts, nil after the last. `position` is how far the recording was followed: where the next question
-    goes on once `next` is nil. `since_ns` instead of `start` begins with the segment in which that time (Unix
-    nanoseconds) lies.
+    `events` are [[producer, seq, packed], …]; `signs` are [[kind, producer, received_ns, first seq, events, about], …]:
+    what the recording's other records (see recording-format.md) say of the producers. `next` is where the next page
+    starts, nil after the last. `position` is how far the recording was followed: where the next question goes on once
+    `next` is nil. `since_ns` instead of `start` begins with the segment in which that time (Unix nanoseconds) lies.
     """
-    page: dict[str, Any] = {"events": [], "begun": [], "ended": [], "next": None, "position": state.position}
+    page: dict[str, Any] = {
+        "events": [], "undecodable": 0, "signs": [], "next": None, "position": state.position,
+    }  # fmt: skip
     taken = 0
     for record in state.recording.records(_start(state, params), state.position):
         if isinstance(record, Record):
@@ -97,7 +104,7 @@ def events(state: State, params: Mapping[str, Any]) -> Any:
 
 def _start(state: State, params: Mapping[str, Any]) -> int:
     start, since = params.get("start", 0), params.get("since_ns")
-    if not isinstance(start, int) or start < 0:
+    if not isinstance(start, int) or not 0 <= start <= MAX_POSITION:
         raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
     if since is None:
         return start
@@ -107,18 +114,17 @@ def _start(state: State, params: Mapping[str, Any]) -> int:
 
 
 def _add_to_page(page: dict[str, Any], record: Record) -> None:
-    if record.kind in (BEGIN, END):
-        page["begun" if record.kind == BEGIN else "ended"].append(
-            [record.producer, record.received_ns, record.first_seq]
-        )
-    elif record.kind == BATCH:
-        seq = record.first_seq
-        for event in iter_events(record.payload, record.count):
-            if isinstance(event, BadEvent):
-                seq += event.lost
-            else:
-                page["events"].append([record.producer, seq, pack_event(event)])
-                seq += 1
+    if record.kind != BATCH:
+        page["signs"].append(list(sign_of(record)))
+        return
+    seq = record.first_seq
+    for event in iter_events(record.payload, record.count):
+        if isinstance(event, BadEvent):
+            page["undecodable"] += event.lost
+            seq += event.lost
+        else:
+            page["events"].append([record.producer, seq, pack_event(event)])
+            seq += 1
 
 
 METHODS: dict[str, Method] = {

@@ -10,7 +10,9 @@ The rules of acceptance, all of them:
 5. A producer that promised a heartbeat and misses MISSED of them is gone: an end says so. If it is heard again after
    all, a begin takes that back, before anything else of it is recorded. While the aggregator itself stood still,
    nobody is silent.
-6. Whoever was touched is answered, but only after what was decided is durable (`due`). A producer that never said
+6. What a control message tells of the producer's clock is recorded where it is news (see clocks).
+7. Whoever was touched is answered, but only after what was decided is durable (`due`); who only asks where things
+   are, or is refused, need not wait for that (`due_at_once`). A producer that never said
    hello can't be answered: it has no return address yet, and will say hello when it hears nothing.
 """
 
@@ -19,8 +21,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from embertrace.recording import BEGIN, END
-from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
+from aggregator.clocks import Clocks
+from embertrace.recording import BEGIN, CLOCK, END
+from embertrace.wire.batch import GAP, MAX_SEQ, VERSION, Batch, gap_payload
+from embertrace.wire.clock import Offset, pack_offset
 from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control
 
 MISSED = 3
@@ -99,6 +103,7 @@ class Collector:
         self._ended: set[bytes] = set()
         self._touched: dict[bytes, None] = {}
         self._replies: list[Reply] = []
+        self._clocks = Clocks()
 
     def tick(self, now: float) -> list[Entry]:
         """Time passed: what to record of those who fell silent. `now` is monotonic; every step of the loop says it."""
@@ -136,16 +141,14 @@ class Collector:
         )
         return entries
 
-    def on_control(self, address: bytes, message: Control) -> list[Entry]:
-        """What to record of a control message, if anything."""
+    def on_control(self, address: bytes, message: Control, received_ns: int) -> list[Entry]:
+        """What to record of a control message that came at `received_ns` (Unix nanoseconds), if anything."""
         if isinstance(message, Hello):
-            return self._on_hello(address, message)
+            return [*self._on_hello(address, message), *self._on_clock(message, received_ns)]
         if isinstance(message, End):
-            return self._on_end(address, message)
+            return [*self._on_clock(message, received_ns), *self._on_end(address, message)]
         if isinstance(message, Alive):
-            self._remember(message.producer, address)
-            self._touched[message.producer] = None
-            return self._heard(message.producer)
+            return [*self._on_alive(address, message), *self._on_clock(message, received_ns)]
         if isinstance(message, Locate):
             self._replies.append(Reply(address, self._welcome(None)))
         return []
@@ -153,6 +156,16 @@ class Collector:
     def on_malformed(self) -> None:
         """Bytes that are no message came in by one of the doors."""
         self.counters.malformed += 1
+
+    def due_at_once(self) -> list[Reply]:
+        """The answers that promise nothing, so that nothing need be durable for them: to where, and to refusals.
+
+        Taking them clears them. Of the others the last to each address is kept: a hello may come again and again.
+        """
+        at_once = [reply for reply in self._replies if _promises_nothing(reply.message)]
+        later = {reply.address: reply for reply in self._replies if not _promises_nothing(reply.message)}
+        self._replies = list(later.values())
+        return at_once
 
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
@@ -186,12 +199,32 @@ class Collector:
         self._replies.append(Reply(address, self._welcome(hello.producer)))
         return entries
 
+    def _on_alive(self, address: bytes, alive: Alive) -> list[Entry]:
+        self._remember(alive.producer, address)
+        self._touched[alive.producer] = None
+        entries = self._heard(alive.producer)
+        if alive.offset is not None:
+            entries.append(self._clock(alive.producer, alive.offset))
+        return entries
+
+    def _on_clock(self, message: Hello | Alive | End, received_ns: int) -> list[Entry]:
+        if message.clock is None or message.producer not in self._addresses:
+            return []
+        from_seq = self._marks.get(message.producer, 0) + 1
+        news = self._clocks.read(message.producer, message.clock, received_ns, from_seq)
+        return [self._clock(message.producer, news)] if news is not None else []
+
+    @staticmethod
+    def _clock(producer: bytes, offset: Offset) -> Entry:
+        return Entry(CLOCK, producer, 0, 0, pack_offset(offset))
+
     def _on_end(self, address: bytes, end: End) -> list[Entry]:
         self._remember(end.producer, address)
         self._touched[end.producer] = None
         if end.last != self._marks.get(end.producer, 0) or end.producer in self._ended:
             return []
         self._ended.add(end.producer)
+        self._clocks.forget(end.producer)
         self._patience.pop(end.producer, None)
         self._due.pop(end.producer, None)
         return [Entry(END, end.producer, end.last, 0, b"")]
@@ -208,7 +241,9 @@ class Collector:
 
     def _begin(self, producer: bytes, about: bytes) -> Entry:
         self._ended.discard(producer)
-        return Entry(BEGIN, producer, self._marks.get(producer, 0) + 1, 0, about)
+        # A gap may have declared every seq there is: none is left then, and what begins can't go on.
+        first = min(self._marks.get(producer, 0) + 1, MAX_SEQ)
+        return Entry(BEGIN, producer, first, 0, about)
 
     def _why_refuse(self, hello: Hello) -> str | None:
         if hello.version != VERSION:
@@ -230,5 +265,10 @@ class Collector:
         if len(self._addresses) > MAX_PRODUCERS:
             forgotten = next(iter(self._addresses))
             del self._addresses[forgotten]
+            self._clocks.forget(forgotten)
             self._patience.pop(forgotten, None)
             self._due.pop(forgotten, None)
+
+
+def _promises_nothing(message: Control) -> bool:
+    return isinstance(message, Refuse) or (isinstance(message, Welcome) and message.producer is None)

@@ -4,34 +4,44 @@ Rules:
 - It receives in bounded drains, then makes everything durable with one sync (group commit), then answers. Nothing is
   acknowledged before that sync returned.
 - It decodes no event. What is framed and passes its checksums is recorded, whatever the events hold.
-- A sync that fails ends the process: what was acknowledged is safe, and nothing more may be.
+- What retention lets go goes when a segment was sealed, and once a minute. A removal that fails costs nothing but
+  space: it is said once and tried again.
+- Without space to write, nothing is acknowledged and no batch is taken in: producers keep what they hold. That is said
+  once, and tried again each second; questions are answered all the while.
+- A sync that fails otherwise ends the process: what was acknowledged is safe, and nothing more may be.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
 
 import zmq
 
-from aggregator.collector import Collector, Entry
-from embertrace.errors import WireError
+from aggregator.collector import Collector, Entry, Reply
+from embertrace.errors import NoSpaceError, RecordingError, WireError
 from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
-from embertrace.recording import RecordingWriter
+from embertrace.recording import RecordingWriter, Retention
 from embertrace.wire.batch import HEADER_BYTES, MAX_BATCH_BYTES, unpack_batch
-from embertrace.wire.control import MAX_CONTROL_BYTES, pack_control, unpack_control
+from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Control, Welcome, pack_control, unpack_control
 
 log = logging.getLogger("aggregator")
 
 DRAIN_MESSAGES = 1024
 DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
-PULL_HWM = 64
-"""Messages ZeroMQ holds per producer: with the producers' window of 1 MiB each, its own bound comes first."""
+PULL_HWM = 4
+"""Messages of up to 1 MiB that ZeroMQ holds of each connection. An honest producer has 1 MiB under way in all, and
+what is not taken yet waits in the kernel just as well; a stranger's flood must not wait in this process's memory."""
 TICK_S = 1.0
 """How often the collector looks who fell silent: its patience is tens of seconds."""
+RETAIN_S = 60.0
+"""How often retention looks what has grown too old when no segment is sealed."""
+TRY_AGAIN_S = 1.0
+"""How often a full disk is tried again."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -71,15 +81,31 @@ def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
     return port
 
 
+def _stamped(message: Control) -> Control:
+    """As it is to be sent: an answer to a producer says when that was."""
+    return dataclasses.replace(message, sent_ns=time.time_ns()) if isinstance(message, Welcome | Ack) else message
+
+
 class Ingest:
     """The loop. `step` is one round: wait, drain, sync, answer."""
 
     def __init__(
-        self, doors: Doors, collector: Collector, writer: RecordingWriter, clock: Callable[[], float] = time.monotonic
+        self,
+        doors: Doors,
+        collector: Collector,
+        writer: RecordingWriter,
+        retention: Retention | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.doors = doors
         self.collector = collector
         self.writer = writer
+        self._retention = retention
+        self._space_tried_at: float | None = None
+        """When there was no space to write; None while there is."""
+        self._retain_at = clock()
+        self._retained_base = writer.base
+        self._retaining_failed = False
         self._clock = clock
         self._tick_at = clock()
         self._poller = zmq.Poller()
@@ -95,20 +121,70 @@ class Ingest:
 
     def step(self, wait_ms: int) -> bool:
         """One round; whether anything came."""
+        came = self._round(wait_ms)
+        self._retain()
+        return came
+
+    def _round(self, wait_ms: int) -> bool:
+        if self._space_tried_at is not None:
+            return self._round_without_space(wait_ms)
         ready = dict(self._poller.poll(wait_ms))
         if not ready:
             if self._tick():
-                self.writer.sync()
+                self._commit()
             return False
         if self.doors.control in ready:
             self._drain_control()
         if self.doors.push in ready:
             self._drain_push()
         self._tick()  # after what has come: it speaks for those who sent it
-        self.writer.sync()
-        for reply in self.collector.due():
-            self._answer(reply.address, pack_control(reply.message))
+        self._commit()
         return True
+
+    def _round_without_space(self, wait_ms: int) -> bool:
+        """Take in no batch, answer what needs no space, and see whether there is space again."""
+        if self.doors.control.poll(min(wait_ms, int(TRY_AGAIN_S * 1000))):
+            self._drain_control()
+            for reply in self.collector.due_at_once():
+                self._answer(reply)
+        assert self._space_tried_at is not None
+        if self._clock() - self._space_tried_at >= TRY_AGAIN_S:
+            self._commit()
+        return False
+
+    def _commit(self) -> None:
+        """Make durable what was decided, then say so to whom it concerns."""
+        try:
+            self.writer.sync()
+        except NoSpaceError as error:
+            if self._space_tried_at is None:
+                log.error("%s; nothing is acknowledged until there is, and producers keep their events", error)
+            self._space_tried_at = self._clock()
+            return
+        if self._space_tried_at is not None:
+            self._space_tried_at = None
+            log.warning("there is space again in %s: recording goes on", self.writer.directory)
+        for reply in self.collector.due():
+            self._answer(reply)
+
+    def _retain(self) -> None:
+        """Once a segment was sealed, and now and then: remove what need not be kept."""
+        if self._retention is None:
+            return
+        now = self._clock()
+        if self.writer.base == self._retained_base and now < self._retain_at:
+            return
+        self._retained_base, self._retain_at = self.writer.base, now + RETAIN_S
+        try:
+            removed = self._retention.enforce()
+        except (OSError, RecordingError) as error:
+            if not self._retaining_failed:
+                log.warning("old segments can't be removed: %s; this is tried again", error)
+            self._retaining_failed = True
+            return
+        self._retaining_failed = False
+        if removed:
+            log.info("%d old segments were removed, as --keep-bytes and --keep-days say", removed)
 
     def _tick(self) -> bool:
         """Tell the collector the time; whether that gave something to record."""
@@ -150,15 +226,15 @@ class Ingest:
             except WireError as error:
                 self._report(error)
                 continue
-            for entry in self.collector.on_control(address, message):
+            for entry in self.collector.on_control(address, message, time.time_ns()):
                 self._append(entry)
 
     def _append(self, entry: Entry) -> None:
         self.writer.append(entry.kind, entry.producer, entry.first_seq, entry.count, entry.payload, entry.payload_crc)
 
-    def _answer(self, address: bytes, message: bytes) -> None:
+    def _answer(self, reply: Reply) -> None:
         try:
-            self.doors.control.send_multipart([address, message], zmq.NOBLOCK)
+            self.doors.control.send_multipart([reply.address, pack_control(_stamped(reply.message))], zmq.NOBLOCK)
         except zmq.ZMQError:  # gone, or not listening: it will say hello again
             pass
 

@@ -29,7 +29,7 @@ from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, ConfigError, WireError
 from embertrace.keys import ServerKey
-from embertrace.recording import RecordingWriter
+from embertrace.recording import Limits, RecordingWriter, Retention
 from embertrace.wire.control import Hello, unpack_control
 
 log = logging.getLogger("aggregator")
@@ -52,6 +52,7 @@ class Options:
     insecure_bind: bool = False
     with_parent: bool = False
     keys: Path | None = None
+    limits: Limits | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,7 +70,16 @@ class Ready:
         return json.dumps(dataclasses.asdict(self))
 
 
-def serve(options: Options, announce: Callable[[Ready], None]) -> None:
+def open_writer(options: Options) -> RecordingWriter:
+    """The writer of the recording that the options name. Raises RecordingError."""
+    return RecordingWriter(options.directory, name=options.name, clock_ns=time.time_ns)
+
+
+def serve(
+    options: Options,
+    announce: Callable[[Ready], None],
+    open_writer: Callable[[Options], RecordingWriter] = open_writer,
+) -> None:
     """Run until told to stop. `announce` is called once it listens.
 
     Raises AggregatorError for a port in use or an address that is refused, RecordingError for the recording.
@@ -77,7 +87,9 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
     host, port = _address(options)
     stopping = threading.Event()
     with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(RecordingWriter(options.directory, name=options.name, clock_ns=time.time_ns))
+        writer = stack.enter_context(open_writer(options))
+        if writer.missing:
+            log.warning("%d bytes of %s that were durable are gone", writer.missing, options.directory)
         context = zmq.Context()
         stack.callback(context.destroy, linger=0)
         key = ServerKey.read(options.keys) if options.keys is not None else None
@@ -97,7 +109,8 @@ def serve(options: Options, announce: Callable[[Ready], None]) -> None:
                   str(options.directory), os.getpid())
         )  # fmt: skip
         collector = Collector(identity, writer.marks, _hellos(writer.begun))
-        Ingest(doors, collector, writer).run(lambda: stopping.is_set() or analyst.supervise())
+        retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
+        Ingest(doors, collector, writer, retention).run(lambda: stopping.is_set() or analyst.supervise())
 
 
 def _hellos(begun: Mapping[bytes, bytes]) -> dict[bytes, Hello]:

@@ -64,6 +64,12 @@ def aggregate(
     keys: Annotated[
         pathlib.Path | None, typer.Option(help="Take only clients that have a key in this directory; see `keys`.")
     ] = None,
+    keep_bytes: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Remove the oldest segments beyond this, such as 10GB.")
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Remove segments that are older than this.")
+    ] = None,
     insecure_bind: Annotated[bool, typer.Option(help="Listen beyond this machine without keys or encryption.")] = False,
 ) -> None:
     """Run an aggregator: it records the events that operators send, and answers questions about them."""
@@ -73,6 +79,8 @@ def aggregate(
     command += ["--name", name] if name else []
     command += ["--advertise", advertise] if advertise else []
     command += ["--keys", str(keys)] if keys else []
+    command += ["--keep-bytes", keep_bytes] if keep_bytes is not None else []
+    command += ["--keep-days", str(keep_days)] if keep_days is not None else []
     command += ["--insecure-bind"] if insecure_bind else []
     with subprocess.Popen(command) as process:
         while True:
@@ -187,17 +195,54 @@ def replay(
 
 
 @app.command()
-def check(recording: RecordingPath, as_json: AsJson = False) -> None:
-    """Verify every checksum of a recording. Exit code 1 if anything is damaged."""
+def check(
+    recording: RecordingPath,
+    repair: Annotated[pathlib.Path | None, typer.Option(metavar="OUT", help="Write a repaired copy here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify every checksum of a recording. Exit code 1 if anything is damaged, whether or not it was repaired."""
     from embertrace.recording import check as check_recording
+    from embertrace.recording import repair as repair_recording
 
     with _progress("checking") as advance:
         found = check_recording(recording, progress=advance)
-    if as_json:
-        _print_json(found.to_data())
-    else:
+    if not as_json:
         print(found)
+    data = found.to_data()
+    if repair is not None:
+        done, copy = repair_recording(recording, repair), check_recording(repair)
+        data["repair"] = {**done.to_data(), "check": copy.to_data()}
+        if not as_json:
+            print(done, copy, sep="\n")
+    if as_json:
+        _print_json(data)
     if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def drain(
+    directory: Annotated[
+        pathlib.Path | None, typer.Argument(help="Where spools lie (default: where this user's processes keep them).")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="The aggregator to send to, if not the one each stream was meant for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deliver what processes that died left undelivered on this machine. Exit code 1 if anything is still left."""
+    from embertrace import collect, emit, keys
+
+    chosen = directory or emit.spool_path(collect.settings)
+    if chosen is None:
+        raise EmbertraceError("no spool directory is configured; name one: `embertrace drain DIRECTORY`")
+    with _progress("draining") as advance:
+        done = emit.drain(chosen, to=to, key=keys.load(collect.settings.key), progress=advance)
+    if as_json:
+        _print_json(done.to_data())
+    else:
+        print(done)
+    if done.left:
         raise typer.Exit(1)
 
 

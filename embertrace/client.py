@@ -1,7 +1,8 @@
 """The RPC client: questions to an aggregator over DEALER sockets, one at a time.
 
 Rules: all questions are idempotent, so one that hears nothing is asked again (over a fresh socket) until the deadline.
-A client may be shared by threads; a forked child opens sockets of its own.
+A client may be shared by threads; a forked child opens sockets of its own. One that is forgotten is closed
+by a finaliser that holds its sockets: ending a context whose sockets the garbage collector took first waits for ever.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from typing import Any
 
 import zmq
@@ -26,15 +28,38 @@ ASK_AGAIN_S = 3.0
 """Silence after which a question is asked again: the analyst may have been restarted."""
 
 
+class _Opened:
+    """A context and its one socket, of the process that opened them."""
+
+    def __init__(self) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket: zmq.Socket[bytes] | None = None
+        self.owner = os.getpid()
+
+    def fresh(self) -> zmq.Socket[bytes]:
+        """A new socket in place of the old one."""
+        if self.socket is not None:
+            self.socket.close(linger=0)
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        return self.socket
+
+    def close(self) -> None:
+        """In a forked child, nothing: it is the parent's."""
+        if self.owner == os.getpid():
+            if self.socket is not None:
+                self.socket.close(linger=0)
+            self.context.term()
+
+
 class Client:
     """A connection to the aggregator at `endpoint`; each call waits at most `timeout_s` seconds. Thread-safe."""
 
     def __init__(self, endpoint: str, *, timeout_s: float = 30.0, key: ClientKey | None = None) -> None:
         self._lock = threading.Lock()
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._socket: zmq.Socket[bytes] | None = None
+        self._opened: _Opened | None = None
+        self._finalizer: weakref.finalize[[], Client] | None = None
         self._address = ""
-        self._owner = 0
         self._asked = 0
         self.endpoint = endpoint
         self.timeout_s = timeout_s
@@ -64,9 +89,9 @@ class Client:
     def close(self) -> None:
         """Let go of the sockets. The next call opens new ones."""
         with self._lock:
-            if self._context is not None and self._owner == os.getpid():
-                self._context.destroy(linger=0)
-            self._context = self._socket = None
+            if self._finalizer is not None:
+                self._finalizer()
+            self._opened = self._finalizer = None
 
     def __enter__(self) -> Client:
         return self
@@ -74,19 +99,18 @@ class Client:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()  # left to the collector, a context waits for its sockets, for ever
-
     def _connect(self) -> None:
-        if self._context is not None and self._owner == os.getpid():
+        if self._opened is not None and self._opened.owner == os.getpid():
             return
-        self._context, self._owner = zmq.Context(), os.getpid()
+        opened = _Opened()
         try:
-            welcome = self._locate(self._context)
+            welcome = self._locate(opened.context)
         except BaseException:
-            self._context.destroy(linger=0)
-            self._context = None
+            opened.close()
             raise
+        self._opened = opened
+        self._finalizer = weakref.finalize(self, opened.close)
+        self._finalizer.atexit = False  # LINGER is 0: the process may just end
         self._address = f"tcp://{welcome.host or self._host}:{welcome.rpc_port}"
         self._reopen()
 
@@ -136,22 +160,19 @@ class Client:
 
     def _reopen(self) -> None:
         """A fresh socket: what the old one may still deliver is not wanted any more."""
-        assert self._context is not None
-        if self._socket is not None:
-            self._socket.close(linger=0)
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.linger = 0
-        secure_client(self._socket, self._key)
-        self._socket.connect(self._address)
+        assert self._opened is not None
+        secure_client(socket := self._opened.fresh(), self._key)
+        socket.connect(self._address)
 
     def _ask(self, method: str, params: dict[str, Any], wait_s: float) -> Answer | None:
-        assert self._socket is not None
+        assert self._opened is not None and self._opened.socket is not None
+        socket = self._opened.socket
         self._asked += 1
-        self._socket.send(pack_request(Request(self._asked, method, params)))
+        socket.send(pack_request(Request(self._asked, method, params)))
         deadline = time.monotonic() + wait_s
-        while self._socket.poll(max(0, int((deadline - time.monotonic()) * 1000))):
+        while socket.poll(max(0, int((deadline - time.monotonic()) * 1000))):
             try:
-                answer = unpack_answer(self._socket.recv())
+                answer = unpack_answer(socket.recv())
             except WireError as error:
                 raise AggregatorError(
                     f"the aggregator at {self.endpoint} answered what can't be read: {error}"

@@ -15,6 +15,8 @@ from typing import Any, Literal, get_args
 from embertrace.errors import ConfigError
 
 Capture = Literal["all", "answers", "none"]
+Delivery = Literal["spool", "memory"]
+Full = Literal["drop", "block"]
 
 TRAVELLING = ("capture", "payload_bytes", "redact_keys", "redact_patterns")
 """Settings that hold for a whole run: they travel with the context, since redaction happens where operators run."""
@@ -39,7 +41,18 @@ class Settings:
     payload_bytes: int = 64 * 1024
     """Bytes kept of one event's values, 256 … 131,072: they must fit into one event. EMBERTRACE_PAYLOAD_BYTES."""
     spool_bytes: int = 64 * 1024 * 1024
-    """Bytes of undelivered events this process holds before it drops (and counts). EMBERTRACE_SPOOL_BYTES."""
+    """Bytes of undelivered events this process holds before it is full. EMBERTRACE_SPOOL_BYTES."""
+    delivery: Delivery = "spool"
+    """Where undelivered events lie: in files, which survive this process, or in its "memory". EMBERTRACE_DELIVERY."""
+    spool_dir: str | None = None
+    """The directory of those files, for all processes of this user and machine; default
+    $XDG_STATE_HOME/embertrace/spool, or ~/.local/state/embertrace/spool. EMBERTRACE_SPOOL_DIR."""
+    spool_node_bytes: int = 1024 * 1024 * 1024
+    """Bytes of undelivered events in that directory, of all processes together. EMBERTRACE_SPOOL_NODE_BYTES."""
+    spool_full: Full = "drop"
+    """When the spool is full: "drop" events (and count them), or "block" whoever emits. EMBERTRACE_SPOOL_FULL."""
+    spool_block_s: float = 1.0
+    """Seconds that "block" waits at most before it drops after all. EMBERTRACE_SPOOL_BLOCK_S."""
     linger_s: float = 2.0
     """Seconds an exiting process waits for its last events to be acknowledged. EMBERTRACE_LINGER_S."""
     collect_bytes: int = 1024 * 1024 * 1024
@@ -52,14 +65,19 @@ class Settings:
     def __post_init__(self) -> None:
         if self.endpoint is not None:
             check_endpoint(self.endpoint)
-        if self.capture not in get_args(Capture):
-            raise ConfigError(f"capture is {self.capture!r}; it must be one of {', '.join(get_args(Capture))}")
+        for name, choices in (("capture", Capture), ("delivery", Delivery), ("spool_full", Full)):
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(choices))}"
+                )
         if not 256 <= self.payload_bytes <= 128 * 1024:
             raise ConfigError(f"payload_bytes is {self.payload_bytes}; it must be from 256 to 131072")
-        if self.spool_bytes < 1024 * 1024:
-            raise ConfigError(f"spool_bytes is {self.spool_bytes}; it must be at least 1048576 (1 MiB)")
-        if self.linger_s < 0:
-            raise ConfigError(f"linger_s is {self.linger_s}; it must not be negative")
+        for name in ("spool_bytes", "spool_node_bytes"):
+            if getattr(self, name) < 1024 * 1024:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1048576 (1 MiB)")
+        for name in ("linger_s", "spool_block_s"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         for pattern in self.redact_patterns:
             try:
                 re.compile(pattern)
@@ -113,9 +131,9 @@ def of_process(given: Mapping[str, Any] | None = None) -> Settings:
 
 
 def _parse(variable: str, field: str, text: str) -> object:
-    if field in ("payload_bytes", "spool_bytes", "collect_bytes", "linger_s"):
+    if field.endswith(("_bytes", "_s")):
         try:
-            return float(text) if field == "linger_s" else int(text)
+            return float(text) if field.endswith("_s") else int(text)
         except ValueError:
             raise ConfigError(f"{variable} is {text!r}; it must be a number") from None
     if field == "redact_keys":

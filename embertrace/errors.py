@@ -27,6 +27,10 @@ class RecordingError(EmbertraceError):
     """A recording is missing, unreadable, locked by another aggregator, or of a newer format."""
 
 
+class NoSpaceError(RecordingError):
+    """There is no space to record; nothing was lost by trying, and it may be tried again."""
+
+
 class AggregatorError(EmbertraceError):
     """The aggregator could not be started, reached, or stopped."""
 

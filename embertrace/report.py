@@ -111,7 +111,9 @@ def _health(health: Table) -> Section:
     """What is missing or went wrong; nothing to say is said, too."""
     named = ("errors", "lost", "open", "missing", "unlinked", "gaps", "undecodable", "damaged_bytes")
     wrong = [f"{health[name]} {name}" for name in named if health.get(name)]
-    return Section("Missing or failed", wrong or ["nothing"], health.to_data())
+    if health.get("removed_segments"):
+        wrong.append(f"{health['removed_segments']} segments were removed by retention")
+    return Section("Missing or failed", [*wrong, *health.notes] or ["nothing"], health.to_data())
 
 
 def _estimates(rows: Mapping[str, Estimate]) -> list[str]:

@@ -51,9 +51,8 @@ class Run:
         self.project = project
         self.config = dict(configuration)
         self.endpoint = endpoint
-        settings = collect.settings
         self.key = key
-        self.emitter = emit.emitter_for(endpoint, spool_bytes=settings.spool_bytes, linger_s=settings.linger_s, key=key)
+        self.emitter = emit.emitter_for(endpoint, key)
         self._begun = Roots()
         self._scope = Scope(run=self.id, roots=itertools.count(), begun=self._begun)
         self._owner = os.getpid()

@@ -15,7 +15,7 @@ from embertrace.client import Client
 from embertrace.event import OperatorEvent
 from embertrace.keys import ClientKey
 from embertrace.recording import Recording
-from embertrace.recording.plant import plant
+from embertrace.recording.plant import Sign, plant, plant_sign
 from embertrace.wire.event import unpack_event
 
 Progress = Callable[[int, int], None]
@@ -29,11 +29,12 @@ def open(
 
     `attempts="all"` shows every attempt of a call that was retried, see `OperatorAnalysis`.
 
-    Damaged places are skipped and counted, as every answer then says. Raises RecordingError for what is no readable
-    recording.
+    Damaged places are skipped and counted, and so is what retention removed, as every answer then says. Raises
+    RecordingError for what is no readable recording.
     """
     recording = Recording.open(pathlib.Path(directory))
     forest, end = Forest(), max(1, recording.end())
+    forest.removed_segments = recording.removed().segments
     for record in recording.records():
         plant(forest, record)
         if progress is not None:
@@ -78,9 +79,8 @@ class RemoteSource:
             page = self._client.call("events", start=start)
             for producer, seq, packed in page["events"]:
                 forest.add(producer, seq, unpack_event(packed))
-            for producer, at_ns, _ in page["begun"]:
-                forest.note_begin(producer, at_ns)
-            for producer, at_ns, last_seq in page["ended"]:
-                forest.note_end(producer, at_ns, last_seq)
+            for sign in page["signs"]:
+                plant_sign(forest, Sign(*sign))
+            forest.undecodable += page["undecodable"]
             start = page["next"]
         return forest

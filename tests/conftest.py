@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,9 @@ sys.path.insert(0, str(TESTS))  # tests.support, importable as `support` in Ray 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 settings.register_profile("patient", deadline=None)  # a busy machine is no defect
 settings.load_profile("patient")
+_spools = tempfile.TemporaryDirectory(prefix="embertrace-tests-", ignore_cleanup_errors=True)
+os.environ["EMBERTRACE_SPOOL_DIR"] = _spools.name  # of this process and its children: nothing goes to the real home
+collect.configure(dataclasses.replace(collect.settings, spool_dir=_spools.name))
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 

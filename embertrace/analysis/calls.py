@@ -36,7 +36,10 @@ class Sighting(NamedTuple):
 
 
 class Call:
-    """One execution. `children` are in slot order; `parent` is None for a root and where the parent never emitted."""
+    """One execution. `children` are in slot order; `parent` is None for a root and where the parent never emitted.
+
+    `timestamp` is when it began by the clock of its host, `start` by the aggregator's, and never before its parent's.
+    """
 
     __slots__ = (
         "ancestors",
@@ -60,6 +63,7 @@ class Call:
         "scores",
         "slot",
         "stage",
+        "start_ns",
         "tags",
         "timestamp",
         "trace_id",
@@ -85,6 +89,7 @@ class Call:
         self.tags: dict[str, Any] = unpack_mapping(added.tags)
         self.origin = first.origin
         self.timestamp = first.origin.nanoseconds / 1e9
+        self.start_ns = first.origin.nanoseconds
         self.scores: dict[str, Any] = {}
         self.parent: Call | None = None
         self.root: Call = self
@@ -101,6 +106,11 @@ class Call:
     @property
     def key(self) -> CallKey:
         return self.call_id, self.attempt
+
+    @property
+    def start(self) -> float:
+        """When it began, Unix seconds: on one clock for all hosts, and in the order of causes (see `clocks`)."""
+        return self.start_ns / 1e9
 
     @property
     def ended(self) -> bool:

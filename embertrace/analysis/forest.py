@@ -12,10 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from embertrace.analysis.calls import Origin, Sighting
+from embertrace.analysis.losses import Gaps, Loss
 from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.trees import Trees
 from embertrace.event import CALL, METRIC
 from embertrace.lineage import CallKey
+from embertrace.wire.clock import Offset
 from embertrace.wire.event import RawEvent, to_nanoseconds
 
 
@@ -24,7 +26,7 @@ class Forest:
 
     `events` counts distinct ones, `undecodable` those nobody could read, `unplaced` calls and results without a call
     id: they belong to no call (lists of such events are given ids by `handmade`). `damaged_bytes` were skipped in a
-    recording; what they held is unknown.
+    recording; what they held is unknown. `removed_segments` were removed by retention before they could be read.
     """
 
     def __init__(self) -> None:
@@ -32,13 +34,16 @@ class Forest:
         self.undecodable = 0
         self.unplaced = 0
         self.damaged_bytes = 0
+        self.removed_segments = 0
         self._seen: dict[bytes, set[int]] = {}
         self._begins: dict[CallKey, Sighting] = {}
         self._ends: dict[CallKey, Sighting] = {}
         self._metrics: list[Sighting] = []
-        self._gaps: dict[bytes, set[tuple[int, int]]] = {}
+        self._gaps: dict[bytes, Gaps] = {}
+        self._hosts: dict[bytes, tuple[str, int]] = {}
         self._lives: dict[bytes, tuple[int, bool, int]] = {}
         """Of each producer the last that is known of its life: (when, whether it goes on, the last seq till then)."""
+        self._offsets: dict[bytes, set[Offset]] = {}
         self._trees: dict[bool, Trees] = {}
 
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
@@ -61,9 +66,11 @@ class Forest:
             if known is None or sighting.origin < known.origin:
                 half[key] = sighting
 
-    def note_begin(self, producer: bytes, at_ns: int) -> None:
-        """A producer's stream began, or went on, at a time of whoever recorded it."""
+    def note_begin(self, producer: bytes, at_ns: int, host: str = "", pid: int = 0) -> None:
+        """A producer's stream began, or went on, at a time of whoever recorded it. `host` is "" if it said none."""
         self._note_life(producer, (at_ns, True, 0))
+        if host:
+            self._hosts[producer] = min((host, pid), self._hosts.get(producer, (host, pid)))
 
     def note_end(self, producer: bytes, at_ns: int, last_seq: int) -> None:
         """A producer was gone at that time, after `last_seq`: what it left without an end is lost.
@@ -71,6 +78,11 @@ class Forest:
         Its runs did not finish. A later begin, or an event beyond, withdraws that.
         """
         self._note_life(producer, (at_ns, False, last_seq))
+
+    def note_offset(self, producer: bytes, offset: Offset) -> None:
+        """How far a producer's clock is from the aggregator's."""
+        self._offsets.setdefault(producer, set()).add(offset)
+        self._trees.clear()
 
     def _note_life(self, producer: bytes, sign: tuple[int, bool, int]) -> None:
         self._seen.setdefault(producer, set())
@@ -86,15 +98,24 @@ class Forest:
             if not goes_on and max(self._seen[producer], default=0) <= last_seq
         }
 
-    def note_gap(self, producer: bytes, first_seq: int, count: int) -> None:
+    def note_gap(self, producer: bytes, first_seq: int, count: int, reason: str = "dropped") -> None:
         """`count` events from `first_seq` on were dropped or trimmed, and will not come."""
         if count > 0:
-            self._gaps.setdefault(producer, set()).add((first_seq, count))
+            self._gaps.setdefault(producer, Gaps()).add(first_seq, count, reason)
 
     @property
     def gaps(self) -> int:
         """How many events are known to be missing; overlapping reports count once."""
-        return sum(_covered(spans) for spans in self._gaps.values())
+        return sum(loss.events for loss in self.losses)
+
+    @property
+    def losses(self) -> list[Loss]:
+        """Where those were lost, and why."""
+        return [
+            Loss(producer, *self._hosts.get(producer, ("", 0)), events, reason)
+            for producer, gaps in sorted(self._gaps.items())
+            for reason, events in sorted(gaps.by_reason().items())
+        ]
 
     @property
     def producers(self) -> int:
@@ -108,7 +129,9 @@ class Forest:
     def trees_of(self, *, every_attempt: bool) -> Trees:
         """As `trees`, or with every attempt as a call of its own."""
         if every_attempt not in self._trees:
-            self._trees[every_attempt] = Trees(self._begins, self._ends, self._metrics, self.ended, every_attempt)
+            self._trees[every_attempt] = Trees(
+                self._begins, self._ends, self._metrics, self.ended, self._offsets, every_attempt
+            )
         return self._trees[every_attempt]
 
     def runs(self) -> list[dict[str, Any]]:
@@ -142,11 +165,3 @@ class Forest:
     def sightings(self) -> list[Sighting]:
         """Every event that is kept, in the order of their origins."""
         return sorted([*self._begins.values(), *self._ends.values(), *self._metrics], key=lambda seen: seen.origin)
-
-
-def _covered(spans: set[tuple[int, int]]) -> int:
-    covered, reached = 0, 0
-    for first, count in sorted(spans):
-        covered += max(0, first + count - max(first, reached))
-        reached = max(reached, first + count)
-    return covered

@@ -1,4 +1,4 @@
-"""Questions about what went wrong or is missing: failed, lost and open calls, unlinked judges, gaps, runs."""
+"""Questions about what went wrong or is missing: failed, lost and open calls, unlinked judges, losses, runs."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def runs(selection: Selection) -> Records:
     return records
 
 
+def losses(selection: Selection) -> Records:
+    """The events that are known to be missing, by producer and reason, whatever the filters: nobody knows of what."""
+    records = Records()
+    for loss in selection.forest.losses:
+        records.rows[(loss.producer, loss.reason)] = loss.to_row()
+    return records
+
+
 class Health:
     """Counts of what there is, and of what is wrong or missing."""
 
@@ -58,6 +66,7 @@ class Health:
             "gaps": forest.gaps,
             "undecodable": forest.undecodable,
             "damaged_bytes": forest.damaged_bytes,
+            "removed_segments": forest.removed_segments,
             "unplaced": forest.unplaced,
         }
 

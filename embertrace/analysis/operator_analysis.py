@@ -185,6 +185,10 @@ class OperatorAnalysis:
         """How many events are known never to arrive."""
         return int(self.health()["gaps"])
 
+    def losses(self) -> Rows:
+        """Where those were lost: producer, host, pid, events, reason. Every answer has their sum in its `notes`."""
+        return self._rows("losses")
+
     def health(self) -> Table:
         """Counts of calls, errors, lost, open, missing, unlinked, and of events, gaps, undecodable ones."""
         return self._table("health")

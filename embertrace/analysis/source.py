@@ -64,7 +64,7 @@ def forest_of(events: Any) -> Forest:
                 forest.undecodable += 1
         if not forest.unplaced:
             if getattr(events, "dropped", 0):
-                forest.note_gap(events.producer, len(events) + 1, events.dropped)
+                forest.note_gap(events.producer, len(events) + 1, events.dropped, "dropped (the list is full)")
             return forest
         forest = Forest()  # users emitted events of their own without call ids: place them by their frames
     for place, event in enumerate(events):

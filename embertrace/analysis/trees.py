@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from embertrace.analysis.calls import Call, Metric, Sighting
+from embertrace.analysis.clocks import place_in_time
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
 from embertrace.lineage import CallKey
+from embertrace.wire.clock import Offset
 
 
 class Trees:
@@ -28,6 +30,7 @@ class Trees:
         ends: Mapping[CallKey, Sighting],
         metrics: Iterable[Sighting],
         ended: set[bytes],
+        offsets: Mapping[bytes, Iterable[Offset]],
         every_attempt: bool = False,
     ) -> None:
         keys = dict.fromkeys((*begins, *ends)) if every_attempt else _selected_attempts(begins, ends)
@@ -38,6 +41,7 @@ class Trees:
         self._by_key: dict[CallKey, Call] = {call.key: call for call in self.calls}
         for call in self.calls:
             call.children.sort(key=lambda child: (child.slot, child.origin))
+        place_in_time(self.calls, offsets)
         self.roots: list[Call] = [call for call in self.calls if call.parent is None]
         self.metrics: list[Metric] = [Metric(seen) for seen in sorted(metrics, key=lambda seen: seen.origin)]
         self.run_events: list[Metric] = [metric for metric in self.metrics if is_run(metric.data)]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from embertrace.analysis import distributions, flowing, incidents, items, judging, voting
 from embertrace.analysis.forest import Forest
+from embertrace.analysis.losses import note
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.tally import Tally
@@ -54,6 +55,7 @@ VERBS: dict[str, Verb] = {
     "operators": Verb(distributions.operators, distributions.finish_activity, attempts=True),
     "failures": Verb(incidents.failures, items.finish_records, pools=True, attempts=True),
     "unlinked": Verb(incidents.unlinked, items.finish_records, pools=True),
+    "losses": Verb(incidents.losses, items.finish_records, pools=True),
     "runs": Verb(incidents.runs, items.finish_records, pools=True),
     "flow": Verb(flowing.flow, flowing.Flow.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
@@ -62,7 +64,10 @@ VERBS: dict[str, Verb] = {
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     """The result of one query. Raises QueryError for what it does not know, and for runs pooled silently."""
-    name, options = query.get("verb"), dict(query.get("options") or {})
+    name, given = query.get("verb"), query.get("options") or {}
+    if not isinstance(given, Mapping):
+        raise QueryError(f"options are a map of names and values, not {given!r}")
+    options = dict(given)
     verb = VERBS.get(name) if isinstance(name, str) else None
     if verb is None:
         raise QueryError(f"there is no question {name!r}; known are {', '.join(sorted(VERBS))}")
@@ -76,7 +81,7 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     if missing:
         raise QueryError(f"{name} needs {', '.join(missing)}")
     filters = query.get("filters") or ()
-    if isinstance(filters, str | bytes) or not all(isinstance(entry, list | tuple) for entry in filters):
+    if not isinstance(filters, list | tuple) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
     selection = Selection(forest, filters, every_attempt=attempts == "all" and verb.attempts)
     if not verb.pools:
@@ -103,12 +108,14 @@ def _is_required(verb: Verb, option: str) -> bool:
 def _with_gaps(result: Result, forest: Forest) -> Result:
     """Events that never arrived concern every answer."""
     missing = {
-        "events in gaps": forest.gaps,
-        "undecodable events": forest.undecodable,
         "damaged bytes": forest.damaged_bytes,
+        "segments removed by retention": forest.removed_segments,
         "events without a call": forest.unplaced,
     }
     result.left_out.update({reason: count for reason, count in missing.items() if count})
+    lost = note(forest.events, forest.losses, forest.undecodable)
+    if lost is not None:
+        result.notes = (*result.notes, lost)
     return result
 
 

@@ -1,8 +1,15 @@
 """Delivery of events to aggregators: one emitter per endpoint and process.
 
-    spool      events not yet acknowledged, numbered and bounded
-    producer   the delivery protocol as a state machine
-    emitter    the thread and the sockets
+    extent             the bytes of a spool's files
+    storage, files     where extents lie: in memory, or mapped
+    spool              events not yet acknowledged, numbered and bounded
+    spool_directory    the streams of all processes of this user on this machine, and who owns them
+    adopter, adoption  what dead processes left, found and sent
+    draining           all of that, for the end of a machine's life
+    intake             the door that operators put events through
+    producer           the delivery protocol as a state machine
+    sockets, sender    the thread, and the sockets that are its own
+    emitter            all of these, for one aggregator
 
 Emitters end with the process: each waits for acknowledgements, all together at most their linger.
 """
@@ -10,16 +17,22 @@ Emitters end with the process: each waits for acknowledgements, all together at 
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing.util
 import os
 import threading
 import time
+from pathlib import Path
 
-from embertrace.emit.emitter import Emitter, EmitterStats
+from embertrace import collect
+from embertrace.config import Settings
+from embertrace.emit.draining import Drained, DrainReport, drain
+from embertrace.emit.emitter import Emitter
+from embertrace.emit.spool_directory import default_directory
+from embertrace.emit.stats import EmitterStats
 from embertrace.keys import ClientKey
 
-SPOOL_BYTES = 64 * 1024 * 1024
-LINGER_S = 2.0
+log = logging.getLogger("embertrace")
 
 _emitters: dict[tuple[str, str | None], Emitter] = {}
 """By endpoint, and the name of the key."""
@@ -27,10 +40,11 @@ _inherited: list[Emitter] = []
 _lock = threading.Lock()
 
 
-def emitter_for(
-    endpoint: str, *, spool_bytes: int = SPOOL_BYTES, linger_s: float = LINGER_S, key: ClientKey | None = None
-) -> Emitter:
-    """This process's emitter to `endpoint` with `key`; the first call decides its settings. Thread-safe."""
+def emitter_for(endpoint: str, key: ClientKey | None = None) -> Emitter:
+    """This process's emitter to `endpoint` with `key`, under the settings of the process when it is first wanted.
+
+    Thread-safe.
+    """
     place = (endpoint, key.name if key is not None else None)
     emitter = _emitters.get(place)
     if emitter is not None and not emitter.closed:
@@ -40,8 +54,33 @@ def emitter_for(
         if emitter is None or emitter.closed:
             for closed in [known for known, other in _emitters.items() if other.closed]:
                 del _emitters[closed]
-            emitter = _emitters[place] = Emitter(endpoint, spool_bytes=spool_bytes, linger_s=linger_s, key=key)
+            emitter = _emitters[place] = _make(endpoint, key, collect.settings)
         return emitter
+
+
+def _make(endpoint: str, key: ClientKey | None, settings: Settings) -> Emitter:
+    return Emitter(
+        endpoint,
+        key,
+        spool_bytes=settings.spool_bytes,
+        linger_s=settings.linger_s,
+        directory=spool_path(settings),
+        node_bytes=settings.spool_node_bytes,
+        block_s=settings.spool_block_s if settings.spool_full == "block" else 0.0,
+    )
+
+
+def spool_path(settings: Settings) -> Path | None:
+    """Where spools lie; None where they are to be in memory, or can't be anywhere else."""
+    if settings.delivery == "memory":
+        return None
+    if settings.spool_dir is not None:
+        return Path(settings.spool_dir).expanduser()
+    try:
+        return default_directory()
+    except OSError as error:
+        log.warning("undelivered events are held in memory, and die with this process: %s", error)
+        return None
 
 
 def close_all(timeout_s: float | None = None) -> bool:
@@ -79,10 +118,10 @@ class _Forward:
     """What an inherited emitter does with an event: give it to the child's own."""
 
     def __init__(self, inherited: Emitter) -> None:
-        self.endpoint, self.linger_s, self.key = inherited.endpoint, inherited.linger_s, inherited.key
+        self.endpoint, self.key = inherited.endpoint, inherited.key
 
     def __call__(self, packed: bytes) -> None:
-        emitter_for(self.endpoint, linger_s=self.linger_s, key=self.key).put(packed)
+        emitter_for(self.endpoint, self.key).put(packed)
 
 
 def _close_at_exit_of_child(_: object) -> None:
@@ -94,4 +133,14 @@ atexit.register(close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
 multiprocessing.util.register_after_fork(emitter_for, _close_at_exit_of_child)
 
-__all__ = ["Emitter", "EmitterStats", "close_all", "emitter_for", "flush_all"]
+__all__ = [
+    "DrainReport",
+    "Drained",
+    "Emitter",
+    "EmitterStats",
+    "close_all",
+    "drain",
+    "emitter_for",
+    "flush_all",
+    "spool_path",
+]

@@ -1,81 +1,78 @@
-"""The emitter: events of this process to one aggregator. The shell around Spool and Producer.
+"""The emitter: events of this process to one aggregator. The shell around Spool, Producer and Sender.
 
 Rules:
-- `put` appends to a queue and returns: no lock is waited for, no socket is touched, and it may be re-entered by a
-  finaliser in the middle of itself. Somebody who finds the queue long moves it into the spool, so both are bounded.
-- One daemon thread owns the sockets. It sleeps until there is something to send, to hear, or to repeat.
-- Sockets never outlive their use: LINGER is 0, and what a dead socket may have lost, the protocol repeats.
+- `put` writes into the spool and returns (see intake): no socket is touched, and no file but now and then a new extent.
+- One daemon thread, the sender's, does the rest. It starts with the first event.
 - A forked child has its own producer: an emitter inherited by fork hands its events to the child's (see `emit`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import secrets
-import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-
-import zmq
+from collections.abc import Callable
+from pathlib import Path
 
 from embertrace.config import check_endpoint
-from embertrace.emit.producer import BATCH_S, Action, Connect, Producer, Push, Report, Say
+from embertrace.emit.files import Files
+from embertrace.emit.intake import Intake
+from embertrace.emit.producer import Producer
+from embertrace.emit.sender import Sender
 from embertrace.emit.spool import Spool
-from embertrace.errors import WireError
-from embertrace.handshake import Watch, secure_client
+from embertrace.emit.spool_directory import Meta
+from embertrace.emit.stats import EmitterStats
+from embertrace.emit.storage import Memory, Store
+from embertrace.emit.waker import Waker
 from embertrace.keys import ClientKey
-from embertrace.wire.control import MAX_CONTROL_BYTES, Welcome, pack_control, unpack_control
+from embertrace.wire.control import Welcome
 
 log = logging.getLogger("embertrace")
 
-QUEUE_EVENTS = 1024
-"""Events that wait in the queue before a caller moves them into the spool itself."""
 JOIN_S = 0.2
 """The thread gets at least so long to let go of its sockets: it takes milliseconds."""
-RECONNECT_MS, RECONNECT_MAX_MS = 100, 1000
-CONTROL_HWM = 4
-"""Hellos that pile up while nobody listens say all the same."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EmitterStats:
-    """What became of the events put so far."""
-
-    endpoint: str
-    connected: bool
-    emitted: int
-    acknowledged: int
-    held_bytes: int
-    dropped: int
-    recording: str | None
 
 
 class Emitter:
     """Sends packed events to the aggregator at `endpoint`. Thread-safe; made by `emit.emitter_for`."""
 
     def __init__(
-        self, endpoint: str, *, spool_bytes: int, linger_s: float, library: str = "", key: ClientKey | None = None
+        self,
+        endpoint: str,
+        key: ClientKey | None = None,
+        *,
+        spool_bytes: int,
+        linger_s: float,
+        library: str = "",
+        directory: Path | None = None,
+        node_bytes: int = 1 << 30,
+        block_s: float = 0.0,
     ) -> None:
-        self.host, _ = check_endpoint(endpoint)
+        """Undelivered events lie below `directory`, or in memory where that is None."""
+        check_endpoint(endpoint)
         self.endpoint = endpoint
         self.key = key
         self.linger_s = linger_s
         self.producer = secrets.token_bytes(16)
-        self._spool = Spool(spool_bytes)
+        self._store: Store = Memory(spool_bytes)
+        if directory is not None:
+            self._store = Files(
+                directory, self.producer, Meta(endpoint, key.name if key is not None else None), spool_bytes, node_bytes
+            )
+        self._spool = Spool(self._store, self.producer)
         self._machine = Producer(self.producer, self._spool, time.monotonic(), library)
-        self._queue: deque[bytes] = deque()
-        self._lock = threading.Lock()
-        self._progress = threading.Condition(threading.Lock())
-        self._asleep = False
-        self._hurry = False
-        self._stop = False
-        self._ending = False
+        self._progress = threading.Condition()
+        self._intake = Intake(self._spool, self._wake, self._progress, block_s)
+        self._sender = Sender(
+            endpoint, key, self._machine, self._spool, self._store, self._intake, self._progress, directory
+        )
+        self._lock = threading.RLock()
+        self._started = False
         self._thread: threading.Thread | None = None
-        self._waker: socket.socket | None = None
-        self._forward: Callable[[bytes], None] | None = None
+        self._waker: Waker | None = None
+        self.put: Callable[[bytes], None] = self._first_put
+        """Take in one event. Never raises for lack of space or of an aggregator: what is dropped is counted."""
 
     @property
     def welcome(self) -> Welcome | None:
@@ -85,33 +82,18 @@ class Emitter:
     @property
     def closed(self) -> bool:
         """Whether it was closed, or its thread stopped: then another one is needed."""
-        return self._stop
-
-    def put(self, packed: bytes) -> None:
-        """Take in one event. Never raises for lack of space or of an aggregator: what is dropped is counted."""
-        if self._forward is not None:
-            self._forward(packed)
-            return
-        self._queue.append(packed)
-        if self._thread is None:
-            self._start()
-        if self._asleep:
-            self._wake()
-        elif len(self._queue) > QUEUE_EVENTS:
-            self._drain()
+        return self._sender.stop
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put before is acknowledged; whether it was within `timeout_s` seconds."""
-        if self._forward is not None or self._thread is None:
-            return not self._queue
-        self._drain(wait=True)
+        if not self._started:
+            return True
         wanted = self._spool.next - 1
-        self._hurry = True
+        self._sender.hurry = True
         self._wake()
         with self._progress:
-            return self._progress.wait_for(lambda: self._machine.mark >= wanted or self._stop, timeout_s) and (
-                self._machine.mark >= wanted
-            )
+            self._progress.wait_for(lambda: self._machine.mark >= wanted or self._sender.stop, timeout_s)
+        return self._machine.mark >= wanted
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, tell the aggregator that the stream is complete, and stop; within `timeout_s` (default the linger).
@@ -120,207 +102,59 @@ class Emitter:
         """
         deadline = time.monotonic() + (self.linger_s if timeout_s is None else timeout_s)
         thread = self._thread
-        if thread is None or self._stop or self._forward is not None:
+        if thread is None or self._sender.stop:
             return True
         delivered = self.flush(max(0.0, deadline - time.monotonic()))
         if delivered:
-            self._ending = True
+            self._sender.ending = True
             self._wake()
             with self._progress:
                 self._progress.wait_for(lambda: self._machine.ended, max(0.0, deadline - time.monotonic()))
-        self._stop = True
+        self._sender.stop = True
         self._wake()
         thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
             left = self._spool.next - 1 - self._machine.mark
-            log.warning("%d events were not delivered to %s and are lost with this process", left, self.endpoint)
+            kept = self._sender.kept
+            fate = "are lost with this process" if kept is None else f"stay in {kept} until they can be"
+            log.warning("%d events were not delivered to %s and %s", left, self.endpoint, fate)
         return delivered
 
     def stats(self) -> EmitterStats:
         """Counts as of now."""
-        with self._lock:
-            return EmitterStats(
-                self.endpoint,
-                self._machine.welcomed is not None,
-                self._spool.next - 1 + len(self._queue),
-                self._machine.mark,
-                self._spool.held_bytes,
-                self._spool.dropped,
-                self._machine.recording,
-            )
+        return EmitterStats(
+            self.endpoint,
+            self._machine.welcomed is not None,
+            self._spool.next - 1,
+            self._machine.mark,
+            self._spool.held_bytes,
+            self._spool.dropped,
+            self._machine.recording,
+        )
 
     def abandon(self, forward: Callable[[bytes], None]) -> None:
         """In a forked child: give up everything (untouched, it is the parent's) and pass events on."""
-        self._forward = forward
+        self.put = forward
+        self._thread = None
+        self._started = False
+
+    def _first_put(self, packed: bytes) -> None:
+        self._intake.put(packed)
+        with self._lock:
+            if self._started or self._sender.stop:
+                return
+            self._started = True
+        self._start()  # without the lock: it waits for the thread, and a finaliser may run and emit there
 
     def _start(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._stop:
-                self._waker, woken = socket.socketpair()
-                self._waker.setblocking(False)
-                woken.setblocking(False)
-                self._thread = threading.Thread(
-                    target=self._run, args=(woken,), name=f"embertrace {self.endpoint}", daemon=True
-                )
-                self._thread.start()
+        waker = self._waker = Waker()
+        self._thread = self._intake.sender = threading.Thread(
+            target=self._sender.run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
+        )
+        self._thread.start()
+        self.put = self._intake.put
 
     def _wake(self) -> None:
-        self._asleep = False
-        try:
-            if self._waker is not None:
-                self._waker.send(b"\0")
-        except OSError:  # full: it is awake already; closed: it has stopped
-            pass
-
-    def _drain(self, wait: bool = False) -> None:
-        """Move the queue into the spool. A caller that finds another at it leaves it to them, unless it is to wait."""
-        if not self._lock.acquire(blocking=wait):
-            return
-        try:
-            while self._queue:
-                self._spool.append(self._queue.popleft())
-        finally:
-            self._lock.release()
-
-    # The sender thread.
-
-    def _run(self, woken: socket.socket) -> None:
-        context = zmq.Context()
-        sender = _Sender(self, context, woken)
-        try:
-            sender.loop()
-        except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
-            log.exception("the sender of events to %s stopped", self.endpoint)
-        finally:
-            sender.close()
-            context.term()
-            woken.close()
-            if self._waker is not None:
-                self._waker.close()
-            with self._progress:
-                self._stop = True
-                self._progress.notify_all()
-
-
-class _Sender:
-    """The sender thread's own: sockets, and the loop around the producer's state machine."""
-
-    def __init__(self, emitter: Emitter, context: zmq.Context[zmq.Socket[bytes]], woken: socket.socket) -> None:
-        self.emitter = emitter
-        self.woken = woken
-        self.context = context
-        self.dealer = self._socket(zmq.DEALER, emitter.endpoint, CONTROL_HWM, watched=True)
-        self.refused: set[str] = set()
-        self.push: zmq.Socket[bytes] | None = None
-        self.poller = zmq.Poller()
-        self.poller.register(self.dealer, zmq.POLLIN)
-        self.poller.register(self.watch.socket, zmq.POLLIN)
-        self.poller.register(woken.fileno(), zmq.POLLIN)
-
-    def loop(self) -> None:
-        emitter, machine = self.emitter, self.emitter._machine
-        said_end = False
-        while not emitter._stop:
-            self._move_and_tick()
-            if emitter._ending and not said_end and not machine.owes:
-                said_end = True
-                self._perform(machine.end())
-            self._sleep()
-            self._look_at_handshakes()
-            self._hear()
-
-    def close(self) -> None:
-        self.watch.close()
-        self.dealer.close(linger=0)
-        if self.push is not None:
-            self.push.close(linger=0)
-
-    def _move_and_tick(self) -> None:
-        emitter = self.emitter
-        emitter._drain()
-        with emitter._lock:
-            hurry, emitter._hurry = emitter._hurry, False
-            actions = emitter._machine.tick(time.monotonic(), hurry)
-        self._perform(actions)
-
-    def _sleep(self) -> None:
-        """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
-        emitter = self.emitter
-        with emitter._lock:
-            wait = emitter._machine.wait_s(time.monotonic())
-        emitter._asleep = wait is None or wait > BATCH_S
-        if emitter._queue:  # it came between draining and falling asleep
-            wait = 0.0 if wait is None else min(wait, BATCH_S)
-        self.poller.poll(None if wait is None else int(wait * 1000) + 1)
-        emitter._asleep = False
-        try:
-            self.woken.recv(4096)
-        except BlockingIOError:
-            pass
-
-    def _look_at_handshakes(self) -> None:
-        reason = self.watch.failure()
-        if reason is not None and reason not in self.refused:
-            self.refused.add(reason)
-            log.warning("the aggregator at %s %s; events are held", self.emitter.endpoint, reason)
-
-    def _hear(self) -> None:
-        emitter = self.emitter
-        heard = False
-        while (packed := self._receive()) is not None:
-            try:
-                message = unpack_control(packed)
-            except WireError as error:
-                log.warning("%s sent what is no embertrace control message: %s", emitter.endpoint, error)
-                continue
-            heard = True
-            with emitter._lock:
-                actions = emitter._machine.receive(message, time.monotonic())
-            self._perform(actions)
-        if heard:
-            with emitter._progress:
-                emitter._progress.notify_all()
-
-    def _receive(self) -> bytes | None:
-        try:
-            return self.dealer.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-
-    def _perform(self, actions: Iterable[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Push):
-                self._send(self.push, action.message)
-            elif isinstance(action, Say):
-                self._send(self.dealer, pack_control(action.message))
-            elif isinstance(action, Connect):
-                self._connect(action)
-            elif isinstance(action, Report):
-                log.warning("the aggregator at %s %s", self.emitter.endpoint, action.text)
-
-    def _send(self, to: zmq.Socket[bytes] | None, message: bytes) -> None:
-        if to is None:
-            return
-        try:
-            to.send(message, zmq.NOBLOCK)
-        except zmq.Again:  # full: the protocol repeats what is not acknowledged
-            pass
-
-    def _connect(self, action: Connect) -> None:
-        if self.push is not None:
-            self.push.close(linger=0)
-        self.push = self._socket(zmq.PUSH, f"tcp://{action.host or self.emitter.host}:{action.port}", 0)
-
-    def _socket(self, kind: int, address: str, high_water_mark: int, watched: bool = False) -> zmq.Socket[bytes]:
-        """A connecting socket. The window bounds what a PUSH socket holds, so its own mark is unlimited (0)."""
-        made = self.context.socket(kind)
-        made.linger = 0
-        made.sndhwm = high_water_mark
-        made.reconnect_ivl = RECONNECT_MS
-        made.reconnect_ivl_max = RECONNECT_MAX_MS
-        made.maxmsgsize = MAX_CONTROL_BYTES if kind == zmq.DEALER else -1
-        secure_client(made, self.emitter.key)
-        if watched:
-            self.watch = Watch(made)
-        made.connect(address)
-        return made
+        self._intake.asleep = False
+        if self._waker is not None:
+            self._waker.wake()

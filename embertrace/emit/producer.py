@@ -3,16 +3,19 @@
 A producer is one stream of events into one recording. Whoever runs it tells it what happened (`tick`, `receive`) and
 does what it answers (actions). The rules, all of them:
 
-1. Say hello first, and again whenever nothing was heard for HELLO_S although something is owed (or nobody ever
-   answered). A hello states the oldest seq still held, so that the aggregator can tell a loss from a delay.
+1. Say hello first, and again whenever nothing that was sent was acknowledged for HELLO_S (or nobody ever answered). An
+   ack that acknowledges nothing new is no progress: what it waits for may be lost. A hello states the oldest seq still
+   held, so that the aggregator can tell a loss from a delay.
 2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
    socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them.
 3. An ack states the mark too. One that does not reach what was sent changes nothing: the rest is on its way, or rule 1
-   finds out that it is not.
+   finds out that it is not. But one that ends within a batch, or a hole, tells that an earlier cut of it, sent over a
+   socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
 4. At most WINDOW_BYTES are unacknowledged. A batch goes out when BATCH_BYTES wait, or BATCH_S after the first event,
    or at once when somebody waits for it (`hurry`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
-6. Whoever was welcomed and has had nothing to say for HEARTBEAT_S says that it is alive: silence means its end.
+6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
+   apart, and again whenever it has had nothing to say for HEARTBEAT_S: silence means its end.
 7. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
    said again after REFUSED_S, since whoever refused may be replaced.
 """
@@ -23,6 +26,7 @@ import dataclasses
 import os
 import platform
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from embertrace.emit.spool import Batch, Hole
@@ -36,7 +40,7 @@ BATCH_S = 0.02
 WINDOW_BYTES = 1024 * 1024
 """Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
 HELLO_S = 1.0
-"""Silence after which something is wrong: a group commit takes milliseconds."""
+"""Time without progress after which something is wrong: a group commit takes milliseconds."""
 HEARTBEAT_S = 8
 """A process that died without a word is known dead after three of them: under half a minute, for a message a while."""
 REFUSED_S = 5.0
@@ -87,12 +91,28 @@ class Report:
 Action = Say | Connect | Push | Report
 
 
+def latest_welcome_only(messages: Sequence[Control]) -> list[Control]:
+    """What came together, without the welcomes that a later one replaces: each would have everything sent anew.
+
+    Several come together when an aggregator that stood still answers every hello that was said meanwhile.
+    """
+    last = max((place for place, message in enumerate(messages) if isinstance(message, Welcome)), default=-1)
+    return [message for place, message in enumerate(messages) if place == last or not isinstance(message, Welcome)]
+
+
 class Producer:
     """One stream's state. `mark` is the last acknowledged seq; `welcomed` the last welcome, None while disconnected."""
 
     def __init__(
-        self, producer: bytes, held: Held, now: float, library: str = "", heartbeat_s: int = HEARTBEAT_S
+        self,
+        producer: bytes,
+        held: Held,
+        now: float,
+        library: str = "",
+        heartbeat_s: int = HEARTBEAT_S,
+        whereabouts: tuple[str, int] | None = None,
     ) -> None:
+        """`whereabouts` are host and process of whom the events are, where that is not this process."""
         self.id = producer
         self.mark = held.oldest - 1
         self.recording: str | None = None
@@ -100,14 +120,16 @@ class Producer:
         self.ended = False
         self._held = held
         self._library = library
+        self._host, self._pid = whereabouts if whereabouts is not None else (platform.node(), os.getpid())
         self._heartbeat_s = heartbeat_s
         self._said = now
         self._sent = self.mark
-        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight: deque[tuple[int, int, int]] = deque()
+        """What was sent and not acknowledged: first seq, last seq, bytes."""
         self._in_flight_bytes = 0
         self._waiting_since: float | None = None
         self._started = now
-        self._heard = now
+        self._moved = now
         self._hello_due = now
         self._reported: set[str] = set()
         self._ending = False
@@ -117,10 +139,15 @@ class Producer:
         """Whether something that was taken in is not yet acknowledged."""
         return self.mark < self._held.next - 1
 
+    @property
+    def may_send(self) -> bool:
+        """Whether an event that is taken in now could be sent: somebody is there, and the window is not full."""
+        return self.welcomed is not None and self._in_flight_bytes < WINDOW_BYTES
+
     def tick(self, now: float, hurry: bool = False) -> list[Action]:
         """Time passed, or events were taken in."""
         actions: list[Action] = []
-        if self.welcomed is None or self._is_silent(now):
+        if self.welcomed is None or self._is_stuck(now):
             actions += self._greet(now)
         if self.welcomed is not None:
             actions += self._send(now, hurry)
@@ -133,14 +160,12 @@ class Producer:
     def receive(self, message: Control, now: float) -> list[Action]:
         """A control message came."""
         if isinstance(message, Welcome) and message.producer == self.id:
-            self._heard = now
             return self._on_welcome(message, now)
         if isinstance(message, Ack) and message.producer == self.id:
-            self._heard = now
-            self._acknowledge(message.mark)
+            actions = self._on_ack(message.mark, now)
             self.ended = self.ended or (self._ending and not self.owes)
-        elif isinstance(message, Refuse) and message.producer in (None, self.id):
-            self._heard = now
+            return actions
+        if isinstance(message, Refuse) and message.producer in (None, self.id):
             self.welcomed = None
             self._hello_due = now + REFUSED_S
             return self._report(f"refused this process's events: {message.reason}")
@@ -157,22 +182,22 @@ class Producer:
         if self.welcomed is None:
             due.append(self._hello_due)
         elif self.owes:
-            due.append(max(self._heard, self._hello_due - HELLO_S) + HELLO_S)
+            due.append(max(self._moved, self._hello_due - HELLO_S) + HELLO_S)
         if self.welcomed is not None and self._heartbeat_s:
             due.append(self._said + self._heartbeat_s)
         if self._waiting_since is not None and self._in_flight_bytes < WINDOW_BYTES and self.welcomed is not None:
             due.append(self._waiting_since + BATCH_S)
         return max(0.0, min(due) - now) if due else None
 
-    def _is_silent(self, now: float) -> bool:
-        return self.owes and bool(self._in_flight) and now - self._heard >= HELLO_S
+    def _is_stuck(self, now: float) -> bool:
+        return self.owes and bool(self._in_flight) and now - self._moved >= HELLO_S
 
     def _greet(self, now: float) -> list[Action]:
         if now < self._hello_due:
             return []
         self._hello_due = now + HELLO_S
         hello = Hello(
-            self.id, self._held.oldest, self._held.next, self.recording, platform.node(), os.getpid(), self._library,
+            self.id, self._held.oldest, self._held.next, self.recording, self._host, self._pid, self._library,
             self._heartbeat_s,
         )  # fmt: skip
         unheard = self.welcomed is None and self.recording is None and now - self._started >= UNHEARD_S
@@ -187,11 +212,28 @@ class Producer:
                 f"now records into {welcome.recording}, but these events belong to {self.recording}; they are held"
             )
         self.recording = welcome.recording
+        self._moved = now
+        alive: list[Action] = [Say(Alive(self.id))] if self.welcomed is None and self._heartbeat_s else []
         self.welcomed = welcome
+        self._acknowledge(welcome.mark)
+        self.mark = max(welcome.mark, self._held.oldest - 1)
+        return [*alive, *self._go_back(welcome, now)]
+
+    def _on_ack(self, mark: int, now: float) -> list[Action]:
+        before = self.mark
+        self._acknowledge(mark)
+        if self.mark > before or not self._in_flight:
+            self._moved = now
+        first = self._in_flight[0][0] if self._in_flight else self.mark + 1
+        if first <= self.mark and self.welcomed is not None:
+            return self._go_back(self.welcomed, now)
+        return []
+
+    def _go_back(self, welcome: Welcome, now: float) -> list[Action]:
+        """Send everything from mark + 1 on, over a fresh socket."""
+        self._sent = self.mark
         self._in_flight.clear()
         self._in_flight_bytes = 0
-        self._acknowledge(welcome.mark)
-        self._sent = self.mark = max(welcome.mark, self._held.oldest - 1)
         return [Connect(welcome.push_port, welcome.host), *self._send(now, hurry=True)]
 
     def _acknowledge(self, mark: int) -> None:
@@ -201,8 +243,8 @@ class Producer:
         self.mark = mark
         self._sent = max(self._sent, mark)
         self._held.trim(mark)
-        while self._in_flight and self._in_flight[0][0] <= mark:
-            self._in_flight_bytes -= self._in_flight.popleft()[1]
+        while self._in_flight and self._in_flight[0][1] <= mark:
+            self._in_flight_bytes -= self._in_flight.popleft()[2]
 
     def _send(self, now: float, hurry: bool) -> list[Action]:
         actions: list[Action] = []
@@ -217,17 +259,17 @@ class Producer:
                 return actions
             actions.append(Push(self._pack(found)))
             if not self._in_flight:
-                self._heard = now  # the silence that matters begins with what is owed
+                self._moved = now  # the time that matters begins with what is owed
             size = len(found.payload) if isinstance(found, Batch) else 0
             self._sent = found.first_seq + found.events - 1
-            self._in_flight.append((self._sent, size))
+            self._in_flight.append((found.first_seq, self._sent, size))
             self._in_flight_bytes += size
         self._waiting_since = None if self._sent >= self._held.next - 1 else now
         return actions
 
     def _pack(self, found: Batch | Hole) -> bytes:
         if isinstance(found, Hole):
-            return pack_gap(self.id, found.first_seq, found.events, "dropped by the producer: spool full")
+            return pack_gap(self.id, found.first_seq, found.events, found.reason)
         return pack_batch(BATCH, self.id, found.first_seq, found.events, found.payload)
 
     def _report(self, text: str) -> list[Action]:

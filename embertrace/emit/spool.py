@@ -1,21 +1,25 @@
-"""The events of one producer that are not yet acknowledged, in order, numbered, and bounded. Pure.
+"""The events of one producer that are not yet acknowledged, in order, numbered, and bounded. Does no I/O of its own.
 
 Rules:
-- `append` numbers every event, from 1. One that no longer fits is dropped: its seq is burned, counted, and remembered
-  as a hole, so that whoever reads the stream learns exactly what is missing.
+- Events lie in extents (see extent), in rooms that a storage gives out. What `take` returned True for is written.
+- Every event has a seq, counted from 1. One that is dropped burns its seq, and is counted and remembered as a hole, so
+  that whoever reads the stream learns exactly what is missing. A drop closes its extent: seqs inside one have no holes.
 - `cut` reads a batch (or a hole) from any seq still held and changes nothing; `trim` forgets what is acknowledged.
-- What is held lies in runs of consecutive events and holes. Runs are short, so that trimming moves little.
+- An extent is freed as a whole, the last one never: it tells which seqs were given out.
 
-Not thread-safe: its owner holds a lock around it.
+One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
+two need no lock between them: one only appends, the other only reads what is appended, and removes from the front.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
-RUN_EVENTS = 4096
-"""Events of one run: trimming its front moves at most 32 KB of references."""
+from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, write, write_dropped
+from embertrace.emit.storage import Nowhere, Room, Storage
 
 
 class Batch(NamedTuple):
@@ -31,92 +35,186 @@ class Hole(NamedTuple):
 
     first_seq: int
     events: int
+    reason: str = "dropped (spool full)"
 
 
-class _Run:
-    """Consecutive seqs from `first` on: `events`, or where that is None a hole of `size`."""
+class Extent:
+    """The index of one extent: its events have the seqs from `first` on, and `dropped` more follow them.
 
-    __slots__ = ("events", "first", "size")
+    `starts` has the offset of each record, and at the end that of the next. Up to `limit` there is room for more.
+    """
 
-    def __init__(self, first: int, events: list[bytes] | None) -> None:
+    __slots__ = ("dropped", "first", "limit", "room", "starts")
+
+    def __init__(self, room: Room | None, first: int, starts: array[int], dropped: int = 0, limit: int = 0) -> None:
+        self.room = room
         self.first = first
-        self.events = events
-        self.size = 0
+        self.starts = starts
+        self.dropped = dropped
+        self.limit = limit
 
     @property
-    def last(self) -> int:
-        return self.first + self.size - 1
+    def events_end(self) -> int:
+        """The seq after its last event."""
+        return self.first + len(self.starts) - 1
+
+    @property
+    def end(self) -> int:
+        """The seq after its last event and all that was dropped behind it."""
+        return self.first + len(self.starts) - 1 + self.dropped
+
+    def bytes_from(self, seq: int) -> int:
+        """Bytes of its events from `seq` on."""
+        place = min(max(seq - self.first, 0), len(self.starts) - 1)
+        return self.starts[-1] - self.starts[place] - HEAD_BYTES * (len(self.starts) - 1 - place)
+
+
+def _nothing(first: int) -> Extent:
+    """An extent without room: what is dropped before (or after) there is any belongs to it."""
+    return Extent(None, first, array("I", (0,)))
 
 
 class Spool:
     """Held events of one producer. `oldest` is the first seq it holds (or will hold), `next` the one given out next."""
 
-    def __init__(self, capacity_bytes: int) -> None:
-        self.capacity_bytes = capacity_bytes
-        self.next = 1
-        self.held_bytes = 0
+    def __init__(self, storage: Storage, producer: bytes, held: Iterable[Extent] = ()) -> None:
         self.dropped = 0
-        self._runs: deque[_Run] = deque()
+        self._storage = storage
+        self._producer = producer
+        self._ready: deque[Room] = deque()
+        self._extents = deque(held) or deque([_nothing(1)])
+        self._last = self._extents[-1]
+        self._trimmed = self._extents[0].first - 1
 
     @property
     def oldest(self) -> int:
-        return self._runs[0].first if self._runs else self.next
+        return self._trimmed + 1
+
+    @property
+    def next(self) -> int:
+        return self._last.end
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the events held."""
+        return sum(extent.bytes_from(self._trimmed + 1) for extent in tuple(self._extents))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an event that did not fit might now."""
+        return bool(self._ready) or self._storage.has_room
+
+    # Whoever emits.
 
     def append(self, packed: bytes) -> int:
-        """Take in one event; its seq, also where it had to be dropped."""
+        """Take in one event, or drop it where there is no room; its seq."""
         seq = self.next
-        self.next = seq + 1
-        run = self._runs[-1] if self._runs else None
-        if self.held_bytes + len(packed) > self.capacity_bytes:
-            self.dropped += 1
-            if run is None or run.events is not None:
-                run = _Run(seq, None)
-                self._runs.append(run)
-        else:
-            self.held_bytes += len(packed)
-            if run is None or run.events is None or run.size >= RUN_EVENTS:
-                run = _Run(seq, [])
-                self._runs.append(run)
-            assert run.events is not None
-            run.events.append(packed)
-        run.size += 1
+        if not self.take(packed):
+            self.drop()
         return seq
+
+    def take(self, packed: bytes) -> bool:
+        """Take in one event; False, and nothing has changed, where there is no room for it."""
+        extent = self._last
+        starts = extent.starts
+        at = starts[-1]
+        end = at + HEAD_BYTES + len(packed)
+        if end > extent.limit or not packed:
+            return self.fits(packed) and self._roll() and self.take(packed)
+        assert extent.room is not None
+        write(extent.room.buffer, at, extent.first + len(starts) - 1, packed)
+        starts.append(end)
+        return True
+
+    def drop(self) -> None:
+        """Burn a seq: its event is not kept."""
+        extent = self._last
+        extent.limit = 0
+        extent.dropped += 1
+        self.dropped += 1
+        if extent.room is not None:
+            write_dropped(extent.room.buffer, extent.dropped)
+
+    def fits(self, packed: bytes) -> bool:
+        """Whether an event is of a size that can be taken, if not now then once something is acknowledged."""
+        return 0 < len(packed) <= self._storage.extent_bytes - HEADER_BYTES - HEAD_BYTES
+
+    def shut(self) -> None:
+        """From now on everything is dropped, and counted here only: the extents are somebody else's from now on."""
+        self._storage = Nowhere()
+        self._ready.clear()
+        self._begin(_nothing(self.next))
+
+    def _roll(self) -> bool:
+        """Begin another extent, in a room that was made ready or else in one allocated here."""
+        try:
+            room: Room | None = self._ready.popleft()
+        except IndexError:
+            room = self._storage.allocate()
+        if room is None:
+            return False
+        first = self.next
+        begin(room.buffer, self._producer, first)
+        self._begin(Extent(room, first, array("I", (HEADER_BYTES,)), limit=self._storage.extent_bytes))
+        return True
+
+    def _begin(self, extent: Extent) -> None:
+        self._extents.append(extent)
+        self._last = extent
+
+    # Whoever sends.
+
+    def prepare(self) -> None:
+        """Allocate ahead: the next room is ready well before the last one is full. The first is not made here."""
+        last = self._last
+        if last.room is not None and not self._ready and last.starts[-1] * 4 >= last.limit:
+            room = self._storage.allocate()
+            if room is not None:
+                self._ready.append(room)
 
     def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None:
         """What comes next from `from_seq`: a batch within both limits (one event at least), a hole, or nothing.
 
         `from_seq` must not be below `oldest`.
         """
-        events: list[bytes] = []
-        size = 0
-        for run in self._runs:
-            if run.last < from_seq:
+        pieces: list[bytes] = []
+        seq, left = from_seq, max_bytes
+        for place in range(len(self._extents)):
+            extent = self._extents[place]
+            if seq >= extent.end:
                 continue
-            if run.events is None:
-                return _batch(from_seq, events) if events else Hole(from_seq, run.last - from_seq + 1)
-            for packed in run.events[max(0, from_seq - run.first) :]:
-                if events and (size + len(packed) > max_bytes or len(events) >= max_events):
-                    return _batch(from_seq, events)
-                events.append(packed)
-                size += len(packed)
-            if run.last >= from_seq + len(events):
+            if seq < extent.events_end:
+                found, used = _read(extent, seq, left, max_events - len(pieces), at_least_one=not pieces)
+                pieces += found
+                left -= used
+                seq += len(found)
+            if seq < extent.events_end or (pieces and extent.dropped):
                 break
-        return _batch(from_seq, events) if events else None
+            if extent.dropped:
+                return Hole(seq, extent.end - seq)
+        return Batch(from_seq, len(pieces), b"".join(pieces)) if pieces else None
 
     def trim(self, mark: int) -> None:
         """Forget everything up to `mark`."""
-        while self._runs and self._runs[0].last <= mark:
-            run = self._runs.popleft()
-            self.held_bytes -= sum(map(len, run.events or ()))
-        if self._runs and self._runs[0].first <= mark:
-            run = self._runs[0]
-            gone = mark - run.first + 1
-            if run.events is not None:
-                self.held_bytes -= sum(map(len, run.events[:gone]))
-                del run.events[:gone]
-            run.first += gone
-            run.size -= gone
+        self._trimmed = max(self._trimmed, mark)
+        while len(self._extents) > 1 and self._extents[0].end <= mark + 1:
+            room = self._extents.popleft().room
+            if room is not None:
+                room.free()
 
 
-def _batch(first_seq: int, events: list[bytes]) -> Batch:
-    return Batch(first_seq, len(events), b"".join(events))
+def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[bytes], int]:
+    """Events from `seq` on within both limits, and their bytes."""
+    starts, first = extent.starts, seq - extent.first
+    stop, most = first, min(len(starts) - 1, first + max_events)
+    used = 0
+    while stop < most:
+        size = starts[stop + 1] - starts[stop] - HEAD_BYTES
+        if used + size > max_bytes and not (at_least_one and stop == first):
+            break
+        used += size
+        stop += 1
+    assert extent.room is not None
+    base = starts[first]
+    span = bytes(extent.room.buffer[base : starts[stop]])
+    return [span[starts[at] + HEAD_BYTES - base : starts[at + 1] - base] for at in range(first, stop)], used

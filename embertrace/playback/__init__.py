@@ -25,9 +25,11 @@ from embertrace.event import CALL, OperatorEvent
 from embertrace.lineage import Lineage, to_operator_event
 from embertrace.playback.rewrite import NewRun, rewrite
 from embertrace.playback.sender import Sender
-from embertrace.recording import END, Damage, Record, Recording
+from embertrace.recording import BEGIN, CLOCK, END, Damage, Record, Recording
 from embertrace.recording.plant import plant
-from embertrace.wire.batch import BATCH, GAP
+from embertrace.wire.batch import BATCH, GAP, gap_reason
+from embertrace.wire.clock import unpack_offset
+from embertrace.wire.control import whereabouts
 from embertrace.wire.event import BadEvent, RawEvent, iter_events, pack_event
 
 Progress = Callable[[int, int], None]
@@ -136,6 +138,10 @@ def _to_aggregator(plan: _Plan, endpoint: str) -> Iterator[Record]:
                 producer = fresh.setdefault(record.producer, secrets.token_bytes(16))
             if record.kind == END:
                 ended[producer] = None
+            elif record.kind == BEGIN:
+                sender.introduce(producer, whereabouts(record.payload))
+            elif record.kind == CLOCK and (offset := unpack_offset(record.payload)) is not None:
+                sender.tell_offset(producer, offset)
             elif record.kind in (BATCH, GAP):
                 ended.pop(producer, None)  # it was only believed to be gone
                 _send(plan, sender, producer, record)
@@ -147,7 +153,7 @@ def _to_aggregator(plan: _Plan, endpoint: str) -> Iterator[Record]:
 def _send(plan: _Plan, sender: Sender, producer: bytes, record: Record) -> None:
     if record.kind == GAP:
         plan.result.gaps += record.count
-        sender.send(producer, record.first_seq, record.count, None)
+        sender.send(producer, record.first_seq, record.count, None, gap_reason(record.payload))
         return
     payload = record.payload
     if plan.changes:
@@ -169,7 +175,7 @@ def _send_around_bad(
         if isinstance(event, BadEvent):
             if event.lost:
                 plan.result.undecodable += event.lost
-                sender.send(producer, seq, event.lost, None)
+                sender.send(producer, seq, event.lost, None, "could not be decoded when it was rewritten")
         else:
             already = sender.send(producer, seq, 1, pack_event(event))
             plan.result.already_there += already

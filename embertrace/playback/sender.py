@@ -17,7 +17,8 @@ from embertrace.errors import AggregatorError, WireError
 from embertrace.handshake import secure_client
 from embertrace.keys import ClientKey
 from embertrace.playback.stream import Stream
-from embertrace.wire.control import Refuse, pack_control, unpack_control
+from embertrace.wire.clock import Offset
+from embertrace.wire.control import Alive, Refuse, pack_control, unpack_control
 from embertrace.wire.event import split_events
 
 WINDOW_BYTES = 4 * 1024 * 1024
@@ -42,10 +43,24 @@ class Sender:
         self._machines: dict[bytes, Producer] = {}
         self._streams: dict[bytes, Stream] = {}
         self._there: dict[bytes, int] = {}
+        self._offsets: dict[bytes, list[Offset]] = {}
+        """Told of producers that did not begin yet."""
+        self._whereabouts: dict[bytes, tuple[str, int]] = {}
         self._progress_at = time.monotonic()
 
-    def send(self, producer: bytes, first_seq: int, count: int, payload: bytes | None) -> int:
-        """Hand over a batch (or a gap: None). Returns how many of its events the aggregator has already.
+    def introduce(self, producer: bytes, whereabouts: tuple[str, int]) -> None:
+        """Where a producer whose events will follow was running."""
+        self._whereabouts.setdefault(producer, whereabouts)
+
+    def tell_offset(self, producer: bytes, offset: Offset) -> None:
+        """How far a producer's clock was from that of who recorded it."""
+        if producer in self._machines:
+            self._perform(producer, [Say(Alive(producer, offset=offset))])
+        else:
+            self._offsets.setdefault(producer, []).append(offset)
+
+    def send(self, producer: bytes, first_seq: int, count: int, payload: bytes | None, reason: str = "") -> int:
+        """Hand over a batch (or a gap: None, and why). Returns how many of its events the aggregator has already.
 
         Waits where too much is on its way. Raises AggregatorError.
         """
@@ -54,7 +69,7 @@ class Sender:
         if known and payload is not None:
             payload = b"".join(split_events(payload, count)[known:])
         if known < count:
-            self._streams[producer].append(first_seq + known, count - known, payload)
+            self._streams[producer].append(first_seq + known, count - known, payload, reason)
         self.pump(0)
         while sum(stream.held_bytes for stream in self._streams.values()) > WINDOW_BYTES:
             self.pump(POLL_MS)
@@ -95,7 +110,9 @@ class Sender:
     def _begin(self, producer: bytes, first_seq: int) -> int:
         """Say hello for a producer, and wait for its mark."""
         stream = self._streams[producer] = Stream(first_seq)
-        machine = self._machines[producer] = Producer(producer, stream, time.monotonic(), "replay", heartbeat_s=0)
+        machine = self._machines[producer] = Producer(
+            producer, stream, time.monotonic(), "replay", 0, self._whereabouts.get(producer, ("", 0))
+        )
         deadline = time.monotonic() + FIRST_ANSWER_S
         while machine.welcomed is None:
             self._perform(producer, machine.tick(time.monotonic()))
@@ -106,6 +123,8 @@ class Sender:
                     f"no aggregator answered at {self.endpoint} within {FIRST_ANSWER_S:.0f} s: "
                     "is it running? Start one with `embertrace aggregate DIRECTORY`"
                 )
+        for offset in self._offsets.pop(producer, ()):
+            self.tell_offset(producer, offset)
         self._there[producer] = machine.welcomed.mark
         stream.next = max(stream.next, machine.welcomed.mark + 1)
         return machine.welcomed.mark

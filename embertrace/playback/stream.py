@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 from embertrace.emit.spool import Batch, Hole
 
+UNREADABLE = "missing in the recording that was replayed"
+
 
 class _Entry(NamedTuple):
     first_seq: int
     events: int
     payload: bytes | None
     """None in a gap."""
+    reason: str = ""
 
     @property
     def last_seq(self) -> int:
@@ -34,13 +37,13 @@ class Stream:
     def oldest(self) -> int:
         return self._entries[0].first_seq if self._entries else self.next
 
-    def append(self, first_seq: int, events: int, payload: bytes | None) -> None:
-        """Take in a batch, or a gap where `payload` is None. What lies before `next` is already in and left out."""
+    def append(self, first_seq: int, events: int, payload: bytes | None, reason: str = "") -> None:
+        """Take in a batch, or a gap (`payload` is None) and why. What lies before `next` is already in and left out."""
         if first_seq < self.next:
             return
         if first_seq > self.next:
-            self._entries.append(_Entry(self.next, first_seq - self.next, None))
-        self._entries.append(_Entry(first_seq, events, payload))
+            self._entries.append(_Entry(self.next, first_seq - self.next, None, UNREADABLE))
+        self._entries.append(_Entry(first_seq, events, payload, reason))
         self.next = first_seq + events
         self.held_bytes += len(payload or b"")
 
@@ -49,7 +52,7 @@ class Stream:
         for entry in self._entries:
             if entry.last_seq >= from_seq:
                 if entry.payload is None:
-                    return Hole(from_seq, entry.last_seq - from_seq + 1)
+                    return Hole(from_seq, entry.last_seq - from_seq + 1, entry.reason)
                 return Batch(entry.first_seq, entry.events, entry.payload)
         return None
 

@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from embertrace import collect
 from embertrace.keys import ClientKey
@@ -79,10 +80,20 @@ def publish(key: ClientKey) -> None:
         if key.name in _holders:
             return
         try:
-            made = ray.remote(num_cpus=0)(Holder).options(name=key.name, namespace=NAMESPACE, get_if_exists=True)
-            _holders[key.name] = made.remote(key)
+            _holders[key.name] = (
+                ray.remote(**_lasting())(Holder)
+                .options(name=key.name, namespace=NAMESPACE, get_if_exists=True)
+                .remote(key)
+            )
         except Exception:
             collect.report_failure("publish the key of", key.name)
+
+
+def _lasting() -> dict[str, Any]:
+    """How an actor lives as long as this process: beside it, where nodes that go take nothing away, or made again."""
+    here = ray.get_runtime_context().get_node_id()
+    beside = NodeAffinitySchedulingStrategy(here, soft=True)
+    return {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": beside}
 
 
 def fetch(name: str) -> ClientKey | None:

@@ -1,4 +1,8 @@
-"""Checking a recording: every byte, every checksum, every event, every producer's seqs. Reads, and repairs nothing."""
+"""Checking a recording: every byte, every checksum, every event, every producer's seqs. Reads, and writes nothing.
+
+Each finding has its position in the recording, and with it the file and the offset in that file. Every byte of a
+segment is under a checksum, so every change of one is found; `repair` makes a copy without what is damaged.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embertrace.recording.layout import BEGIN, END, Damage, Record
+from embertrace.recording.files import place_in
+from embertrace.recording.layout import BEGIN, CLOCK, END, Damage, Record
 from embertrace.recording.reader import Recording
 from embertrace.wire.batch import BATCH, GAP
 from embertrace.wire.event import BadEvent, iter_events
@@ -42,6 +47,8 @@ class CheckReport:
     id: str
     name: str
     segments: int = 0
+    removed_segments: int = 0
+    """Segments that retention removed. That is no fault."""
     bytes: int = 0
     """On disk, from the first segment's begin to the last one's end."""
     records: int = 0
@@ -66,6 +73,8 @@ class CheckReport:
     """The unsynced end of a write that was cut short: expected after a crash or beside a living writer."""
     missing_bytes: int = 0
     """Bytes that were durable once (`synced` says so) and are no longer there."""
+    bases: list[int] = dataclasses.field(default_factory=list, repr=False)
+    """The positions at which the segments begin, ascending."""
 
     @property
     def ok(self) -> bool:
@@ -73,34 +82,47 @@ class CheckReport:
         return not (self.damages or self.undecodable or self.discontinuities or self.missing_bytes)
 
     def __str__(self) -> str:
-        """For people: a line on what is there, then one for each thing that is wrong, with its position."""
+        """For people: a line on what is there, then one for each thing that is wrong, with its file and offset."""
         gaps = f", {self.gap_seqs} more declared lost" if self.gap_seqs else ""
         there = f"{self.name}: {self.events} events of {self.producers} producers in {self.segments} segments{gaps}"
-        wrong = [f"damaged at {bad.position}: {bad.length} bytes, {bad.reason}" for bad in self.damages]
+        if self.removed_segments:
+            there += f"; {self.removed_segments} segments before them were removed by retention"
+        wrong = [f"damaged {self._at(bad.position)}: {bad.length} bytes, {bad.reason}" for bad in self.damages]
         wrong += [
-            f"undecodable at {bad.position}: {bad.lost} events from event {bad.place} of the batch on, {bad.reason}"
+            f"undecodable {self._at(bad.position)}: {bad.lost} events from event {bad.place} of the batch on, "
+            f"{bad.reason}"
             for bad in self.undecodable
         ]
         wrong += [
-            f"out of order at {jump.position}: producer {jump.producer.hex()} goes on with seq {jump.found}, "
+            f"out of order {self._at(jump.position)}: producer {jump.producer.hex()} goes on with seq {jump.found}, "
             f"not {jump.expected}"
             for jump in self.discontinuities
         ]
         if self.missing_bytes:
             wrong.append(f"missing: {self.missing_bytes} bytes that were durable once")
         if self.torn_tail is not None:
-            tail = self.torn_tail
-            wrong.append(f"torn tail at {tail.position}: {tail.length} bytes of a write that was cut short; no fault")
+            torn = self.torn_tail
+            wrong.append(f"torn tail {self._at(torn.position)}: {torn.length} bytes, a write cut short; no fault")
         return "\n".join([there, *(wrong or ["everything is there and readable"])])
 
     def to_data(self) -> dict[str, Any]:
-        """The same as plain values for JSON; producers as hexadecimal text."""
-        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        data["damages"] = [damage._asdict() for damage in self.damages]
-        data["undecodable"] = [bad._asdict() for bad in self.undecodable]
-        data["discontinuities"] = [{**jump._asdict(), "producer": jump.producer.hex()} for jump in self.discontinuities]
-        data["torn_tail"] = self.torn_tail and self.torn_tail._asdict()
+        """The same as plain values for JSON; producers as hexadecimal text, findings with `file` and `offset`."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "bases"}
+        data["damages"] = [self._located(damage) for damage in self.damages]
+        data["undecodable"] = [self._located(bad) for bad in self.undecodable]
+        data["discontinuities"] = [
+            {**self._located(jump), "producer": jump.producer.hex()} for jump in self.discontinuities
+        ]
+        data["torn_tail"] = self.torn_tail and self._located(self.torn_tail)
         return {"ok": self.ok, **data}
+
+    def _at(self, position: int) -> str:
+        file, offset = place_in(self.bases, position)
+        return f"in {file} at offset {offset}"
+
+    def _located(self, finding: Damage | Undecodable | Discontinuity) -> dict[str, Any]:
+        file, offset = place_in(self.bases, finding.position)
+        return {**finding._asdict(), "file": file, "offset": offset}
 
 
 def check(path: str | Path, progress: Callable[[int, int], None] | None = None) -> CheckReport:
@@ -112,7 +134,15 @@ def check(path: str | Path, progress: Callable[[int, int], None] | None = None) 
     recording = Recording.open(path)
     synced, bases, end = recording.synced(), recording.bases(), recording.end()
     begin = bases[0] if bases else 0
-    report = CheckReport(str(path), recording.id, recording.name, segments=len(bases), bytes=end - begin)
+    report = CheckReport(
+        str(path),
+        recording.id,
+        recording.name,
+        len(bases),
+        recording.removed().segments,
+        bytes=end - begin,
+        bases=bases,
+    )
     report.missing_bytes = max(0, synced - end)
     marks = recording.marks_before()
     seen: set[bytes] = set()
@@ -141,13 +171,16 @@ def _note_record(report: CheckReport, record: Record, marks: dict[bytes, int]) -
     report.records += 1
     if record.kind == END:
         report.producers_ended += 1
-    if record.kind in (BEGIN, END):
+    if record.kind in (BEGIN, CLOCK):
         return
     expected = marks.get(record.producer, 0) + 1
-    if record.first_seq != expected:
+    found = record.first_seq + 1 if record.kind == END else record.first_seq  # an end names the last seq of its stream
+    if found != expected:
         report.discontinuity_count += 1
         if len(report.discontinuities) < MOST_LISTED:
-            report.discontinuities.append(Discontinuity(record.position, record.producer, expected, record.first_seq))
+            report.discontinuities.append(Discontinuity(record.position, record.producer, expected, found))
+    if record.kind == END:
+        return
     marks[record.producer] = record.last_seq
     if record.kind == GAP:
         report.gaps += 1

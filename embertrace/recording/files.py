@@ -2,6 +2,7 @@
 
     recording.json               what it is (see manifest)
     lock                         held with flock by the writer; its text is the writer's process id
+    removed.json                 what retention removed of it (see removed); not there before it did
     synced                       8 bytes: up to which position the data is durable (see synced)
     segments/<base>.seg          the data; <base> is the position of the file's first byte, in 20 digits
 
@@ -10,6 +11,7 @@ Files appear whole under their names: they are written beside them first (".tmp"
 
 from __future__ import annotations
 
+import bisect
 import os
 import re
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 MANIFEST = "recording.json"
 LOCK = "lock"
 SYNCED = "synced"
+REMOVED = "removed.json"
 SEGMENTS = "segments"
 TEMPORARY = ".tmp"
 _SEGMENT_NAME = re.compile(r"([0-9]{20})\.seg")
@@ -28,6 +31,16 @@ _MOST_PARTS = 1024
 def segment_path(directory: Path, base: int) -> Path:
     """Where the segment that begins at position `base` is."""
     return directory / SEGMENTS / f"{base:020d}.seg"
+
+
+def place_in(bases: Sequence[int], position: int) -> tuple[str, int]:
+    """Where a position is, given the segments' bases: the file, relative to the recording, and the offset in it.
+
+    What lies before the first base is in a file that is not there, and has no better name than its own position.
+    """
+    index = bisect.bisect_right(bases, position) - 1
+    base = bases[index] if index >= 0 else position
+    return f"{SEGMENTS}/{base:020d}.seg", position - base
 
 
 def segment_bases(directory: Path) -> list[int]:
@@ -66,26 +79,6 @@ def write_all(descriptor: int, parts: Sequence[bytes]) -> None:
                 rest = rest[os.write(descriptor, rest) :]
 
 
-def create_durably(path: Path, content: bytes) -> int:
-    """A file of this content appears at `path`, durably; returns a descriptor at its end. Raises OSError."""
-    beside = path.with_name(path.name + TEMPORARY)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        write_all(descriptor, [content])
-        os.fsync(descriptor)
-        beside.rename(path)
-        sync_directory(path.parent)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """As `create_durably`, and done with the file."""
-    os.close(create_durably(path, content))
-
-
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -93,3 +86,76 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Disk:
+    """The operations on files whose failure a writer must survive: the one door at which a test can make them fail.
+
+    Stateless. Every method raises OSError.
+    """
+
+    def write(self, descriptor: int, parts: Sequence[bytes]) -> None:
+        """Write all of `parts` at the descriptor's offset."""
+        write_all(descriptor, parts)
+
+    def cut(self, descriptor: int, size: int) -> None:
+        """Cut the file to `size` bytes, and go on there."""
+        os.ftruncate(descriptor, size)
+        os.lseek(descriptor, size, os.SEEK_SET)
+
+    def sync_data(self, descriptor: int) -> None:
+        """Make what was written durable, and the file's size."""
+        os.fdatasync(descriptor)
+
+    def sync(self, descriptor: int) -> None:
+        """As `sync_data`, and all else that is known of the file."""
+        os.fsync(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
+
+    def sync_directory(self, directory: Path) -> None:
+        """Make the names in a directory durable."""
+        sync_directory(directory)
+
+
+DISK = Disk()
+
+
+def create_beside(path: Path, content: bytes, disk: Disk = DISK) -> int:
+    """A synced file of this content under a temporary name; returns a descriptor at its end. Raises OSError.
+
+    Nothing is left of it where it fails.
+    """
+    beside = path.with_name(path.name + TEMPORARY)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        disk.write(descriptor, [content])
+        disk.sync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        beside.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def give_name(path: Path, disk: Disk = DISK) -> None:
+    """What was created beside `path` appears there, durably. Raises OSError."""
+    disk.rename(path.with_name(path.name + TEMPORARY), path)
+    disk.sync_directory(path.parent)
+
+
+def create_durably(path: Path, content: bytes, disk: Disk = DISK) -> int:
+    """A file of this content appears at `path`, durably; returns a descriptor at its end. Raises OSError."""
+    descriptor = create_beside(path, content, disk)
+    try:
+        give_name(path, disk)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def write_durably(path: Path, content: bytes, disk: Disk = DISK) -> None:
+    """As `create_durably`, and done with the file."""
+    os.close(create_durably(path, content, disk))

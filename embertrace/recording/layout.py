@@ -14,7 +14,7 @@ Segment header, little-endian:
 Record, little-endian, one after the other:
 
      0   4  magic         89 45 54 52 ("\\x89ETR")
-     4   1  kind          1 batch, 2 gap, 3 producer begin, 4 producer end
+     4   1  kind          1 batch, 2 gap, 3 producer begin, 4 producer end, 5 clock
      5   3  reserved      0
      8   8  received_ns   Unix nanoseconds
     16  16  producer
@@ -42,16 +42,18 @@ from embertrace.errors import RecordingError
 from embertrace.wire.batch import BATCH, GAP, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_SEQ, PRODUCER_BYTES
 
 FORMAT = 1
-BEGIN, END = 3, 4
-KIND_NAMES = {BATCH: "batch", GAP: "gap", BEGIN: "producer begin", END: "producer end"}
+BEGIN, END, CLOCK = 3, 4, 5
+KIND_NAMES = {BATCH: "batch", GAP: "gap", BEGIN: "producer begin", END: "producer end", CLOCK: "clock"}
 
 SEGMENT_MAGIC = b"\x89ETS"
 _SEGMENT = struct.Struct("<4sB3xQQI")
 _MARK = struct.Struct(f"<{PRODUCER_BYTES}sQ")
+_CRC_BYTES = 4
+SEGMENT_HEADER_BYTES = _SEGMENT.size + _CRC_BYTES
+"""Of a header without marks: the shortest."""
 
 RECORD_MAGIC = b"\x89ETR"
 _RECORD = struct.Struct(f"<4sB3xQ{PRODUCER_BYTES}sQQIII")
-_CRC_BYTES = 4
 RECORD_HEADER_BYTES = _RECORD.size + _CRC_BYTES
 _PLACE = (1 << 32) - 1
 
@@ -162,12 +164,16 @@ def pack_segment_header(base: int, created_ns: int, marks: Mapping[bytes, int]) 
 
 def unpack_segment_header(buffer: bytes, base: int) -> SegmentHeader:
     """The header of the segment whose name says it begins at `base`. Raises RecordingError with the reason."""
-    if len(buffer) < _SEGMENT.size + _CRC_BYTES:
+    if len(buffer) < SEGMENT_HEADER_BYTES:
         raise RecordingError(f"the segment ends after {len(buffer)} bytes, inside its header")
     magic, version, stated, created_ns, count = _SEGMENT.unpack_from(buffer)
-    if magic != SEGMENT_MAGIC or version != FORMAT:
-        raise RecordingError("the segment header has another magic or version")
-    length = _SEGMENT.size + count * _MARK.size + _CRC_BYTES
+    if magic != SEGMENT_MAGIC:
+        raise RecordingError("the segment does not begin with a segment header")
+    if version != FORMAT:
+        raise RecordingError(
+            f"the segment header says it is of format {version}; this embertrace reads format {FORMAT}"
+        )
+    length = SEGMENT_HEADER_BYTES + count * _MARK.size
     if length > len(buffer):
         raise RecordingError(f"the segment ends after {len(buffer)} bytes; its header says it is {length} bytes long")
     body = buffer[: length - _CRC_BYTES]
@@ -176,6 +182,13 @@ def unpack_segment_header(buffer: bytes, base: int) -> SegmentHeader:
     if stated != base:
         raise RecordingError(f"the segment header says that it begins at {stated}; its file name says {base}")
     return SegmentHeader(base, created_ns, dict(_MARK.iter_unpack(body[_SEGMENT.size :])), length)
+
+
+def segment_header_bytes(start: bytes) -> int:
+    """How long a segment's header says it is, from its first bytes; as long as the shortest if they are too few."""
+    if len(start) < _SEGMENT.size:
+        return SEGMENT_HEADER_BYTES
+    return SEGMENT_HEADER_BYTES + _MARK.size * int(_SEGMENT.unpack_from(start)[-1])
 
 
 def scan_segment(buffer: bytes, base: int) -> Iterator[Record | Damage]:

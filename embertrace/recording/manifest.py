@@ -2,7 +2,7 @@
 
     {"format": 1, "id": "<32 hexadecimal digits>", "name": "monday", "created": 1760000000.0}
 
-A recording of a newer format is refused, never guessed at; keys this version does not know are ignored.
+A recording of another format is refused, never guessed at; keys this version does not know are ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embertrace.errors import RecordingError
-from embertrace.recording.files import MANIFEST, write_durably
+from embertrace.recording.files import DISK, MANIFEST, SEGMENTS, Disk, write_durably
 from embertrace.recording.layout import FORMAT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -40,10 +40,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
+def write_manifest(directory: Path, manifest: Manifest, disk: Disk = DISK) -> None:
     """Make `directory` a recording, durably and at once. Raises OSError."""
     text = json.dumps({"format": FORMAT, **manifest._asdict()})
-    write_durably(directory / MANIFEST, text.encode() + b"\n")
+    write_durably(directory / MANIFEST, text.encode() + b"\n", disk)
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -53,7 +53,7 @@ def read_manifest(directory: Path) -> Manifest:
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES)
     except FileNotFoundError:
-        raise RecordingError(_absence(directory)) from None
+        raise RecordingError(absence(directory)) from None
     except NotADirectoryError:
         raise RecordingError(f"{directory} is a file; a recording is a directory with a {MANIFEST} in it") from None
     except OSError as error:
@@ -61,9 +61,12 @@ def read_manifest(directory: Path) -> Manifest:
     return _parse(path, text)
 
 
-def _absence(directory: Path) -> str:
+def absence(directory: Path) -> str:
+    """One sentence on a directory that has no recording.json, or is not there."""
     if not directory.exists():
         return f"there is no recording at {directory}: check the path"
+    if (directory / SEGMENTS).is_dir():
+        return f"{directory} has segments of a recording, but its {MANIFEST} is missing: restore it from a copy"
     return f"{directory} is no recording: it has no {MANIFEST}; check the path"
 
 
@@ -78,7 +81,12 @@ def _parse(path: Path, text: bytes) -> Manifest:
             f"{path.parent} is a recording of format {version} and this embertrace reads format {FORMAT}: "
             "update embertrace to open it"
         )
-    if version != FORMAT or type(version) is not int:
+    if type(version) is int and version < FORMAT:
+        raise RecordingError(
+            f"{path.parent} is a recording of format {version} and this embertrace reads format {FORMAT}: "
+            "open it with the version of embertrace that wrote it"
+        )
+    if type(version) is not int:
         raise RecordingError(f"{path} is damaged: it states no format; restore it from a copy")
     name, identity, created = fields.get("name"), fields.get("id"), fields.get("created")
     valid = isinstance(name, str) and _NAME.fullmatch(name) and isinstance(identity, str) and _ID.fullmatch(identity)

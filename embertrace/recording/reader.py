@@ -3,6 +3,7 @@
 Rules:
 - Damage never raises: it comes as a Damage between the records, in its place, and the records after it follow.
 - A reader takes no lock and writes nothing. It may read while a writer appends, rolls, or recovers.
+- What retention removed is passed over and is no damage; a segment that is gone without its word is.
 - Whoever follows sees synced positions only, so it never has to take back what it has seen.
 """
 
@@ -12,11 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embertrace.errors import RecordingError
-from embertrace.recording.files import read_segment, segment_bases, segment_path
-from embertrace.recording.layout import RECORD_HEADER_BYTES, Damage, Record, scan, scan_segment, unpack_segment_header
+from embertrace.recording.files import REMOVED, read_segment, segment_bases, segment_path
+from embertrace.recording.layout import (
+    RECORD_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Damage,
+    Record,
+    SegmentHeader,
+    scan,
+    scan_segment,
+    segment_header_bytes,
+    unpack_segment_header,
+)
 from embertrace.recording.manifest import Manifest, read_manifest
+from embertrace.recording.removed import Removed, read_removed
 from embertrace.recording.synced import SyncedPosition
 
+MISSING_SEGMENT = "a segment is missing"
 POLL_BYTES = 8 * 1024 * 1024
 """How much a follower takes at once: some hundred thousand events, a fraction of a second of analysis."""
 
@@ -46,6 +59,9 @@ class Recording:
         recording yields nothing. Holds one segment in memory. Raises RecordingError if the system can't read a file.
         """
         bases = self.bases()
+        first = max(start, self.removed().before)
+        if bases and first < bases[0] and (stop is None or first < stop):
+            yield Damage(first, bases[0] - first, MISSING_SEGMENT)
         for base, after in zip(bases, [*bases, None][1:], strict=True):
             if after is not None and after <= start:
                 continue
@@ -77,32 +93,45 @@ class Recording:
             raise _unreadable(path, error) from error
 
     def bases(self) -> list[int]:
-        """The positions at which the segments begin, ascending. The first is above 0 once old ones were dropped."""
+        """The positions at which the segments begin, ascending. The first is above 0 once old ones were removed."""
+        before = self.removed().before
         try:
-            return segment_bases(self.directory)
+            return [base for base in segment_bases(self.directory) if base >= before]
         except OSError as error:
             raise _unreadable(self.directory, error) from error
+
+    def removed(self) -> Removed:
+        """What retention removed so far: how many segments, and up to which position. Raises RecordingError."""
+        try:
+            return read_removed(self.directory)
+        except OSError as error:
+            raise _unreadable(self.directory / REMOVED, error) from error
 
     def base_at(self, time_ns: int) -> int:
         """The base of the segment that was being written at a time (Unix nanoseconds); the first if none is older."""
         found = 0
         for base in self.bases():
-            try:
-                if unpack_segment_header(self.read(base), base).created_ns > time_ns:
-                    break
-            except RecordingError:  # a damaged header: the one before it is early enough
+            header = self.header(base)
+            if header is None:  # damaged: the one before it is early enough
                 continue
+            if header.created_ns > time_ns:
+                break
             found = base
         return found
 
     def marks_before(self) -> dict[bytes, int]:
         """The producers' high-water marks before the first segment there is. Empty if its header is damaged."""
-        for base in self.bases()[:1]:
-            try:
-                return unpack_segment_header(self.read(base), base).marks
-            except RecordingError:
-                break
-        return {}
+        headers = [self.header(base) for base in self.bases()[:1]]
+        return headers[0].marks if headers and headers[0] is not None else {}
+
+    def header(self, base: int) -> SegmentHeader | None:
+        """The header of the segment at `base`; None if it is damaged or gone. Raises RecordingError as `read` does."""
+        start = self.read(base, 0, SEGMENT_HEADER_BYTES)
+        packed = self.read(base, 0, segment_header_bytes(start))
+        try:
+            return unpack_segment_header(packed, base)
+        except RecordingError:
+            return None
 
     def read(self, base: int, offset: int = 0, stop: int | None = None) -> bytes:
         """Bytes of the segment at `base`; none if it is gone. Raises RecordingError if the system can't read it."""
@@ -120,6 +149,8 @@ class Recording:
         if after is None:
             yield from _scan_from(buffer, base, begin)
             return
+        if not buffer and after <= self.removed().before:  # removed since the segments were listed
+            return
         length = after - begin
         for item in _scan_from(buffer[:length], base, begin):
             yield item._replace(tail=False) if isinstance(item, Damage) else item
@@ -134,7 +165,8 @@ class Recording:
 class Follower:
     """New records of a recording as they become durable. One thread.
 
-    `position` is where it has got to. `damages` are the stretches it had to skip. Idle polls cost a look into memory.
+    `position` is where it has got to. `damages` are the stretches it had to skip; `removed_segments` how many segments
+    retention had removed when it last passed over some. Idle polls cost a look into memory.
     """
 
     def __init__(self, recording: Recording, start: int = 0) -> None:
@@ -145,6 +177,7 @@ class Follower:
         self._base: int | None = None
         self.position = start
         self.damages: list[Damage] = []
+        self.removed_segments = 0
 
     def poll(self, limit_bytes: int = POLL_BYTES) -> list[Record]:
         """The next durable records, in order; stops once they have `limit_bytes` or more. Empty if there are none.
@@ -188,7 +221,12 @@ class Follower:
         following = min((base for base in bases if self.position < base < synced), default=None)
         if following is None:
             return False
-        self.damages.append(Damage(self.position, following - self.position, "a segment is missing"))
+        removed = self._recording.removed()
+        if removed.before > self.position:
+            self.removed_segments = removed.segments
+        unexplained = max(self.position, min(removed.before, following))
+        if unexplained < following:
+            self.damages.append(Damage(unexplained, following - unexplained, MISSING_SEGMENT))
         self._base, self.position, self._items_end = following, following, following
         return self._take(following, synced)
 

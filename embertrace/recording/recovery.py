@@ -20,9 +20,10 @@ from embertrace.wire.batch import BATCH, GAP
 
 class Recovered(NamedTuple):
     """`begun`: what producers said of themselves that began, and did not end, in the segments that were read;
-    `last_ns`: the time of the last record there.
+    `last_ns`: the latest time there, of a record or of a segment's begin.
     `end`: the position to append at. `again`: the last segment's bytes from `durable` to `end`, to be written
-    once more: a failed fsync may have marked them clean in the page cache without their being on disk."""
+    once more: a failed fsync may have marked them clean in the page cache without their being on disk. `cut`: the
+    bytes of the torn tail. `missing`: those between the end of the file and the published position."""
 
     marks: dict[bytes, int]
     begun: dict[bytes, bytes]
@@ -31,6 +32,7 @@ class Recovered(NamedTuple):
     durable: int
     again: bytes
     cut: int
+    missing: int
 
 
 def note_mark(marks: dict[bytes, int], kind: int, producer: bytes, last_seq: int) -> None:
@@ -50,7 +52,8 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     begin = len(bases) - 1
     for begin in range(len(bases) - 1, -1, -1):
         try:
-            marks = dict(unpack_segment_header(read(bases[begin]), bases[begin]).marks)
+            header = unpack_segment_header(read(bases[begin]), bases[begin])
+            marks, last_ns = dict(header.marks), header.created_ns
             break
         except RecordingError:
             continue
@@ -60,7 +63,7 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
         for item in scan_segment(buffer, base):
             if isinstance(item, Record):
                 note_mark(marks, item.kind, item.producer, item.last_seq)
-                last_ns = item.received_ns
+                last_ns = max(last_ns, item.received_ns)
                 if item.kind == END:
                     begun.pop(item.producer, None)
                 elif item.kind == BEGIN and item.payload:
@@ -70,7 +73,8 @@ def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> 
     # A published position beyond the file says nothing: its bytes are gone, or the eight bytes are damaged.
     durable = synced if last <= synced <= last + size else last
     end = max(readable, durable)
-    return Recovered(marks, begun, last_ns, end, durable, buffer[durable - last : end - last], last + size - end)
+    again, missing = buffer[durable - last : end - last], max(0, synced - last - size)
+    return Recovered(marks, begun, last_ns, end, durable, again, last + size - end, missing)
 
 
 def _header_length(buffer: bytes, base: int) -> int:

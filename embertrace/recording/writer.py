@@ -1,34 +1,49 @@
 """Appending to a recording: one writer, group commit, segments that roll.
 
+The states of a writer:
+
+    open ── sync ──▶ open              what was appended is durable, and may be acknowledged
+    open ── sync, no space ──▶ full    nothing of it is; what was appended is kept
+    full ── sync ──▶ open or full      the same again, from where the last durable record ends
+    open, full ── any other failure, or a deleted file ──▶ failed
+    open, full ── close ──▶ closed     after a last sync
+
+and of a segment: written under a temporary name, synced, named, its directory synced; appended to, synced each time;
+sealed by one more sync when it is full, and never touched again. The next one begins before it is let go of: where
+there is no space for that header, the old one is simply longer.
+
 Rules:
 - `append` only collects; `sync` writes, makes durable and publishes. What is acknowledged was synced before.
-- The first failure is the last operation: a write or fsync that failed is never tried again, because the system may
-  already have dropped the data. The writer refuses everything from then on; opening anew finds out what is there.
+- A write without space is undone, by cutting the file back to what is durable, and may be tried again: nothing of it
+  was believed. Every other failure is the last operation: what a failed sync left on the disk is not known, and the
+  system may have dropped the data, so that the same sync tried again would succeed without them. The writer refuses
+  everything from then on; opening anew finds out what is there, and writes it once more.
 - Positions only grow, and name the same bytes for good.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
-import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from embertrace.errors import RecordingError
+from embertrace.errors import NoSpaceError, RecordingError
+from embertrace.recording.claim import make_directory, take_lock
 from embertrace.recording.files import (
-    LOCK,
+    DISK,
     MANIFEST,
     SEGMENTS,
     TEMPORARY,
-    create_durably,
+    Disk,
+    create_beside,
+    give_name,
     read_segment,
     segment_bases,
     segment_path,
     sync_directory,
-    write_all,
 )
 from embertrace.recording.layout import RECORD_HEADER_BYTES, pack_record_header, pack_segment_header
 from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
@@ -37,15 +52,17 @@ from embertrace.recording.synced import SyncedPosition
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Large enough that headers and names cost nothing; small enough to be read whole, and dropped by retention."""
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class RecordingWriter:
     """The one writer of the recording in a directory. Not thread-safe: one thread appends and syncs.
 
     `id`, `name`, `created` say which recording it is. `marks` maps each producer (16 bytes) to the last seq recorded
-    or declared lost. `position` is the end of what was appended, `synced` of what is durable. `recovered` is how
-    many bytes of a torn tail were cut when it was opened, `begun` what the producers had said of themselves (the
-    payload of their begin) that had not ended then.
+    or declared lost. `position` is the end of what was appended, `synced` of what is durable, `base` where the segment
+    that is being written begins. Of the time when it was opened: `recovered` is how many bytes of a torn tail were cut,
+    `missing` how many had been durable and were gone, and `begun` what the producers that had not ended had said of
+    themselves (the payload of their begin).
     """
 
     def __init__(
@@ -55,8 +72,9 @@ class RecordingWriter:
         name: str | None = None,
         clock_ns: Callable[[], int],
         segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk = DISK,
     ) -> None:
-        """Create the recording, or open it and recover. `clock_ns` gives Unix nanoseconds.
+        """Create the recording, or open it and recover. `clock_ns` gives Unix nanoseconds, `disk` does what can fail.
 
         A new recording is called `name`, else as its directory; for an old one `name` must be its own, or None. A
         segment is sealed by the first sync that leaves it with `segment_bytes` or more.
@@ -70,26 +88,17 @@ class RecordingWriter:
         self._clock_ns = clock_ns
         self._now_ns = 0
         self._segment_bytes = segment_bytes
+        self._disk = disk
         self._pending: list[bytes] = []
         self._refusal: str | None = None
         self._lock = self._descriptor = -1
         self._published: SyncedPosition | None = None
+        self.id = self.name = ""
+        self.created = 0.0
         self.marks: dict[bytes, int] = {}
         self.begun: dict[bytes, bytes] = {}
-        self.position = self.synced = self.recovered = self._base = 0
-        try:
-            _make_directory(self.directory)
-            self._lock = _lock(self.directory)
-            self.id, self.name, self.created = self._identify(name)
-            self._published = SyncedPosition(self.directory, writable=True)
-            self._resume()
-        except OSError as error:
-            self._release()
-            reason = error.strerror or error
-            raise RecordingError(f"{self.directory} can't be opened for writing: {reason}") from error
-        except BaseException:
-            self._release()
-            raise
+        self.position = self.synced = self.recovered = self.missing = self.base = 0
+        self._open(name)
 
     def append(
         self, kind: int, producer: bytes, first_seq: int, count: int, payload: bytes, payload_crc: int | None = None
@@ -112,8 +121,9 @@ class RecordingWriter:
     def sync(self) -> int:
         """Make all that was appended durable, publish that, and return the position. With nothing new it is free.
 
-        Rolls to a new segment when this one is full. Raises RecordingError if the system fails to write or to sync,
-        and on every call from then on.
+        Rolls to a new segment when this one is full. Raises NoSpaceError where there is no space to write: what was
+        appended is kept, and the next call tries again. Raises RecordingError if the system fails otherwise, and on
+        every call from then on.
         """
         if self._refusal is not None:
             raise RecordingError(self._refusal)
@@ -121,10 +131,12 @@ class RecordingWriter:
             return self.synced
         self._refusal = f"writing {self.directory} was interrupted; open the recording anew"
         try:
-            write_all(self._descriptor, self._pending)
-            os.fdatasync(self._descriptor)
+            self._write_pending()
+            self._disk.sync_data(self._descriptor)
+            self._require_name()
             self._publish()
-            if self.position - self._base >= self._segment_bytes:
+            self._pending = []
+            if self.position - self.base >= self._segment_bytes:
                 self._roll()
         except OSError as error:
             self._refusal = (
@@ -132,7 +144,6 @@ class RecordingWriter:
                 "see to the disk and open the recording anew"
             )
             raise RecordingError(self._refusal) from error
-        self._pending = []
         self._refusal = None
         return self.synced
 
@@ -155,12 +166,30 @@ class RecordingWriter:
     ) -> None:
         self.close()
 
+    def _open(self, name: str | None) -> None:
+        try:
+            make_directory(self.directory)
+            self._lock = take_lock(self.directory)
+            self.id, self.name, self.created = self._identify(name)
+            self._published = SyncedPosition(self.directory, writable=True)
+            self._resume()
+        except OSError as error:
+            self._release()
+            reason = error.strerror or error
+            raise RecordingError(
+                f"{self.directory} can't be opened for writing: {reason}; a recording is written in a directory with "
+                "write permission and free space"
+            ) from error
+        except BaseException:
+            self._release()
+            raise
+
     def _identify(self, name: str | None) -> Manifest:
         """Read what the recording is, or make it one."""
         if not (self.directory / MANIFEST).exists():
             called = name if name is not None else self.directory.resolve().name
             fresh = Manifest(secrets.token_hex(16), check_name(called), self._clock_ns() / 1e9)
-            write_manifest(self.directory, fresh)
+            write_manifest(self.directory, fresh, self._disk)
             return fresh
         found = read_manifest(self.directory)
         if name is not None and name != found.name:
@@ -181,26 +210,61 @@ class RecordingWriter:
             return
         assert self._published is not None
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
-        self.marks, self.position, self.recovered, self._base = found.marks, found.end, found.cut, bases[-1]
-        self.begun, self._now_ns = found.begun, found.last_ns
-        self._descriptor = os.open(segment_path(self.directory, self._base), os.O_WRONLY)
-        os.ftruncate(self._descriptor, found.end - self._base)
-        os.lseek(self._descriptor, found.durable - self._base, os.SEEK_SET)
-        write_all(self._descriptor, [found.again])
-        os.fsync(self._descriptor)
+        self.marks, self.position, self.recovered, self.base = found.marks, found.end, found.cut, bases[-1]
+        self.begun, self._now_ns, self.missing = found.begun, found.last_ns, found.missing
+        self._descriptor = os.open(segment_path(self.directory, self.base), os.O_WRONLY)
+        self._disk.cut(self._descriptor, found.end - self.base)
+        os.lseek(self._descriptor, found.durable - self.base, os.SEEK_SET)
+        self._disk.write(self._descriptor, [found.again])
+        self._disk.sync(self._descriptor)
         self._publish()
 
+    def _write_pending(self) -> None:
+        """Write what was appended; without space for it, as if it had not been tried."""
+        try:
+            self._disk.write(self._descriptor, self._pending)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            self._disk.cut(self._descriptor, self.synced - self.base)
+            self._refusal = None
+            raise NoSpaceError(f"there is no space to write {self.directory}: {error.strerror}") from error
+
+    def _require_name(self) -> None:
+        """What is written into a file that somebody deleted is durable, and gone with this process."""
+        if not os.fstat(self._descriptor).st_nlink:
+            self._refusal = (
+                f"{segment_path(self.directory, self.base)} was deleted while it was written: what was recorded in it "
+                "is lost, nothing more is recorded; open the recording anew to go on"
+            )
+            raise RecordingError(self._refusal)
+
     def _roll(self) -> None:
-        """Seal this segment and begin the next where it ends."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = -1
-        self._begin_segment(self.position)
+        """Seal this segment and begin the next where it ends; without space for that, this one goes on."""
+        self._disk.sync(self._descriptor)
+        sealed = self._descriptor
+        try:
+            self._begin_segment(self.position)
+        except NoSpaceError:
+            return
+        os.close(sealed)
 
     def _begin_segment(self, base: int) -> None:
-        header = pack_segment_header(base, self._clock_ns(), self.marks)
-        self._descriptor = create_durably(segment_path(self.directory, base), header)
-        self._base, self.position = base, base + len(header)
+        self._now_ns = max(self._now_ns, self._clock_ns())
+        header = pack_segment_header(base, self._now_ns, self.marks)
+        path = segment_path(self.directory, base)
+        try:
+            descriptor = create_beside(path, header, self._disk)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise NoSpaceError(f"there is no space for {path}: {error.strerror}") from error
+        try:
+            give_name(path, self._disk)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor, self.base, self.position = descriptor, base, base + len(header)
         self._publish()
 
     def _publish(self) -> None:
@@ -218,39 +282,3 @@ class RecordingWriter:
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._lock = -1
-
-
-def _make_directory(directory: Path) -> None:
-    """The directory, if it may hold a recording: new, empty, or a recording already (or the beginnings of one)."""
-    if directory.exists() and not directory.is_dir():
-        raise RecordingError(f"{directory} is a file; a recording is a directory: choose another path")
-    directory.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in directory.iterdir()}
-    if MANIFEST not in names and names - {LOCK, MANIFEST + TEMPORARY}:
-        raise RecordingError(
-            f"{directory} is not empty and no recording (it has no {MANIFEST}): choose a new or an empty directory"
-        )
-    sync_directory(directory.parent)
-
-
-def _lock(directory: Path) -> int:
-    """The descriptor that holds the lock. The kernel lets go of it when the process dies, however it dies.
-
-    A forked child would hold it on: a writer's process starts others with exec, which closes the descriptor.
-    """
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = re.match(rb"[0-9]{1,10}", os.pread(descriptor, 32, 0))
-            who = f" (process {holder[0].decode()})" if holder else ""
-            raise RecordingError(
-                f"{directory} is being written by another aggregator{who}: stop that one or choose another directory"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor

@@ -24,10 +24,13 @@ import zlib
 import msgpack
 
 from embertrace.errors import VersionError, WireError
+from embertrace.wire.fields import unpack_map
 
 VERSION = 1
 MAGIC = b"\x89ETB"
 BATCH, GAP = 1, 2
+MAX_REASON = 200
+"""Characters of why events are missing: one line of a report."""
 _HEADER = struct.Struct("<4sBBH16sQQII")
 HEADER_BYTES = _HEADER.size
 PRODUCER_BYTES = 16
@@ -68,6 +71,15 @@ def pack_gap(producer: bytes, first_seq: int, count: int, reason: str) -> bytes:
 def gap_payload(reason: str) -> bytes:
     """What a gap says of itself."""
     return msgpack.packb({"reason": reason})
+
+
+def gap_reason(payload: bytes) -> str:
+    """What a gap says of itself; "dropped" where that can't be read. Never raises."""
+    try:
+        reason = unpack_map(payload, "gap", 16 * MAX_REASON).get("reason")
+    except WireError:
+        reason = None
+    return reason[:MAX_REASON] if isinstance(reason, str) and reason else "dropped"
 
 
 def unpack_batch(message: bytes) -> Batch:

@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import msgpack
 
 from embertrace.errors import WireError
-from embertrace.wire.batch import PRODUCER_BYTES, VERSION
+from embertrace.wire.batch import MAX_SEQ, PRODUCER_BYTES, VERSION
+from embertrace.wire.clock import Offset, Reading, to_offset, to_reading
 from embertrace.wire.fields import field, optional, unpack_map, unsigned
 
 MAX_CONTROL_BYTES = 4096
@@ -41,6 +42,7 @@ class Hello:
     library: str = ""
     heartbeat_s: int = 0
     """How often it says something at the least, so that silence means its end; 0 promises nothing."""
+    clock: Reading | None = None
     version: int = VERSION
 
 
@@ -59,6 +61,7 @@ class Welcome:
     http_port: int | None = None
     host: str | None = None
     """Where to reach those ports when not at the host that was dialled (`--advertise`)."""
+    sent_ns: int = 0
     version: int = VERSION
 
 
@@ -67,6 +70,8 @@ class Ack:
     kind: ClassVar[str] = "ack"
     producer: bytes
     mark: int
+    sent_ns: int = 0
+    """When it was sent, by the aggregator's clock in Unix nanoseconds; here and in a welcome."""
     version: int = VERSION
 
 
@@ -74,6 +79,10 @@ class Ack:
 class Alive:
     kind: ClassVar[str] = "alive"
     producer: bytes
+    clock: Reading | None = None
+    """Whose clock says what; here, and in hello and end."""
+    offset: Offset | None = None
+    """What a recording says of the clocks of a stream that is replayed."""
     version: int = VERSION
 
 
@@ -82,6 +91,7 @@ class End:
     kind: ClassVar[str] = "end"
     producer: bytes
     last: int
+    clock: Reading | None = None
     version: int = VERSION
 
 
@@ -116,38 +126,63 @@ def unpack_control(packed: bytes) -> Control:
     if kind == "hello":
         return Hello(
             producer=_producer(message, kind),
-            oldest=unsigned(message, "oldest", kind),
-            next=unsigned(message, "next", kind),
+            oldest=_seq(message, "oldest", kind),
+            next=_seq(message, "next", kind),
             recording=optional(message, "recording", str, kind),
             host=field(message, "host", str, kind, ""),
             pid=unsigned(message, "pid", kind, 0),
             library=field(message, "library", str, kind, ""),
             heartbeat_s=unsigned(message, "heartbeat_s", kind, 0),
+            clock=_clock(message),
             version=version,
         )
     if kind == "welcome":
         return Welcome(
             recording=field(message, "recording", str, kind),
             name=field(message, "name", str, kind),
-            mark=unsigned(message, "mark", kind),
+            mark=_seq(message, "mark", kind),
             push_port=unsigned(message, "push_port", kind),
             rpc_port=unsigned(message, "rpc_port", kind),
             producer=_optional_producer(message, kind),
             http_port=optional(message, "http_port", int, kind),
             host=optional(message, "host", str, kind),
+            sent_ns=unsigned(message, "sent_ns", kind, 0),
             version=version,
         )
     if kind == "ack":
-        return Ack(_producer(message, kind), unsigned(message, "mark", kind), version)
+        sent_ns = unsigned(message, "sent_ns", kind, 0)
+        return Ack(_producer(message, kind), _seq(message, "mark", kind), sent_ns, version)
     if kind == "alive":
-        return Alive(_producer(message, kind), version)
+        offset = message.get("offset")
+        return Alive(_producer(message, kind), _clock(message), None if offset is None else to_offset(offset), version)
     if kind == "end":
-        return End(_producer(message, kind), unsigned(message, "last", kind), version)
+        return End(_producer(message, kind), _seq(message, "last", kind), _clock(message), version)
     if kind == "locate":
         return Locate(version)
     if kind == "refuse":
         return Refuse(field(message, "reason", str, kind), _optional_producer(message, kind), version)
     raise WireError(f"a control message of unknown kind {kind[:40]!r}")
+
+
+def whereabouts(packed: bytes) -> tuple[str, int]:
+    """The host and process of a recorded hello; ("", 0) where it does not say. Never raises."""
+    try:
+        hello = unpack_control(packed)
+    except WireError:
+        return "", 0
+    return (hello.host, hello.pid) if isinstance(hello, Hello) else ("", 0)
+
+
+def _clock(message: dict[str, Any]) -> Reading | None:
+    reading = message.get("clock")
+    return None if reading is None else to_reading(reading)
+
+
+def _seq(message: dict[str, Any], key: str, kind: str) -> int:
+    value = unsigned(message, key, kind)
+    if value > MAX_SEQ:
+        raise WireError(f"a {kind} with {key} = {value}; seqs end at {MAX_SEQ}")
+    return value
 
 
 def _producer(message: dict[str, Any], kind: str) -> bytes:

@@ -62,6 +62,7 @@ class Sample(NamedTuple):
     acknowledged: int
     held_bytes: int
     resident_bytes: int
+    descriptors: int = 0
 
 
 class Experiment:

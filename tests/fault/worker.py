@@ -1,13 +1,16 @@
 """A program that emits numbered events, and writes down each one whose emit returned.
 
-python worker.py ENDPOINT DIRECTORY NAME [--rate R] [--events N] [--seed S] [--key FILE] [--spool-bytes B]
+python worker.py ENDPOINT DIRECTORY NAME [--rate R] [--events N] [--seed S] [--key FILE] [--spool-bytes B] [--die-at N]
 
 It begins at once and emits until it has emitted N events, or its standard input ends; then it closes its run, waits for
 acknowledgement, and ends with 0 if everything was acknowledged. It writes in DIRECTORY
 
     NAME.oracle   one number per line: that of an event whose emit returned, with one system call each, so that it is
                   there whenever and however the process dies
-    NAME.samples  every SAMPLE_S one line: monotonic time, emitted, acknowledged, held bytes, resident bytes
+    NAME.samples  every SAMPLE_S one line: monotonic time, emitted, acknowledged, held and resident bytes, descriptors
+
+With --die-at it ends at that event by os._exit, without a word. NAME.latencies has, of each emit in turn, when it began
+(monotonic) and how long it took, in nanoseconds: two int64 each, written at the end.
 
 Events come R per second on average (0: as fast as they go), in the bursts and of the sizes that the seed chooses.
 """
@@ -21,6 +24,7 @@ import random
 import sys
 import threading
 import time
+from array import array
 
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -59,6 +63,7 @@ def main() -> int:
 def _emit(options: argparse.Namespace, stopping: threading.Event) -> None:
     chance = random.Random(options.seed)
     text = "x" * DATA_BYTES
+    latencies = array("q")
     oracle = os.open(options.directory / f"{options.name}.oracle", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     due, left = time.monotonic(), 0
     for number in range(options.events):
@@ -69,9 +74,15 @@ def _emit(options: argparse.Namespace, stopping: threading.Event) -> None:
             due += left / options.rate
             stopping.wait(max(0.0, due - time.monotonic()))
         left -= 1
-        et.EventCollector.emit(event_of(options.name, number, text[: chance.randrange(DATA_BYTES)]))
+        if number == options.die_at:
+            os._exit(9)
+        event = event_of(options.name, number, text[: chance.randrange(DATA_BYTES)])
+        began = time.monotonic_ns()
+        et.EventCollector.emit(event)
+        latencies.extend((began, time.monotonic_ns() - began))
         os.write(oracle, b"%d\n" % number)
     os.close(oracle)
+    (options.directory / f"{options.name}.latencies").write_bytes(latencies.tobytes())
 
 
 def _sample(path: pathlib.Path, emitter: Emitter, stopped: threading.Event) -> None:
@@ -82,7 +93,9 @@ def _sample(path: pathlib.Path, emitter: Emitter, stopped: threading.Event) -> N
             stats = emitter.stats()
             pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
             resident = pages * os.sysconf("SC_PAGE_SIZE")
-            print(time.monotonic(), stats.emitted, stats.acknowledged, stats.held_bytes, resident, file=samples)
+            descriptors = len(os.listdir("/proc/self/fd"))
+            row = (stats.emitted, stats.acknowledged, stats.held_bytes, resident, descriptors)
+            print(time.monotonic(), *row, file=samples)
 
 
 def _await_end_of_input(stopping: threading.Event) -> None:
@@ -101,6 +114,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--key")
     parser.add_argument("--spool-bytes", type=int)
+    parser.add_argument("--die-at", type=int, default=-1)
     return parser.parse_args()
 
 

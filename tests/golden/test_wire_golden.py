@@ -14,6 +14,7 @@ from embertrace import payload
 from embertrace.event import CALL, ERROR, METRIC, RESULT, Frame
 from embertrace.wire.batch import BATCH, GAP, pack_batch, unpack_batch
 from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.clock import Offset, Reading, pack_offset, unpack_offset
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.control import (
     Ack,
@@ -55,8 +56,8 @@ EVENTS = {
 CONTROL: dict[str, Control] = {
     "hello": Hello(PRODUCER, 3, 17, "rec", "host", 42, "embertrace 0.1.0", 8),
     "welcome": Welcome("rec", "monday", 16, 5558, 5559, PRODUCER, None, "agg.example"),
-    "ack": Ack(PRODUCER, 16),
-    "alive": Alive(PRODUCER),
+    "ack": Ack(PRODUCER, 16, 1_700_000_000_000_000_000),
+    "alive": Alive(PRODUCER, Reading(1_700_000_000_000_000_000, 7, 8), Offset(17, -5, 6)),
     "end": End(PRODUCER, 16),
     "locate": Locate(),
     "refuse": Refuse("speaks version 1", PRODUCER),
@@ -74,6 +75,7 @@ def golden() -> dict[str, bytes]:
         **{f"control-{name}.bin": pack_control(message) for name, message in CONTROL.items()},
         "batch.bin": pack_batch(BATCH, PRODUCER, 5, 2, both),
         "gap.bin": pack_batch(GAP, PRODUCER, 7, 3, payload.pack({"reason": "spool full"})),
+        "offset.bin": pack_offset(Offset(17, -5, 6)),
         "carrier.bin": pack_carrier(CARRIER),
         "rpc-request.bin": pack_request(Request(1, "query", {"verb": "runs"})),
         "rpc-result.bin": pack_answer(Answer(1, {"value": 0.5})),
@@ -99,6 +101,7 @@ def test_stored_bytes_read_back() -> None:
     assert (batch.first_seq, batch.last_seq) == (5, 6)
     assert list(iter_events(batch.payload, batch.count)) == [EVENTS["call"], EVENTS["result"]]
     assert unpack_batch(stored("gap.bin")).kind == GAP
+    assert unpack_offset(stored("offset.bin")) == Offset(17, -5, 6)
     assert unpack_carrier(stored("carrier.bin")) == CARRIER
     assert unpack_context(EVENTS["call"].context) == CONTEXT
     assert unpack_request(stored("rpc-request.bin")) == Request(1, "query", {"verb": "runs"})

@@ -76,6 +76,12 @@ def test_check(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
         data[len(data) // 2] ^= 1
         (torn / "segments" / segment.name).write_bytes(data)
     assert "damage" in embertrace("check", torn, code=1).lower()
+    said = embertrace("check", torn, "--repair", tmp_path / "mended", code=1)
+    assert "a repaired copy with" in said and "everything is there and readable" in said
+    data = json.loads(embertrace("check", torn, "--repair", tmp_path / "again", "--json", code=1))
+    assert (data["ok"], data["repair"]["check"]["ok"]) == (False, True)
+    assert data["repair"]["left_out_bytes"] == data["damaged_bytes"] > 0
+    assert json.loads(embertrace("check", tmp_path / "mended", "--json"))["ok"]
 
 
 def test_replay_and_report_of_an_aggregator(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:

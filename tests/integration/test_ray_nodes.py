@@ -1,4 +1,4 @@
-"""Operators on several nodes, and through Ray Client: the embedded aggregator listens for them, under a key of its own."""
+"""Operators on several nodes, and through Ray Client: the embedded aggregator listens there, under a key of its own."""
 
 from __future__ import annotations
 

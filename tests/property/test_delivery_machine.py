@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from aggregator.collector import Collector, Entry, Identity
 from embertrace.emit.producer import HEARTBEAT_S, WINDOW_BYTES, Action, Connect, Producer, Push, Say
 from embertrace.emit.spool import Batch, Hole, Spool
+from embertrace.emit.storage import Memory
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import BATCH, GAP, unpack_batch
 from embertrace.wire.control import Control, Hello, pack_control, unpack_control
@@ -32,7 +33,7 @@ class World:
         self.random = random.Random(seed)
         self.trouble = trouble
         self.now = 0.0
-        self.spool = Spool(capacity)
+        self.spool = Spool(Memory(capacity), PRODUCER)
         self.machine = Producer(PRODUCER, self.spool, self.now)
         self.recorded: list[Entry] = []
         self.collector = Collector(IDENTITY, {})
@@ -68,7 +69,7 @@ class World:
     def aggregate(self) -> None:
         self.record(self.collector.tick(self.now))
         for message in self.carry(self.control):
-            self.record(self.collector.on_control(b"address", message))
+            self.record(self.collector.on_control(b"address", message, 0))
         for packed in self.carry(self.to_aggregator, reorder=False):
             self.record(self.collector.on_batch(unpack_batch(packed)))
         self.answers += [reply.message for reply in self.collector.due()]
@@ -274,7 +275,7 @@ def test_an_unanswered_producer_wakes_about_once_a_second_and_says_so_once() -> 
     st.integers(100, 5000),
 )
 def test_a_spool_holds_every_seq_as_event_or_hole(steps: list[tuple[str, int]], capacity: int) -> None:
-    spool = Spool(capacity)
+    spool = Spool(Memory(capacity), PRODUCER)
     dropped: set[int] = set()
     for what, value in steps:
         if what == "put":

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embertrace.errors import RecordingError
 from embertrace.recording import BATCH, Damage, Follower, Record, Recording, RecordingWriter, check
 from embertrace.recording.layout import pack_record, pack_segment_header, scan, scan_segment
 from embertrace.recording.recovery import recover
@@ -162,3 +163,32 @@ def test_recovery_of_any_tail_keeps_what_is_valid(tail: bytes, cut: int, synced:
     assert content[found.durable - 1000 : found.end - 1000] == found.again
     if 1000 <= synced <= 1000 + len(content):
         assert found.end >= synced
+
+
+def test_every_byte_flipped_is_said_with_its_file_and_offset(small: Path, copy: Path) -> None:
+    for path in segments(copy):
+        content = path.read_bytes()
+        for offset in range(len(content)):
+            path.write_bytes(content[:offset] + bytes([content[offset] ^ 0x01]) + content[offset + 1 :])
+            report = check(copy)
+            (found,) = report.to_data()["damages"]
+            assert found["file"] == f"segments/{path.name}"
+            assert found["offset"] <= offset < found["offset"] + found["length"]
+            assert report.damaged_bytes == found["length"]
+            assert f"damaged in segments/{path.name} at offset {found['offset']}" in str(report)
+        path.write_bytes(content)
+    assert check(copy).ok
+
+
+def test_a_flipped_byte_elsewhere_never_invents_or_raises_anything_unclear(small: Path, copy: Path) -> None:
+    original = records(small)
+    for name in ("recording.json", "synced", "lock"):
+        content = (copy / name).read_bytes()
+        for offset in range(len(content)):
+            (copy / name).write_bytes(content[:offset] + bytes([content[offset] ^ 0xFF]) + content[offset + 1 :])
+            try:
+                assert list(Recording.open(copy).records()) == original
+                assert check(copy).ok or name == "synced"
+            except RecordingError as error:
+                assert name == "recording.json" and "is damaged" in str(error)
+        (copy / name).write_bytes(content)

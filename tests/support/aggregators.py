@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +20,19 @@ def aggregator(
     directory: pathlib.Path,
     *arguments: str,
     bind: str = "tcp://127.0.0.1:0",
+    log: pathlib.Path | None = None,
     placed: Callable[[Sequence[str]], list[str]] = list,
 ) -> Iterator[Any]:
     """A running aggregator: (ready line as a dict, process). Stopped by the end of its input.
 
-    `placed` makes a command line one that runs somewhere else, such as on another host.
+    `log` gets its stderr. `placed` makes a command line one that runs somewhere else, such as on another host.
     """
     command = [sys.executable, "-m", "aggregator", str(directory), "--bind", bind, "--ready-json", "--with-parent"]
-    process = subprocess.Popen(placed([*command, *arguments]), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with contextlib.ExitStack() as stack:
+        stderr = stack.enter_context(log.open("ab")) if log is not None else None
+        process = subprocess.Popen(
+            placed([*command, *arguments]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -37,6 +43,21 @@ def aggregator(
         process.stdin.close()
         process.wait(30)
         process.stdout.close()
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on now."""
+    while True:
+        with contextlib.ExitStack() as probes:
+            first = probes.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                for number in range(1, count):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
+            except OSError:
+                continue
+            return port
 
 
 def refused(directory: pathlib.Path, *arguments: str) -> str:

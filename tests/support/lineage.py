@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
+
 import numpy as np
 import ray
 from ray.cluster_utils import Cluster
@@ -29,15 +32,19 @@ def rebuild(cluster: Cluster) -> None:
     far = {"num_cpus": 1, "resources": {"far": 1}, "object_store_memory": 80_000_000}
     node = cluster.add_node(**far)
     ray.init(address=cluster.address, logging_level="ERROR")
-    with et.collect_events(wait=30) as events:
+    with tempfile.TemporaryDirectory() as directory, et.session(directory) as run:
         reference = build.remote()
         ray.wait([reference], fetch_local=False)
         cluster.remove_node(node, allow_graceful=False)
         cluster.add_node(**far)
         assert float(ray.get(reference).sum()) == 300_000.0
-    every = et.OperatorAnalysis(events, attempts="all").calls
-    (chosen,) = et.OperatorAnalysis(events).calls
-    print(sorted((call.attempt, call.outcome) for call in every), chosen.attempt)
+        chosen = et.connect(run.endpoint, key=run.run.key)
+        every = et.connect(run.endpoint, key=run.run.key, attempts="all")
+        deadline = time.monotonic() + 30
+        while len(every.calls) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)  # nobody expects a rebuild: only its events tell of it
+        attempts, (call,) = every.calls, chosen.calls
+    print(sorted((one.attempt, one.outcome) for one in attempts), call.attempt)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,17 @@ def show(analysis: et.OperatorAnalysis) -> None:
     )
 
 
+def connect(address: str) -> None:
+    """Ray gives a client's server 30 seconds to start, which a busy machine may not manage at once."""
+    for attempt in range(3):
+        try:
+            ray.init(address, logging_level="ERROR")
+            return
+        except ConnectionAbortedError:
+            if attempt == 2:
+                raise
+
+
 def main(how: str, directory: pathlib.Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -55,7 +66,7 @@ def main(how: str, directory: pathlib.Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**head, "ray_client_server_port": port})
     cluster.add_node(num_cpus=1, resources={"far": 1})
     try:
-        ray.init(f"ray://127.0.0.1:{port}" if how == "client" else cluster.address, logging_level="ERROR")
+        connect(f"ray://127.0.0.1:{port}" if how == "client" else cluster.address)
         chooser = Chooser.remote()
         started = []
         kept = Embedded.__init__

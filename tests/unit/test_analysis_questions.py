@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from embertrace.analysis.losses import Loss
+from embertrace.analysis.losses import note as losses_note
 from embertrace.analysis.operator_analysis import OperatorAnalysis
 from embertrace.analysis.source import LocalSource
 from embertrace.errors import QueryError
@@ -446,12 +448,38 @@ def test_several_runs_are_never_pooled_silently() -> None:
 
 def test_what_is_missing_is_said_in_every_answer() -> None:
     forest = questions(("aab", "a", "a")).forest()
-    forest.note_gap(b"p", 1, 7)
+    assert OperatorAnalysis(LocalSource(forest)).judge_accuracy().notes == ()
+    forest.note_begin(b"p", 1, "worker-3", 4711)
+    forest.note_gap(b"p", 3, 5, "dropped (spool full)")
+    forest.note_gap(b"p", 3, 5, "dropped (spool full)")
+    forest.note_gap(b"p", 1, 4, "no longer held")
     forest.undecodable = 2
+    forest.damaged_bytes = 9
     asked = OperatorAnalysis(LocalSource(forest))
-    assert asked.judge_accuracy().left_out == {"events in gaps": 7, "undecodable events": 2}
-    assert "7 events in gaps" in str(asked.ensemble_disagreement())
+    assert forest.events == 12
+    (note,) = asked.judge_accuracy().notes
+    assert note == (
+        "based on 57.1% of events: 4 no longer held at worker-3, process 4711, "
+        "3 dropped (spool full) at worker-3, process 4711, 2 undecodable"
+    )
+    assert note in str(asked.ensemble_disagreement())
+    assert note in asked.items().notes
+    assert asked.judge_accuracy().left_out == {"damaged bytes": 9}
     assert asked.gaps() == 7
+    assert [(row["host"], row["events"], row["reason"]) for row in asked.losses()] == [
+        ("worker-3", 3, "dropped (spool full)"),
+        ("worker-3", 4, "no longer held"),
+    ]
+
+
+def test_a_note_names_the_largest_losses_and_never_rounds_up() -> None:
+    losses = [Loss(bytes([number]) * 16, "", 0, 10 - number, "dropped") for number in range(5)]
+    assert losses_note(10_000_000, losses, 0) == (
+        "based on 99.9% of events: 10 dropped at producer 00000000, 9 dropped at producer 01010101, "
+        "8 dropped at producer 02020202, 13 elsewhere"
+    )
+    assert losses_note(0, losses[:1], 0) == "based on 0.0% of events: 10 dropped at producer 00000000"
+    assert losses_note(5, [], 0) is None
 
 
 def test_items_and_the_tree_of_one_item() -> None:

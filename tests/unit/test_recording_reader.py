@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from embertrace.errors import RecordingError
-from embertrace.recording import BATCH, Damage, Follower, Record, Recording, RecordingWriter, check
+from embertrace.recording import BATCH, Damage, Follower, Limits, Record, Recording, RecordingWriter, Retention, check
 from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 
@@ -71,13 +71,15 @@ def test_a_range_holds_what_begins_in_it(small: pathlib.Path) -> None:
         assert records(small, stop=record.position + 1) == everything[: index + 1]
 
 
-def test_dropped_segments_are_no_damage_but_missing_ones_are(tmp_path: pathlib.Path) -> None:
+def test_removed_segments_are_no_damage_but_missing_ones_are(tmp_path: pathlib.Path) -> None:
     with RecordingWriter(tmp_path, name="n", clock_ns=ticking(), segment_bytes=10) as writer:
         for seq in range(1, 5):
             append_batch(writer, ONE, seq, 1)
             writer.sync()
     files = segments(tmp_path)
-    files[0].unlink()
+    size = sum(path.stat().st_size for path in files)
+    assert Retention(tmp_path, Limits(keep_bytes=size - 1), clock_ns=ticking()).enforce() == 1
+    assert not files[0].exists()
     assert [record.first_seq for record in records(tmp_path)] == [2, 3, 4]
     assert check(tmp_path).ok
     files[2].unlink()
@@ -91,7 +93,8 @@ def test_dropped_segments_are_no_damage_but_missing_ones_are(tmp_path: pathlib.P
     assert (report.ok, report.discontinuity_count) == (False, 1)
     follower = Follower(Recording.open(tmp_path))
     assert [record.first_seq for record in follower.poll()] == [2, 4]
-    assert [damage.length for damage in follower.damages] == [int(files[1].stem), items[1].length]
+    assert [damage.length for damage in follower.damages] == [items[1].length]
+    assert follower.removed_segments == 1
 
 
 def test_damage_in_a_sealed_segment_is_skipped_and_no_tail(small: pathlib.Path) -> None:

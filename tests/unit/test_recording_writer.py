@@ -215,27 +215,6 @@ def test_after_a_failure_the_writer_refuses_and_nothing_is_published(
     assert check(tmp_path).ok
 
 
-def test_a_full_disk_tears_the_write_and_opening_anew_repairs(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = writer_of(tmp_path)
-    append_batch(writer, ONE, 1, 1)
-    writer.sync()
-    append_batch(writer, ONE, 2, 1)
-    with monkeypatch.context() as full:
-        full.setattr(os, "writev", lambda descriptor, parts: os.write(descriptor, b"".join(parts)[:70]))
-        write = os.write
-        full.setattr(os, "write", lambda fd, part: write(fd, part) if len(part) == 70 else failing(errno.ENOSPC)())
-        with pytest.raises(RecordingError, match="No space left"):
-            writer.sync()
-    writer.close()
-    assert check(tmp_path).torn_tail is not None
-    with writer_of(tmp_path) as again:
-        assert (again.recovered, again.marks) == (70, {ONE: 1})
-        append_batch(again, ONE, 2, 1)
-    assert [record.last_seq for record in records(tmp_path)] == [1, 2]
-
-
 def test_a_short_write_is_completed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with writer_of(tmp_path) as writer:
         append_batch(writer, ONE, 1, 3)

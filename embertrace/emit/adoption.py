@@ -1,0 +1,120 @@
+"""Adoption: what a dead process left is sent by one that lives, with the original producer and seqs.
+
+Rules:
+- Whoever adopts holds the stream's lock. It sends what is not acknowledged, ends the stream and deletes it; if it dies
+  midway, the next one does it again, and the aggregator refuses what it has.
+- Each step does little and never waits: this may run beside a program's own events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from embertrace.config import check_endpoint
+from embertrace.emit.files import in_order, load
+from embertrace.emit.producer import Action, Connect, Producer, Push, Report, Say
+from embertrace.emit.sockets import Socket, Sockets, receive_now, send_now
+from embertrace.emit.spool import Extent, Spool
+from embertrace.emit.spool_directory import Claim, Meta
+from embertrace.emit.storage import Nowhere
+from embertrace.errors import WireError
+from embertrace.wire.control import pack_control, unpack_control
+
+SILENCE_S = 10.0
+"""Without progress for so long, a stream is left to others."""
+
+
+class Adoption:
+    """One claimed stream on its way to `endpoint`. `failure` says why it did not get there, once it is over."""
+
+    def __init__(self, claim: Claim, endpoint: str, recording: str | None, sockets: Sockets, now: float) -> None:
+        self.claim = claim
+        meta = Meta.read(claim.path)
+        self._whereabouts = (meta.host, meta.pid) if meta is not None else None
+        self.events = 0
+        """Events found, acknowledged before or not."""
+        self.failure: str | None = None
+        self._host, _ = check_endpoint(endpoint)
+        self.dealer = sockets.control()
+        self.dealer.connect(endpoint)
+        self._recording = recording
+        self._sockets = sockets
+        self._push: Socket | None = None
+        self._paths = claim.extents()
+        self._found: list[Extent] = []
+        self._machine: Producer | None = None
+        self._is_ending = False
+        self._moved_at = now
+
+    def step(self, now: float) -> bool:
+        """Do what is due without waiting; whether it is over."""
+        try:
+            return self._load(now) if self._machine is None else self._send(self._machine, now)
+        except (OSError, WireError) as error:
+            return self._fail(str(error))
+
+    def wait_s(self, now: float) -> float:
+        """How long nothing is due unless a message comes."""
+        if self._machine is None:
+            return 0.0
+        wait = self._machine.wait_s(now)
+        left = max(self._moved_at + SILENCE_S - now, 0.0)
+        return left if wait is None else min(wait, left)
+
+    def close(self) -> None:
+        """Let go of the sockets and the stream."""
+        self.dealer.close(linger=0)
+        if self._push is not None:
+            self._push.close(linger=0)
+        self.claim.release()
+
+    def _load(self, now: float) -> bool:
+        """Read one extent; with the last, begin to send."""
+        if self._paths:
+            extent = load(self._paths.pop(0), self.claim.producer)
+            if extent is not None:
+                self._found.append(extent)
+                self.events += len(extent.starts) - 1
+            return False
+        if not self._found:
+            self.claim.delete()
+            return True
+        producer = self.claim.producer
+        spool = Spool(Nowhere(), producer, in_order(self._found))
+        self._machine = Producer(producer, spool, now, "adopted", whereabouts=self._whereabouts)
+        self._machine.recording = self._recording
+        return False
+
+    def _send(self, machine: Producer, now: float) -> bool:
+        mark = machine.mark
+        self._perform(machine.tick(now, hurry=True))
+        while (packed := receive_now(self.dealer)) is not None:
+            self._perform(machine.receive(unpack_control(packed), now))
+        if machine.welcomed is not None and not machine.owes and not self._is_ending:
+            self._is_ending = True
+            self._perform(machine.end())
+        if machine.ended:
+            self.claim.delete()
+            return True
+        if machine.mark > mark:
+            self._moved_at = now
+        if self.failure is None and now - self._moved_at >= SILENCE_S:
+            return self._fail("nobody answered" if machine.welcomed is None else "it stopped answering")
+        return self.failure is not None
+
+    def _fail(self, why: str) -> bool:
+        self.failure = why
+        return True
+
+    def _perform(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Push):
+                send_now(self._push, action.message)
+            elif isinstance(action, Say):
+                send_now(self.dealer, pack_control(action.message))
+            elif isinstance(action, Connect):
+                if self._push is not None:
+                    self._push.close(linger=0)
+                self._push = self._sockets.push(f"tcp://{action.host or self._host}:{action.port}")
+            elif isinstance(action, Report):
+                self._fail(action.text.partition(";")[0])  # what follows is about a process's own events

@@ -1,0 +1,204 @@
+"""The extents of a stream as files: one's own, mapped; and what a dead process left, to be read.
+
+Rules:
+- Every file is allocated whole before it is mapped: a write into a hole of a file on a full disk would be a SIGBUS.
+- The stream's directory is made with the first extent. Where that fails, and wherever files, locks or allocation don't
+  work, the events are held in memory, and that is said once.
+- Later, a failure means no room: it is said once, and tried again after RETRY_S.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import itertools
+import logging
+import mmap
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from embertrace.emit import spool_directory
+from embertrace.emit.extent import Buffer, scan
+from embertrace.emit.spool import Extent
+from embertrace.emit.spool_directory import EXTENT, Claim, Meta
+from embertrace.emit.storage import Memory, Room, extent_bytes_for
+
+log = logging.getLogger("embertrace")
+
+RETRY_S = 1.0
+"""A full disk is asked again so often; an attempt costs a few system calls."""
+
+NODE_S = 1.0
+"""Age of the sum over all streams: with hundreds of them it takes milliseconds, and it need not be exact."""
+
+
+class Files:
+    """The storage of one producer's spool below `directory`; `node_bytes` bounds all streams in it together."""
+
+    def __init__(self, directory: Path, producer: bytes, meta: Meta, capacity_bytes: int, node_bytes: int) -> None:
+        self.extent_bytes = extent_bytes_for(capacity_bytes)
+        self._directory = directory
+        self._producer = producer
+        self._meta = meta
+        self._capacity = capacity_bytes
+        self._node_bytes = node_bytes
+        self._numbers = itertools.count()
+        self._rooms: set[_MappedFile] = set()
+        self._claim: Claim | None = None
+        self._memory: Memory | None = None
+        self._retry_at = 0.0
+        self._node_held = 0
+        self._node_asked_at = -NODE_S
+        self._said = False
+
+    @property
+    def has_room(self) -> bool:
+        if self._memory is not None:
+            return self._memory.has_room
+        return (len(self._rooms) + 1) * self.extent_bytes <= self._capacity and time.monotonic() >= self._retry_at
+
+    def allocate(self) -> Room | None:
+        """A mapped file; None where there is no room. The first call must return before there is a second."""
+        if self._memory is not None:
+            return self._memory.allocate()
+        if not self.has_room:
+            return None
+        try:
+            if self._claim is None:
+                self._claim = spool_directory.create(self._directory, self._producer, self._meta)
+            return self._map(self._claim.path / f"{next(self._numbers):08d}{EXTENT}")
+        except OSError as error:
+            if not self._rooms:
+                return self._turn_to_memory(error)
+            self._fail(error)
+            return None
+
+    def note_recording(self, recording: str) -> None:
+        """The stream belongs to this recording from now on."""
+        if recording == self._meta.recording:
+            return
+        self._meta = dataclasses.replace(self._meta, recording=recording)
+        if self._claim is not None:
+            try:
+                self._claim.describe(self._meta)
+            except OSError as error:
+                log.warning("could not note the recording of %s: %s", self._claim.path, error)
+
+    def close(self, delivered: bool) -> Path | None:
+        """Delete the files, or leave them to whoever adopts them: then where they are."""
+        kept = self._claim.path if self._claim is not None and not delivered else None
+        if self._claim is not None:
+            if delivered:
+                self._claim.delete()
+            self._claim.release()
+        return kept
+
+    def _map(self, path: Path) -> Room:
+        """Raises OSError."""
+        if self._held_by_node() + self.extent_bytes > self._node_bytes:
+            raise OSError(errno.EDQUOT, f"all streams may hold {self._node_bytes} bytes", str(self._directory))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            if not hasattr(os, "posix_fallocate"):
+                raise OSError(errno.ENOTSUP, "this system can't allocate files ahead", str(path))
+            os.posix_fallocate(descriptor, 0, self.extent_bytes)
+            room = _MappedFile(self._rooms, path, mmap.mmap(descriptor, self.extent_bytes))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        self._rooms.add(room)
+        self._node_held += self.extent_bytes
+        return room
+
+    def _held_by_node(self) -> int:
+        """Bytes of all streams in the directory, as of NODE_S ago at most."""
+        now = time.monotonic()
+        if now - self._node_asked_at >= NODE_S:
+            self._node_asked_at = now
+            self._node_held = spool_directory.held_bytes(self._directory)
+        return self._node_held
+
+    def _fail(self, error: OSError) -> None:
+        self._retry_at = time.monotonic() + RETRY_S
+        if not self._said:
+            self._said = True
+            log.warning("the spool in %s can't grow: %s; events that don't fit are dropped", self._directory, error)
+
+    def _turn_to_memory(self, error: OSError) -> Room | None:
+        if self._claim is not None:
+            self._claim.delete()
+            self._claim = None
+        log.warning("undelivered events are held in memory, and die with this process: %s", error)
+        self._memory = Memory(self._capacity)
+        return self._memory.allocate()
+
+
+class _MappedFile:
+    """A file that counts as long as it is in `rooms`."""
+
+    def __init__(self, rooms: set[_MappedFile], path: Path, buffer: mmap.mmap) -> None:
+        self.buffer: Buffer = buffer
+        self._mapped = buffer
+        self._path = path
+        self._rooms = rooms
+
+    def free(self) -> None:
+        self._rooms.discard(self)
+        self._mapped.close()
+        try:
+            self._path.unlink()
+        except OSError:  # it goes with the stream's directory
+            pass
+
+
+class LeftFile:
+    """An extent that a dead process left. Read, not mapped: a bad block is an error here, and a SIGBUS there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes: bytearray | None = None
+        self._size = -1
+
+    @property
+    def buffer(self) -> Buffer:
+        """Its bytes, kept until `free` or `forget`. Raises OSError."""
+        if self._bytes is None:
+            self._bytes = bytearray(self._path.read_bytes())
+            if self._size not in (-1, len(self._bytes)):
+                raise OSError(errno.EIO, "somebody changed it", str(self._path))
+            self._size = len(self._bytes)
+        return self._bytes
+
+    def forget(self) -> None:
+        """Read it again when it is wanted."""
+        self._bytes = None
+
+    def free(self) -> None:
+        self._bytes = None
+        self._path.unlink(missing_ok=True)
+
+
+def load(path: Path, producer: bytes) -> Extent | None:
+    """What is whole in an extent's file; None where that is nothing, or not the producer's. Raises OSError."""
+    room = LeftFile(path)
+    found = scan(bytes(room.buffer))
+    room.forget()
+    if found is None or found.producer != producer:
+        return None
+    return Extent(room, found.first_seq, found.starts, found.dropped)
+
+
+def in_order(extents: Iterable[Extent]) -> list[Extent]:
+    """A stream's extents by their seqs. Seqs missing between two count as dropped; one that overlaps is left out."""
+    ordered: list[Extent] = []
+    for extent in sorted(extents, key=lambda extent: (extent.first, extent.end)):
+        if ordered and extent.first < ordered[-1].events_end:
+            continue
+        if ordered:
+            ordered[-1].dropped = extent.first - ordered[-1].events_end
+        ordered.append(extent)
+    return ordered

@@ -1,0 +1,86 @@
+"""The producer's state machine where a single step matters; what holds whatever happens is in property tests."""
+
+from __future__ import annotations
+
+from embertrace.emit.producer import HELLO_S, Connect, Producer, Push, Say, latest_welcome_only
+from embertrace.emit.spool import Spool
+from embertrace.emit.storage import Memory
+from embertrace.wire.batch import GAP, Batch, unpack_batch
+from embertrace.wire.control import Ack, Alive, Hello, Welcome
+
+ME = b"p" * 16
+
+
+def welcome(mark: int) -> Welcome:
+    return Welcome("rec", "name", mark, 1, 2, ME)
+
+
+def pushed(actions: list[object]) -> list[tuple[int, int]]:
+    """First and last seq of each message sent."""
+    batches: list[Batch] = [unpack_batch(action.message) for action in actions if isinstance(action, Push)]
+    return [(batch.first_seq, batch.last_seq) for batch in batches]
+
+
+def connects(actions: list[object]) -> int:
+    return sum(isinstance(action, Connect) for action in actions)
+
+
+def greeted(events: int) -> tuple[Producer, Spool]:
+    spool = Spool(Memory(1 << 20), ME)
+    machine = Producer(ME, spool, 0.0)
+    for _ in range(events):
+        spool.append(b"x")
+    assert [action for action in machine.tick(0.0) if isinstance(action, Say)]
+    return machine, spool
+
+
+def test_an_earlier_cut_that_arrives_after_all_is_not_waited_for() -> None:
+    """The aggregator got 1–3 over the first socket, and refuses 1–5: nothing after it would ever be accepted."""
+    machine, spool = greeted(3)
+    assert pushed(machine.receive(welcome(0), 0.0)) == [(1, 3)]
+    spool.append(b"x")
+    spool.append(b"x")
+    assert pushed(machine.receive(welcome(0), 0.1)) == [(1, 5)], "over a fresh socket, cut anew"
+    spool.append(b"x")
+    actions = machine.receive(Ack(ME, 3), 0.2)
+    assert connects(actions) == 1
+    assert pushed(actions) == [(4, 6)]
+    assert pushed(machine.receive(Ack(ME, 6), 0.3)) == []
+    assert not machine.owes
+
+
+def test_a_hole_that_grew_while_it_was_sent_is_declared_whole() -> None:
+    machine, spool = greeted(1)
+    spool.drop()
+    assert pushed(machine.receive(welcome(0), 0.0)) == [(1, 1), (2, 2)]
+    spool.drop()
+    actions = machine.receive(welcome(0), 0.1)
+    assert pushed(actions) == [(1, 1), (2, 3)]
+    assert [unpack_batch(action.message).kind for action in actions if isinstance(action, Push)][1] == GAP
+    assert pushed(machine.receive(Ack(ME, 2), 0.2)) == [(3, 3)]
+
+
+def test_acks_that_acknowledge_nothing_new_are_no_progress() -> None:
+    """What they wait for was lost: an aggregator repeats its mark for everything that is too far ahead."""
+    machine, spool = greeted(2)
+    machine.receive(welcome(0), 0.0)
+    for tenth in range(1, 11):
+        spool.append(b"x")
+        assert machine.receive(Ack(ME, 0), tenth / 10) == []
+        said = [action.message for action in machine.tick(tenth / 10, hurry=True) if isinstance(action, Say)]
+    assert [type(message) for message in said] == [Hello]
+    assert HELLO_S == 1.0
+
+
+def test_of_welcomes_that_came_together_the_last_counts() -> None:
+    first, second, ack = welcome(1), welcome(2), Ack(ME, 2)
+    assert latest_welcome_only([first, ack, second, ack]) == [ack, second, ack]
+    assert latest_welcome_only([]) == []
+
+
+def test_whoever_is_welcomed_says_once_that_it_is_alive() -> None:
+    machine, _ = greeted(1)
+    said = [action.message for action in machine.receive(welcome(0), 0.0) if isinstance(action, Say)]
+    assert said == [Alive(ME)]
+    again = [action.message for action in machine.receive(welcome(0), 0.0) if isinstance(action, Say)]
+    assert again == []
