@@ -106,12 +106,17 @@ class Experiment:
         self.ends.append(time.monotonic())
         self.await_acknowledged_after(self.ends[-1])
 
-    def finish(self) -> tuple[int, ...]:
-        """Tell the workers to end; their exit codes."""
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """The exit codes of the workers that have ended."""
+        return tuple(process.returncode for process in self.processes.values() if process.returncode is not None)
+
+    def finish(self) -> bool:
+        """Tell the workers to end; whether each had everything acknowledged."""
         for process in self.processes.values():
             assert process.stdin is not None
             process.stdin.close()
-        return tuple(process.wait(worker.CLOSE_S * 3) for process in self.processes.values())
+        return {process.wait(worker.CLOSE_S * 3) for process in self.processes.values()} == {0}
 
     def kill(self) -> None:
         for process in self.processes.values():
@@ -154,9 +159,7 @@ def workers(
         experiment.kill()
 
 
-def figures(
-    scenario: str, seed: int, duration_s: float, experiment: Experiment, faults: int, exits: tuple[int, ...]
-) -> Figures:
+def figures(scenario: str, seed: int, duration_s: float, experiment: Experiment, faults: int) -> Figures:
     """After everything has ended."""
     names = list(experiment.processes)
     samples = {name: experiment.samples(name) for name in names}
@@ -173,7 +176,7 @@ def figures(
             {name: read_oracle(experiment.directory / f"{name}.oracle") for name in names},
             read_recording(experiment.directory / "recording"),
         ),
-        exits,
+        experiment.exits,
         max(took),
         max(growth(samples[name], experiment.began) for name in names),
         faults,
