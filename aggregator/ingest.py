@@ -42,6 +42,8 @@ RETAIN_S = 60.0
 """How often retention looks what has grown too old when no segment is sealed."""
 TRY_AGAIN_S = 1.0
 """How often a full disk is tried again."""
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
+"""A connection on which nothing comes back for so long has nobody at its other end."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -74,7 +76,11 @@ class Doors:
 
 
 def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
-    """Bind to a port, 0 for any; returns it. Raises zmq.ZMQError."""
+    """Bind to a port, 0 for any; returns it. Raises zmq.ZMQError.
+
+    Connections of hosts that vanished are given up; TCP itself would keep them for hours.
+    """
+    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
     if port == 0:
         return int(socket.bind_to_random_port(f"tcp://{host}"))
     socket.bind(f"tcp://{host}:{port}")
