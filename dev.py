@@ -5,6 +5,7 @@
     python3 dev.py test [...]       run the tests; further arguments go to pytest, default: the whole suite
                                     `test --matrix`: where context flows, as a table
     python3 dev.py lint             ruff check, ruff format --check, mypy
+    python3 dev.py faults [...]     inject faults and report the figures: rows of docs/reliability.md, --full
     python3 dev.py bench [...]      run the benchmarks; further arguments go to them
     python3 dev.py build            wheel and source distribution, into dist/
     python3 dev.py constraints      write constraints.txt anew: the versions everybody gets
@@ -34,7 +35,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "dev-stamp"
 OLDEST_PYTHON = (3, 11)
-COMMANDS = ("demo", "test", "lint", "bench", "build", "constraints")
+COMMANDS = ("demo", "test", "lint", "faults", "bench", "build", "constraints")
 
 CHILD_ENVIRONMENT = {
     # Under `uv run`, Ray would give each worker an environment of its own, without what is installed here.
@@ -254,6 +255,8 @@ def command(name: str, arguments: Sequence[str]) -> int:
         replace_process(in_venv("embertrace"), "demo", *arguments, directory=Path.cwd())
     elif name == "test":
         replace_process(in_venv("python"), "-m", "pytest", *arguments)
+    elif name == "faults":
+        replace_process(in_venv("python"), "tests/fault/report.py", *arguments)
     elif name == "bench":
         if not (ROOT / "tests" / "bench" / "__main__.py").exists():
             raise WorkshopError("there are no benchmarks yet: tests/bench/__main__.py is missing")

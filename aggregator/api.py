@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from embertrace.analysis import Forest
+from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import answer
 from embertrace.errors import QueryError
 from embertrace.recording import Damage, Record, Recording
@@ -19,6 +20,8 @@ from embertrace.wire.event import BadEvent, iter_events, pack_event
 
 PAGE_BYTES = 4 * 1024 * 1024
 """One page of events: a few batches, well under the answer's limit."""
+MAX_POSITION = (1 << 63) - 1
+"""As far as a file reaches on any system."""
 
 
 class State:
@@ -46,7 +49,7 @@ def ping(state: State, params: Mapping[str, Any]) -> Any:
 
 def info(state: State, params: Mapping[str, Any]) -> Any:
     """The recording, and how far it was followed."""
-    return {
+    counts = {
         "recording": state.recording.id,
         "name": state.recording.name,
         "directory": str(state.recording.directory),
@@ -57,6 +60,7 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
         "undecodable": state.forest.undecodable,
         "removed_segments": state.recording.removed().segments,
     }
+    return plain(counts)  # gaps that were declared may add up to more than 64 bits
 
 
 def query(state: State, params: Mapping[str, Any]) -> Any:
@@ -74,7 +78,7 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
     run = params.get("run")
     if run is not None and not isinstance(run, str):
         raise QueryError(f"run is {run!r}; it must be a run's id")
-    return state.forest.progress(run)
+    return plain(state.forest.progress(run))
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:
@@ -100,7 +104,7 @@ def events(state: State, params: Mapping[str, Any]) -> Any:
 
 def _start(state: State, params: Mapping[str, Any]) -> int:
     start, since = params.get("start", 0), params.get("since_ns")
-    if not isinstance(start, int) or start < 0:
+    if not isinstance(start, int) or not 0 <= start <= MAX_POSITION:
         raise QueryError(f"start is {start!r}; it must be a position in the recording, 0 for its beginning")
     if since is None:
         return start

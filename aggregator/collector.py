@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from aggregator.clocks import Clocks
 from embertrace.errors import WireError
 from embertrace.recording import BEGIN, CLOCK, END
-from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
+from embertrace.wire.batch import GAP, MAX_SEQ, VERSION, Batch, gap_payload
 from embertrace.wire.clock import Offset, pack_offset
 from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control, unpack_control
 
@@ -192,7 +192,8 @@ class Collector:
         entries = []
         first = self._marks.get(hello.producer, 0) + 1
         if hello.producer not in self._alive:
-            entries.append(Entry(BEGIN, hello.producer, first, 0, pack_control(hello)))
+            # A gap may have declared every seq there is: none is left then, and what begins can't go on.
+            entries.append(Entry(BEGIN, hello.producer, min(first, MAX_SEQ), 0, pack_control(hello)))
         self._alive[hello.producer] = _patience(hello)
         self._due.pop(hello.producer, None)
         self._heard(hello.producer, address)

@@ -33,14 +33,17 @@ log = logging.getLogger("aggregator")
 DRAIN_MESSAGES = 1024
 DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
-PULL_HWM = 64
-"""Messages ZeroMQ holds per producer: with the producers' window of 1 MiB each, its own bound comes first."""
+PULL_HWM = 4
+"""Messages of up to 1 MiB that ZeroMQ holds of each connection. An honest producer has 1 MiB under way in all, and
+what is not taken yet waits in the kernel just as well; a stranger's flood must not wait in this process's memory."""
 TICK_S = 1.0
 """How often the collector looks who fell silent: its patience is tens of seconds."""
 RETAIN_S = 60.0
 """How often retention looks what has grown too old when no segment is sealed."""
 TRY_AGAIN_S = 1.0
 """How often a full disk is tried again."""
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
+"""A connection on which nothing comes back for so long has nobody at its other end."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -73,7 +76,11 @@ class Doors:
 
 
 def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
-    """Bind to a port, 0 for any; returns it. Raises zmq.ZMQError."""
+    """Bind to a port, 0 for any; returns it. Raises zmq.ZMQError.
+
+    Connections of hosts that vanished are given up; TCP itself would keep them for hours.
+    """
+    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
     if port == 0:
         return int(socket.bind_to_random_port(f"tcp://{host}"))
     socket.bind(f"tcp://{host}:{port}")

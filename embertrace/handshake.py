@@ -18,7 +18,7 @@ from embertrace.keys import ClientKey, ServerKey
 _FAILURES = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "refused this key: it is not on its allow-list",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "speaks another security: one side has a key, and the other none",
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "did not accept the handshake: is it the aggregator that this key is for?",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "hangs up without a word: is it an aggregator, and the one for this key?",
 }
 _DISCONNECTS = 3
 """Connections closed before any handshake succeeded, in a row: a server that can't read our hello only hangs up."""

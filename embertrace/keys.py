@@ -158,7 +158,7 @@ def _read(path: pathlib.Path, names: Sequence[str]) -> dict[str, str]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SecurityError(f"the key {path} can't be read: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SecurityError(f"{path} is no key: it is not JSON") from None
     if not isinstance(values, dict) or any(not isinstance(values.get(name), str) for name in names):
         raise SecurityError(f"{path} is no key: it lacks one of {', '.join(names)}")
@@ -166,7 +166,7 @@ def _read(path: pathlib.Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _key(path: str | os.PathLike[str], values: dict[str, str], name: str) -> bytes:
-    key = values[name].encode()
+    key = values[name].encode("utf-8", "surrogatepass")  # JSON may hold lone surrogates; they are no Z85 either
     if not _Z85.fullmatch(key):
         raise SecurityError(f"{os.fspath(path)} is no key: {name} is not {KEY_CHARS} characters of Z85")
     return key

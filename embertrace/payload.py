@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import functools
 import hashlib
 import pathlib
 import re
@@ -34,15 +35,18 @@ from typing import Any
 import msgpack
 
 from embertrace.errors import WireError
+from embertrace.wire.bounds import plain_parts, unpack_bounded
 
 EXT_BIGINT, EXT_SURROGATES, EXT_SUMMARY, EXT_CUT, EXT_TUPLE = 1, 2, 3, 4, 5
 
 DEFAULT_LIMIT = 64 * 1024
+"""Bytes kept of one field (arguments, a result): a long prompt fits, a data set does not."""
 OVERHEAD_BYTES = 4096
 """What a bounded walk may add to its limit: the ends of what was cut, the frames of summaries."""
-"""Bytes kept of one field (arguments, a result): a long prompt fits, a data set does not."""
 MAX_DEPTH = 32
 """Nesting that is followed; deeper values are summarised. Ends cycles, and stays far below msgpack's own limit."""
+MAX_EXTENSIONS = MAX_DEPTH + 8
+"""Extensions inside extensions that are read: more than `pack` makes. Each takes 40 KB of the thread's C stack."""
 WHOLE_HASH_BYTES = 1024 * 1024
 EDGE_HASH_BYTES = 64 * 1024
 """Above 1 MiB a digest covers both edges and the length: hashing 1 GiB would take the caller 0.3–1.6 s."""
@@ -116,9 +120,9 @@ def unpack(packed: bytes) -> Any:
     if not packed:
         return None
     try:
-        return msgpack.unpackb(packed, raw=False, strict_map_key=False, ext_hook=_ext_hook)
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise WireError(f"a payload of {len(packed)} bytes is not msgpack: {error or type(error).__name__}") from None
+        return unpack_bounded(packed, any_keys=True, ext_hook=_EXT_HOOKS[0], parts=_parts)
+    except WireError as error:
+        raise WireError(f"a payload of {len(packed)} bytes can't be read: {error}") from None
 
 
 def canonical(value: Any) -> bytes:
@@ -449,19 +453,46 @@ def _again(value: Summary | Cut) -> msgpack.ExtType:
     return _summary(value.type, {key: again.any(part, 0) for key, part in value.about.items()})
 
 
-def _ext_hook(code: int, data: bytes) -> Any:
+def _ext_hook(depth: int, code: int, data: bytes) -> Any:
+    """The value of an extension, itself inside `depth` others. Raises ValueError, which msgpack passes on."""
     if code == EXT_BIGINT:
         return int(data)
     if code == EXT_SURROGATES:
         return data.decode("utf-8", "surrogatepass")
-    body = unpack(data)
+    if depth >= MAX_EXTENSIONS:
+        raise ValueError(f"extensions in extensions, {MAX_EXTENSIONS} deep")
+    body = unpack_bounded(data, any_keys=True, ext_hook=_EXT_HOOKS[depth + 1], parts=_parts) if data else None
     if code == EXT_TUPLE and isinstance(body, list):
         return tuple(body)
     if code == EXT_SUMMARY and isinstance(body, dict):
-        return Summary(str(body.pop("type", "")), body)
+        return _as_summary(body)
     if code == EXT_CUT and isinstance(body, dict):
-        return Cut(*(body.get(name) for name in ("type", "length", "head", "tail", "digest")))  # type: ignore[arg-type]
+        return _as_cut(body)
     raise ValueError(f"unknown extension type {code}")
+
+
+_EXT_HOOKS = tuple(functools.partial(_ext_hook, depth) for depth in range(MAX_EXTENSIONS + 1))
+
+
+def _as_summary(body: dict[Any, Any]) -> Summary:
+    kind = body.pop("type", "")
+    if not isinstance(kind, str) or not isinstance(body.get("fields", {}), dict):
+        raise ValueError("a summary whose type is no text, or whose fields are no map")
+    return Summary(kind, body)
+
+
+def _as_cut(body: dict[Any, Any]) -> Cut:
+    kind, length, code = body.get("type"), body.get("length"), body.get("digest")
+    if not isinstance(kind, str) or type(length) is not int or not isinstance(code, bytes | None):
+        raise ValueError("a cut value whose type is no text, whose length no integer, or whose digest no bytes")
+    return Cut(kind, length, body.get("head"), body.get("tail"), code)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What an unpacked value holds."""
+    if isinstance(value, Summary):
+        return plain_parts(value.about)
+    return (value.head, value.tail) if isinstance(value, Cut) else plain_parts(value)
 
 
 def _canonical(value: Any) -> Any:

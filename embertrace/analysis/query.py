@@ -80,7 +80,7 @@ FILTERS: dict[str, Callable[..., Test]] = {
 def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = None) -> Test:
     """The test of one filter. `run_ids` says which run ids a run's name stands for. Raises QueryError."""
     name, *arguments = entry if entry else ("",)
-    if name not in FILTERS:
+    if not isinstance(name, str) or name not in FILTERS:
         raise QueryError(f"there is no filter {name!r}; known are {', '.join(FILTERS)}")
     if name == "where" and not (len(arguments) == 1 and callable(arguments[0])):
         raise QueryError("where() takes one callable and works locally only: a callable can't be sent to an aggregator")

@@ -42,7 +42,7 @@ class _Result:
         return "".join([text, *(f" [{note}]" for note in self.notes)])
 
     def _common(self) -> dict[str, Any]:
-        return {"result": self.kind, "left_out": dict(self.left_out), "notes": list(self.notes)}
+        return {"result": self.kind, "left_out": plain(self.left_out), "notes": plain(self.notes)}
 
 
 class Estimate(float, _Result):
@@ -172,8 +172,17 @@ Result = Estimate | Table | Rows
 
 def result_from_data(data: Mapping[str, Any]) -> Result:
     """The result that `to_data` was called on. Raises QueryError for data that describes none."""
+    try:
+        return _from_data(data)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise QueryError(f"an answer that can't be read ({what}); use the same embertrace on both sides") from None
+
+
+def _from_data(data: Mapping[str, Any]) -> Result:
     kind = data.get("result")
-    about: dict[str, Any] = {"left_out": data.get("left_out"), "notes": data.get("notes", ())}
+    left_out = {reason: int(count) for reason, count in (data.get("left_out") or {}).items()}
+    about: dict[str, Any] = {"left_out": left_out, "notes": data.get("notes", ())}
     if kind == Estimate.kind:
         low, high = (_float(bound) for bound in data["interval"])
         attempted = _float(data["of_attempted"])
@@ -207,14 +216,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return value if -(1 << 63) <= value < 1 << 64 else str(value)
     if isinstance(value, Mapping):
-        return {name if isinstance(name, str) else str(name): plain(part) for name, part in value.items()}
+        return {_text(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     if isinstance(value, Summary | Cut):
-        return str(value)
+        return _text(value)
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return value if value is None or isinstance(value, bytes) else str(value)
+        return _text(value)
+    return value if value is None or isinstance(value, bytes) else _text(value)
+
+
+def _text(value: Any) -> str:
+    """Its text, with lone surrogates replaced: neither msgpack nor UTF-8 has them."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _float(value: Any) -> float:

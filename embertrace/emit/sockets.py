@@ -16,7 +16,11 @@ CONTROL_HWM = 4
 """Hellos that pile up while nobody listens say all the same."""
 PUSH_HWM = 0
 """Unlimited: the window bounds what a PUSH socket holds."""
-RECONNECT_MS, RECONNECT_MAX_MS = 100, 1000
+RECONNECT_MS, RECONNECT_MAX_MS = 100, 250
+CONNECT_MS = 1000
+"""After it a connection is tried anew: left alone, TCP waits ever longer, and so long after a network has healed."""
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
+"""A connection on which nothing comes back is dead, whatever TCP still hopes for."""
 
 
 class Sockets:
@@ -49,6 +53,9 @@ class Sockets:
         made.sndhwm = high_water_mark
         made.reconnect_ivl = RECONNECT_MS
         made.reconnect_ivl_max = RECONNECT_MAX_MS
+        made.connect_timeout = CONNECT_MS
+        made.heartbeat_ivl = HEARTBEAT_MS
+        made.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
         secure_client(made, self._key)
         return made
 

@@ -56,6 +56,7 @@ from embertrace.recording.layout import (
 from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
 from embertrace.recording.recovery import note_life, note_mark, recover
 from embertrace.recording.synced import SyncedPosition
+from embertrace.wire.batch import MAX_SEQ
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Large enough that headers and names cost nothing; small enough to be read whole, and dropped by retention."""
@@ -280,7 +281,7 @@ class RecordingWriter:
         head = pack_segment_header(base, self._now_ns, self.marks)
         for producer, about in self.begun.items():
             self._now_ns += 1
-            first = self.marks.get(producer, 0) + 1
+            first = min(self.marks.get(producer, 0) + 1, MAX_SEQ)
             head += pack_record(BEGIN, self._now_ns, producer, first, 0, about, base + len(head))
         return head
 

@@ -6,6 +6,7 @@
     control   hello, welcome, acknowledgement, refusal, end, locate: the return path
     carrier   the context that travels in the arguments of a remote task
     rpc       questions to the aggregator and its answers
+    bounds    how msgpack is decoded that may be anybody's
 
 Rules: every decoder checks lengths, counts and types before it allocates, and raises WireError and nothing else.
 docs/wire-format.md describes the same bytes for other languages; tests/golden holds them to it.

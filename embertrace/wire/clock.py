@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from embertrace.errors import WireError
+from embertrace.wire.bounds import outline, unpack_bounded
 
 MAX_NS = (1 << 63) - 1
 
@@ -52,8 +53,8 @@ def pack_offset(offset: Offset) -> bytes:
 def unpack_offset(payload: bytes) -> Offset | None:
     """What a clock record says; None where that can't be read. Never raises."""
     try:
-        return to_offset(msgpack.unpackb(payload, max_ext_len=0, max_array_len=3, max_map_len=0))
-    except (WireError, ValueError, msgpack.UnpackException, RecursionError):
+        return to_offset(unpack_bounded(payload))
+    except WireError:
         return None
 
 
@@ -72,7 +73,7 @@ def to_offset(value: Any) -> Offset:
 
 def _three(value: Any, what: str, least: int) -> Sequence[int]:
     if not isinstance(value, list) or len(value) != 3 or not all(type(one) is int for one in value):
-        raise WireError(f"a {what} is three integers, not {str(value)[:60]!r}")
+        raise WireError(f"a {what} is three integers, not {outline(value)}")
     if not all(least <= one <= MAX_NS for one in value):
         raise WireError(f"a {what} of {value[0]}, {value[1]}, {value[2]} is out of range")
     return value

@@ -18,6 +18,7 @@ import msgpack
 
 from embertrace.errors import WireError
 from embertrace.event import Frame
+from embertrace.wire.bounds import unpack_bounded
 
 MAX_FRAMES = 64
 """Ancestor frames in one context or carrier; deeper hierarchies lose their middle, never root or leaf."""
@@ -54,11 +55,11 @@ def unpack_context(packed: bytes) -> Added:
     if not packed or len(packed) > MAX_CONTEXT_BYTES:
         return NOTHING_ADDED
     try:
-        value = msgpack.unpackb(packed, raw=False, strict_map_key=True, max_ext_len=0)
+        value = unpack_bounded(packed)
         if not isinstance(value, dict):
             return NOTHING_ADDED
         frames = unpack_frames(value.get("operators", []))
-    except (WireError, ValueError, msgpack.UnpackException, RecursionError):
+    except WireError:
         return NOTHING_ADDED
     run, item, tags = value.get("run"), value.get("item"), value.get("tags")
     return Added(

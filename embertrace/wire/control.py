@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import msgpack
 
 from embertrace.errors import WireError
-from embertrace.wire.batch import PRODUCER_BYTES, VERSION
+from embertrace.wire.batch import MAX_SEQ, PRODUCER_BYTES, VERSION
 from embertrace.wire.clock import Offset, Reading, to_offset, to_reading
 from embertrace.wire.fields import field, optional, unpack_map, unsigned
 
@@ -132,8 +132,8 @@ def unpack_control(packed: bytes) -> Control:
     if kind == "hello":
         return Hello(
             producer=_producer(message, kind),
-            oldest=unsigned(message, "oldest", kind),
-            next=unsigned(message, "next", kind),
+            oldest=_seq(message, "oldest", kind),
+            next=_seq(message, "next", kind),
             recording=optional(message, "recording", str, kind),
             host=field(message, "host", str, kind, ""),
             pid=unsigned(message, "pid", kind, 0),
@@ -147,7 +147,7 @@ def unpack_control(packed: bytes) -> Control:
         return Welcome(
             recording=field(message, "recording", str, kind),
             name=field(message, "name", str, kind),
-            mark=unsigned(message, "mark", kind),
+            mark=_seq(message, "mark", kind),
             push_port=unsigned(message, "push_port", kind),
             rpc_port=unsigned(message, "rpc_port", kind),
             producer=_optional_producer(message, kind),
@@ -158,14 +158,13 @@ def unpack_control(packed: bytes) -> Control:
             version=version,
         )
     if kind == "ack":
-        return Ack(
-            _producer(message, kind), unsigned(message, "mark", kind), unsigned(message, "sent_ns", kind, 0), version
-        )
+        sent_ns = unsigned(message, "sent_ns", kind, 0)
+        return Ack(_producer(message, kind), _seq(message, "mark", kind), sent_ns, version)
     if kind == "alive":
         offset = message.get("offset")
         return Alive(_producer(message, kind), _clock(message), None if offset is None else to_offset(offset), version)
     if kind == "end":
-        return End(_producer(message, kind), unsigned(message, "last", kind), _clock(message), version)
+        return End(_producer(message, kind), _seq(message, "last", kind), _clock(message), version)
     if kind == "locate":
         return Locate(version)
     if kind == "refuse":
@@ -185,6 +184,13 @@ def whereabouts(packed: bytes) -> tuple[str, int]:
 def _clock(message: dict[str, Any]) -> Reading | None:
     reading = message.get("clock")
     return None if reading is None else to_reading(reading)
+
+
+def _seq(message: dict[str, Any], key: str, kind: str) -> int:
+    value = unsigned(message, key, kind)
+    if value > MAX_SEQ:
+        raise WireError(f"a {kind} with {key} = {value}; seqs end at {MAX_SEQ}")
+    return value
 
 
 def _producer(message: dict[str, Any], kind: str) -> bytes:

@@ -22,12 +22,13 @@ A reader accepts more elements than it knows and ignores them; fewer are an erro
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgpack
 
 from embertrace.errors import WireError
+from embertrace.wire.bounds import outline
 from embertrace.wire.context import MAX_CONTEXT_BYTES
 
 FIELDS = 17
@@ -37,6 +38,19 @@ MAX_LINKS = 1024
 """More inputs than that is a reduction over a data set, not a judge reading its members."""
 MAX_NAME_BYTES = 4096
 """Operator ids, types and stages are names: qualified names and short labels."""
+
+
+_SPARE_ARRAYS = 64
+"""Beside an event's own and its links: elements of later versions."""
+_EVENT_LIMITS: dict[str, Any] = {
+    "raw": False,
+    "strict_map_key": True,
+    "max_array_len": MAX_LINKS,
+    "max_map_len": 0,
+    "max_ext_len": 0,
+    "max_str_len": MAX_NAME_BYTES,
+    "max_bin_len": MAX_EVENT_BYTES,
+}
 
 
 class RawEvent(NamedTuple):
@@ -101,29 +115,62 @@ def iter_events(payload: bytes, count: int) -> Iterator[RawEvent | BadEvent]:
     A valid msgpack object that is no event costs itself alone. Broken msgpack costs the rest of the batch: what
     follows can't be found.
     """
-    unpacker = msgpack.Unpacker(
-        raw=False,
-        strict_map_key=True,
-        max_buffer_size=max(len(payload), 1),
-        max_array_len=MAX_LINKS,
-        max_map_len=0,
-        max_ext_len=0,
-        max_str_len=MAX_NAME_BYTES,
-        max_bin_len=MAX_EVENT_BYTES,
-    )
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), list_hook=_at_most(count), **_EVENT_LIMITS)
     unpacker.feed(payload)
     for index in range(count):
         try:
             fields = unpacker.unpack()
-        except (ValueError, msgpack.UnpackException) as error:
-            yield BadEvent(index, count - index, f"broken msgpack: {error or type(error).__name__}")
+        except (ValueError, msgpack.UnpackException):
+            yield from _iter_pieces(payload, index, count)
             return
         try:
             yield _checked(fields)
         except WireError as error:
             yield BadEvent(index, 1, str(error))
     if unpacker.tell() != len(payload):
-        yield BadEvent(count, 0, f"{len(payload) - unpacker.tell()} bytes after the last of {count} events")
+        yield _surplus(len(payload) - unpacker.tell(), count)
+
+
+def _iter_pieces(payload: bytes, start: int, count: int) -> Iterator[RawEvent | BadEvent]:
+    """As `iter_events`, from event `start` on: each found by passing over it, so that one which is against the limits
+    does not hide those behind it."""
+    passing = msgpack.Unpacker(max_buffer_size=max(len(payload), 1))
+    passing.feed(payload)
+    for index in range(count):
+        begin = passing.tell()
+        try:
+            passing.skip()
+        except (ValueError, msgpack.UnpackException) as error:
+            yield BadEvent(index, count - index, f"broken msgpack: {error or type(error).__name__}")
+            return
+        if index < start:
+            continue
+        try:
+            piece = payload[begin : passing.tell()]
+            yield _checked(msgpack.unpackb(piece, list_hook=_at_most(1), **_EVENT_LIMITS))
+        except (ValueError, WireError) as error:
+            yield BadEvent(index, 1, str(error) or type(error).__name__)
+    if passing.tell() != len(payload):
+        yield _surplus(len(payload) - passing.tell(), count)
+
+
+def _at_most(events: int) -> Callable[[list[Any]], list[Any]]:
+    """A hook that lets so many arrays pass as so many events may have, and stops what is made of arrays in arrays:
+    a mebibyte of them would take a second."""
+    left = 4 * events + _SPARE_ARRAYS
+
+    def hook(values: list[Any]) -> list[Any]:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("arrays in arrays; an event is flat")
+        return values
+
+    return hook
+
+
+def _surplus(left: int, count: int) -> BadEvent:
+    return BadEvent(count, 0, f"{left} bytes after the last of {count} events")
 
 
 def split_events(payload: bytes, count: int) -> list[bytes]:
@@ -146,30 +193,30 @@ _UINT64 = (1 << 64) - 1
 def _checked(fields: Any) -> RawEvent:
     """A RawEvent from a decoded array; every element has the type and range the format states."""
     if type(fields) is not list or len(fields) < FIELDS:
-        raise WireError(f"an event is an array of at least {FIELDS} elements, not {_outline(fields)}")
+        raise WireError(f"an event is an array of at least {FIELDS} elements, not {outline(fields)}")
     event = RawEvent(*fields[:FIELDS])
     for name in ("call_id", "parent_call_id", "attempt", "parent_attempt", "slot", "slots", "follows"):
         value = getattr(event, name)
         if type(value) is not int or not 0 <= value <= _UINT64:
-            raise WireError(f"{name} is {_outline(value)}; it must be an unsigned 64-bit integer")
+            raise WireError(f"{name} is {outline(value)}; it must be an unsigned 64-bit integer")
     for name in ("operator_id", "operator_type", "stage"):
         if type(getattr(event, name)) is not str:
-            raise WireError(f"{name} is {_outline(getattr(event, name))}; it must be a string")
+            raise WireError(f"{name} is {outline(getattr(event, name))}; it must be a string")
     if type(event.type) is not int or not 0 <= event.type <= 3:
-        raise WireError(f"event type is {_outline(event.type)}; it must be 0, 1, 2 or 3")
+        raise WireError(f"event type is {outline(event.type)}; it must be 0, 1, 2 or 3")
     if type(event.timestamp) not in (int, float):
-        raise WireError(f"timestamp is {_outline(event.timestamp)}; it must be integer nanoseconds or float seconds")
+        raise WireError(f"timestamp is {outline(event.timestamp)}; it must be integer nanoseconds or float seconds")
     if event.duration is not None and type(event.duration) not in (int, float):
-        raise WireError(f"duration is {_outline(event.duration)}; it must be a number or nil")
+        raise WireError(f"duration is {outline(event.duration)}; it must be a number or nil")
     if event.trace_id is not None and (type(event.trace_id) is not bytes or len(event.trace_id) != 16):
-        raise WireError(f"trace id is {_outline(event.trace_id)}; it must be 16 bytes or nil")
+        raise WireError(f"trace id is {outline(event.trace_id)}; it must be 16 bytes or nil")
     if type(event.context) is not bytes or len(event.context) > MAX_CONTEXT_BYTES or type(event.data) is not bytes:
         raise WireError(f"context and data must be binary, the context of at most {MAX_CONTEXT_BYTES} bytes")
     links: Any = event.links
     if links is None:
         return event._replace(links=())
     if type(links) is not list or any(type(link) is not int or not 0 < link <= _UINT64 for link in links):
-        raise WireError(f"links is {_outline(links)}; it must be an array of call ids or nil")
+        raise WireError(f"links is {outline(links)}; it must be an array of call ids or nil")
     return event._replace(links=tuple(links))
 
 
@@ -178,8 +225,3 @@ def to_nanoseconds(value: int | float) -> int:
     if isinstance(value, int):
         return value
     return round(value * 1e9) if abs(value) < 1e12 else 0
-
-
-def _outline(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

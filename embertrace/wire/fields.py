@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import msgpack
-
 from embertrace.errors import WireError
+from embertrace.wire.bounds import outline, unpack_bounded
 
 T = TypeVar("T")
 
@@ -17,9 +16,9 @@ def unpack_map(packed: bytes, what: str, limit: int) -> dict[str, Any]:
     if len(packed) > limit:
         raise WireError(f"a {what} of {len(packed)} bytes; the limit is {limit}")
     try:
-        value = msgpack.unpackb(packed, raw=False, strict_map_key=True, max_ext_len=0)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
-        raise WireError(f"a {what} that is not msgpack: {error or type(error).__name__}") from None
+        value = unpack_bounded(packed)
+    except WireError as error:
+        raise WireError(f"a {what} that can't be read: {error}") from None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise WireError(f"a {what} must be a map with string keys")
     return value
@@ -31,7 +30,7 @@ def field(message: Mapping[str, Any], key: str, kind: type[T], what: str, defaul
     if value is None and default is not None:
         return default
     if type(value) is not kind:
-        raise WireError(f"a {what} with {key} = {str(value)[:60]!r}; it must be {kind.__name__}")
+        raise WireError(f"a {what} with {key} = {outline(value)}; it must be {kind.__name__}")
     return value
 
 

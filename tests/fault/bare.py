@@ -2,6 +2,8 @@
 
 python bare.py push|pull ENDPOINT FILE RATE
 
+A sender sends RATE messages per second (0: as fast as it can).
+
 Both write one line per message to FILE, with one system call each: a sender when its send has returned, a receiver
 when it has received. They run until their standard input ends.
 """
@@ -35,7 +37,7 @@ def main(role: str, endpoint: str, path: str, rate: str) -> None:
 
 def _push(socket: zmq.Socket[bytes], file: int, name: str, rate: float) -> None:
     number = 0
-    while not _input_ended(1 / rate):
+    while not _input_ended(1 / rate if rate else 0):
         message = b"%s %d" % (name.encode(), number)
         socket.send(message)
         os.write(file, message + b"\n")

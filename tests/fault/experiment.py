@@ -36,8 +36,8 @@ class Figures:
     seed: int
     duration_s: float
     verdict: Verdict
-    delivered: bool
-    """Whether every worker ended with everything acknowledged."""
+    exits: tuple[int, ...]
+    """How the workers ended: 0 with everything acknowledged, 1 without, below 0 by a signal."""
     reconnected_s: float
     """The longest time from the end of a fault until an event that was emitted after it was acknowledged."""
     memory_growth_bytes: int
@@ -87,12 +87,14 @@ class Experiment:
     def await_acknowledged_after(self, moment: float) -> float:
         """Wait until each worker has an acknowledgement for an event that it emitted after `moment`; how long it took.
 
-        Raises TimeoutError.
+        Raises TimeoutError, and RuntimeError for a worker that ended.
         """
         deadline = time.monotonic() + DEADLINE_S
         took = 0.0
-        for name in self.processes:
+        for name, process in self.processes.items():
             while (at := acknowledged_at(self.samples(name), moment)) is None:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} ended with {process.returncode}")
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{name}: nothing emitted after the fault was acknowledged in {DEADLINE_S} s")
                 time.sleep(POLL_S)
@@ -103,6 +105,11 @@ class Experiment:
         """Note it, and wait until the workers are through to their aggregator again."""
         self.ends.append(time.monotonic())
         self.await_acknowledged_after(self.ends[-1])
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """The exit codes of the workers that have ended."""
+        return tuple(process.returncode for process in self.processes.values() if process.returncode is not None)
 
     def finish(self) -> bool:
         """Tell the workers to end; whether each had everything acknowledged."""
@@ -152,9 +159,7 @@ def workers(
         experiment.kill()
 
 
-def figures(
-    scenario: str, seed: int, duration_s: float, experiment: Experiment, faults: int, delivered: bool
-) -> Figures:
+def figures(scenario: str, seed: int, duration_s: float, experiment: Experiment, faults: int) -> Figures:
     """After everything has ended."""
     names = list(experiment.processes)
     samples = {name: experiment.samples(name) for name in names}
@@ -171,7 +176,7 @@ def figures(
             {name: read_oracle(experiment.directory / f"{name}.oracle") for name in names},
             read_recording(experiment.directory / "recording"),
         ),
-        delivered,
+        experiment.exits,
         max(took),
         max(growth(samples[name], experiment.began) for name in names),
         faults,

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from embertrace.client import Client
 from embertrace.emit import spool_directory
 from embertrace.emit.spool_directory import Meta
 from fault import bare, worker
@@ -33,6 +34,8 @@ from support.aggregators import free_ports
 
 RATE = 500.0
 """Events per second and worker."""
+FLAT_OUT = 0.0
+"""As fast as they go: so that there is always something on its way."""
 BYSTANDER_RATE = 20.0
 LEAST_S, MOST_S = 0.1, 0.6
 """How long everything runs between two kills."""
@@ -144,6 +147,15 @@ class Farm:
         metas = [Meta.read(stream) for stream in spool_directory.streams(self.spools)]
         self.await_adoption({meta.pid for meta in metas if meta is not None} - alive)
 
+    def await_recorded(self, run: str) -> None:
+        """Wait until the aggregator knows of a run by that name."""
+        deadline = time.monotonic() + DEADLINE_S
+        with Client(self.dialled) as client:
+            while run not in [row["name"] for row in client.call("runs")["rows"]]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"nothing of {run} was recorded in {DEADLINE_S} s")
+                time.sleep(POLL_S)
+
     def streams_of(self, processes: set[int]) -> int:
         metas = [Meta.read(stream) for stream in spool_directory.streams(self.spools)]
         return sum(meta is not None and meta.pid in processes for meta in metas)
@@ -212,7 +224,7 @@ def worker_kills(seed: int, kills: int) -> Figures:
         for number in range(kills):
             by_itself = number % 2
             options = ("--die-at", str(made.chance.randrange(20, 400))) if by_itself else ()
-            name = made.start_worker(None, RATE, *options)
+            name = made.start_worker(None, RATE if number % 4 < 2 else FLAT_OUT, *options)
             process = made.experiment.processes[name]
             if by_itself:
                 process.wait(DEADLINE_S)
@@ -341,14 +353,16 @@ def _bare(scenario: str, seed: int, kills: int, *, receiver_dies: bool, sender_d
 
         def start(role: str, number: int) -> subprocess.Popen[bytes]:
             command = [sys.executable, bare.__file__, role, endpoint, str(directory / f"{role}{number}")]
-            process = subprocess.Popen([*command, str(RATE)], stdin=subprocess.PIPE)
+            rate = FLAT_OUT if sender_dies and not receiver_dies else RATE  # else nothing would wait in the sender
+            process = subprocess.Popen([*command, str(rate)], stdin=subprocess.PIPE)
             running.callback(bare.end, process)
             return process
 
         receiver, sender = start("pull", 0), start("push", 0)
         for number in range(1, kills + 1):
             bare.await_lines(directory / f"push{number - 1 if sender_dies else 0}", DEADLINE_S)
-            time.sleep(chance.uniform(LEAST_S, MOST_S))
+            if not sender_dies or number % 2:  # half of the senders die young, as half of the workers do
+                time.sleep(chance.uniform(LEAST_S, MOST_S))
             if receiver_dies:
                 bare.end(receiver)
             if sender_dies:

@@ -44,8 +44,8 @@ def _on_two_hosts(
             workers(directory, ready["endpoint"], seed, hosts.b.command) as experiment,
         ):
             faults = strike(hosts, experiment, duration_s)
-            delivered = experiment.finish()
-        return figures(scenario, seed, duration_s, experiment, faults, delivered)
+            experiment.finish()
+        return figures(scenario, seed, duration_s, experiment, faults)
 
 
 def _through_relay(
@@ -58,8 +58,8 @@ def _through_relay(
             workers(directory, through.endpoint, seed, list) as experiment,
         ):
             faults = strike(through, experiment, duration_s)
-            delivered = experiment.finish()
-        return figures(scenario, seed, duration_s, experiment, faults, delivered)
+            experiment.finish()
+        return figures(scenario, seed, duration_s, experiment, faults)
 
 
 def _aggregator(

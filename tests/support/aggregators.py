@@ -37,7 +37,7 @@ def aggregator(
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        assert line, "the aggregator did not start"
+        assert line, f"the aggregator did not start, but ended with {process.wait(30)}"
         yield json.loads(line), process
     finally:
         process.stdin.close()

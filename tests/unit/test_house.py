@@ -38,6 +38,7 @@ LAYERS = {
 BESIDE = {
     "event": {"errors"},
     "config": {"errors"},
+    "payload": {"wire"},
     "lineage": {"payload", "wire"},
     "context": {"lineage", "payload", "wire"},
     "spec": {"payload"},
