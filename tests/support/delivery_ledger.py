@@ -18,6 +18,8 @@ class Ledger:
         """Whose begin has no end, and its payload."""
         self.seen: set[bytes] = set()
         self.ends = 0
+        self.ended: set[bytes] = set()
+        """Who ended at least once: a late hello may have taken it back."""
         self.events: dict[bytes, set[int]] = {}
         self.gaps: dict[bytes, set[int]] = {}
         self._log = log
@@ -41,6 +43,7 @@ class Ledger:
             assert about is not None, f"the end of {record.producer!r} is recorded twice"
             del self.alive[record.producer]
             self.ends += 1
+            self.ended.add(record.producer)
         else:
             assert about in (None, record.payload), f"{record.producer!r} begins twice"  # a new segment says it again
             self.alive[record.producer] = record.payload
@@ -73,7 +76,7 @@ class Ledger:
     def after_end(self, stream: Stream) -> None:
         """Whoever was told that the end is recorded may rely on it."""
         self.read()
-        assert stream.id not in self.alive, f"the end of {stream.id!r} was confirmed, and is not recorded"
+        assert stream.id in self.ended, f"the end of {stream.id!r} was confirmed, and is not recorded"
 
     def settle(self) -> None:
         """At the end: every seq has its fate."""
