@@ -87,9 +87,9 @@ class Adoption:
 
     def _send(self, machine: Producer, now: float) -> bool:
         mark = machine.mark
-        self._perform(machine.tick(now, hurry=True))
         while (packed := receive_now(self.dealer)) is not None:
             self._perform(machine.receive(unpack_control(packed), now))
+        self._perform(machine.tick(now, hurry=True))
         if machine.ended:
             self.claim.delete()
             return True

@@ -7,9 +7,9 @@ does what it answers (actions). The rules, all of them:
    nobody answered an alive). An ack that acknowledges nothing new is no progress: what it waits for may be lost. A hello
    states the oldest seq still held, so that the aggregator can tell a loss from a delay.
 2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
-   socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them. One that
-   answers no hello said since the last welcome that was heeded is only an ack: its mark may be older than what was sent
-   since, and nothing need be sent more than twice because answers are late, or come in heaps.
+   socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them. But a
+   welcome is only an ack where its mark reaches what had been sent when its hello was said (nothing was lost), or its
+   hello was said before another welcome made this start anew: late answers, and heaps of them, cost nothing.
 3. An ack states the mark too. One that does not reach what was sent changes nothing: the rest is on its way, or rule 1
    finds out that it is not. But one that ends within a batch, or a hole, tells that an earlier cut of it, sent over a
    socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
@@ -45,6 +45,8 @@ WINDOW_BYTES = 1024 * 1024
 """Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
 HELLO_S = 1.0
 """Time without progress after which something is wrong: a group commit takes milliseconds."""
+HELLOS_KEPT = 64
+"""Hellos whose answers still count: an answer that comes after more than a minute is old news."""
 HEARTBEAT_S = 8
 """A process that died without a word is known dead after three of them: under half a minute, for a message a while."""
 REFUSED_S = 5.0
@@ -126,8 +128,8 @@ class Producer:
         self._moved = now
         self._hello_due = now
         self._hellos = 0
-        self._heeded = 0
-        """How many hellos had been said when a welcome was last heeded."""
+        self._sent_at: dict[int, int] = {}
+        """For the latest hellos since this last started anew, what had been sent when they were said."""
         self._reported: set[str] = set()
         self._asked = False
         """Whether an alive waits for its answer."""
@@ -211,6 +213,8 @@ class Producer:
             return []
         self._hello_due = now + HELLO_S
         self._hellos += 1
+        self._sent_at[self._hellos] = self._sent
+        self._sent_at.pop(self._hellos - HELLOS_KEPT, None)
         hello = Hello(
             self.id, self._held.oldest, self._held.next, self.recording, self._host, self._pid, self._library,
             self._heartbeat_s, number=self._hellos,
@@ -239,9 +243,9 @@ class Producer:
             return self._report(
                 f"now records into {welcome.recording}, but these events belong to {self.recording}; they are held"
             )
-        if welcome.number <= self._heeded:
+        if not self._tells_loss(welcome):
             return self._on_ack(welcome.mark, now)
-        self._heeded = self._hellos
+        self._sent_at.clear()
         self.recording = welcome.recording
         self._moved = now
         self._asked = False
@@ -250,6 +254,14 @@ class Producer:
         self._acknowledge(welcome.mark)
         self.mark = max(welcome.mark, self._held.oldest - 1)
         return [*alive, *self._go_back(welcome, now)]
+
+    def _tells_loss(self, welcome: Welcome) -> bool:
+        """Whether what was sent may not have arrived, or is to go elsewhere from now on."""
+        if welcome.number not in self._sent_at:
+            return False
+        there = self.welcomed
+        is_elsewhere = there is None or (there.push_port, there.host) != (welcome.push_port, welcome.host)
+        return is_elsewhere or welcome.mark < self._sent_at[welcome.number]
 
     def _on_ack(self, mark: int, now: float) -> list[Action]:
         before = self.mark

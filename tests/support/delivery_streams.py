@@ -118,12 +118,12 @@ class Process:
 
     def step(self, now: float) -> None:
         """One round of its sender."""
+        while (packed := receive_now(self.dealer)) is not None:
+            self.perform(self.machine.receive(unpack_control(packed), now))
         self.spool.prepare()
         if self.ending:
             self.machine.end()
         self.perform(self.machine.tick(now))
-        while (packed := receive_now(self.dealer)) is not None:
-            self.perform(self.machine.receive(unpack_control(packed), now))
 
     def perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
