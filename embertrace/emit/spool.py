@@ -130,10 +130,10 @@ class Spool:
         """Burn a seq: its event is not kept."""
         extent = self._last
         extent.limit = 0
+        if extent.room is not None:  # first: what is sent of a stream must be in its files, should it be adopted
+            write_dropped(extent.room.buffer, extent.dropped + 1)
         extent.dropped += 1
         self.dropped += 1
-        if extent.room is not None:
-            write_dropped(extent.room.buffer, extent.dropped)
 
     def fits(self, packed: bytes) -> bool:
         """Whether an event is of a size that can be taken, if not now then once something is acknowledged."""

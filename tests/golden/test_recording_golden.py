@@ -17,7 +17,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from embertrace.recording import BATCH, BEGIN, END, GAP, Recording, check
+from embertrace.recording import BATCH, BEGIN, CLOCK, END, GAP, Recording, check
 from support.recordings import ONE, TWO, make_small, records, segments
 
 DATA = Path(__file__).parent / "data" / "recording-v1"
@@ -39,6 +39,8 @@ def test_the_held_recording_is_read() -> None:
         (BATCH, ONE, 1, 2),
         (BATCH, TWO, 1, 1),
         (BATCH, ONE, 3, 1),
+        (CLOCK, ONE, 0, 0),
+        (BEGIN, ONE, 4, 0),
         (GAP, TWO, 2, 5),
         (BATCH, TWO, 7, 2),
         (END, ONE, 3, 0),

@@ -54,8 +54,8 @@ EVENTS = {
     "metric": RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, "", "", "default", None, 0, 0, (), b"", payload.pack({"a": 1})),
 }  # fmt: skip
 CONTROL: dict[str, Control] = {
-    "hello": Hello(PRODUCER, 3, 17, "rec", "host", 42, "embertrace 0.1.0", 8),
-    "welcome": Welcome("rec", "monday", 16, 5558, 5559, PRODUCER, None, "agg.example"),
+    "hello": Hello(PRODUCER, 3, 17, "rec", "host", 42, "embertrace 0.1.0", 8, number=5),
+    "welcome": Welcome("rec", "monday", 16, 5558, 5559, PRODUCER, None, "agg.example", number=5),
     "ack": Ack(PRODUCER, 16, 1_700_000_000_000_000_000),
     "alive": Alive(PRODUCER, Reading(1_700_000_000_000_000_000, 7, 8), Offset(17, -5, 6)),
     "end": End(PRODUCER, 16),

@@ -87,7 +87,7 @@ class NeverSyncs(World):
 def test_the_machine_sees_what_is_wrong(world: type[World]) -> None:
     """The negative control: each of these breaks one rule, and must not pass."""
     with pytest.raises(AssertionError):
-        run(random.getrandbits(32), EXAMPLES, world, shrink=False)
+        run(random.getrandbits(32), 10 * EXAMPLES, world, shrink=False)
 
 
 @settings(max_examples=200, deadline=None)

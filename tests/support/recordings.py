@@ -8,7 +8,8 @@ from pathlib import Path
 
 from embertrace import payload
 from embertrace.event import METRIC
-from embertrace.recording import BATCH, BEGIN, END, GAP, Record, Recording, RecordingWriter
+from embertrace.recording import BATCH, BEGIN, CLOCK, END, GAP, Record, Recording, RecordingWriter
+from embertrace.wire.clock import Offset, pack_offset
 from embertrace.wire.event import RawEvent, pack_event
 
 ONE, TWO = bytes(range(16)), bytes(range(100, 116))
@@ -35,13 +36,15 @@ def append_batch(writer: RecordingWriter, producer: bytes, first: int, count: in
 
 
 def make_small(directory: Path) -> None:
-    """Two segments: the first is rolled after its second sync, the second holds the marks of both producers."""
-    with RecordingWriter(directory, name="small", clock_ns=ticking(), segment_bytes=380) as writer:
+    """Two segments: the first is rolled after its second sync, the second begins with the marks of both producers and
+    with the begin of the one that said who it is."""
+    with RecordingWriter(directory, name="small", clock_ns=ticking(), segment_bytes=480) as writer:
         writer.append(BEGIN, ONE, 0, 0, payload.pack({"host": "h", "pid": 1, "library": "embertrace 0.1.0"}))
         append_batch(writer, ONE, 1, 2)
         writer.sync()
         append_batch(writer, TWO, 1, 1)
         append_batch(writer, ONE, 3, 1)
+        writer.append(CLOCK, ONE, 0, 0, pack_offset(Offset(1, -5, 6)))
         writer.sync()
         writer.append(GAP, TWO, 2, 5, payload.pack({"reason": "spool full"}))
         append_batch(writer, TWO, 7, 2)

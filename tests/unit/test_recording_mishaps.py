@@ -72,7 +72,7 @@ def test_a_read_only_recording_is_read_and_can_not_be_written(small: pathlib.Pat
         make_read_only(disk)
         assert records(disk / "rec") == records(small)
         assert check(disk / "rec").ok
-        assert len(Follower(Recording.open(disk / "rec")).poll()) == 7
+        assert len(Follower(Recording.open(disk / "rec")).poll()) == 9
         said = refused(disk / "rec", "--bind", "tcp://127.0.0.1:0")
         assert "can't be opened for writing: Read-only file system; a recording is written in a directory" in said
         assert "Read-only file system" in refused(disk / "new", "--bind", "tcp://127.0.0.1:0")

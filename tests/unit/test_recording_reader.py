@@ -63,7 +63,7 @@ def test_an_empty_recording_yields_nothing(tmp_path: pathlib.Path) -> None:
 
 def test_a_range_holds_what_begins_in_it(small: pathlib.Path) -> None:
     everything = records(small)
-    assert len(everything) == 7
+    assert len(everything) == 9
     for index, record in enumerate(everything):
         assert records(small, start=record.position) == everything[index:]
         assert records(small, start=record.end) == everything[index + 1 :]
@@ -104,11 +104,11 @@ def test_damage_in_a_sealed_segment_is_skipped_and_no_tail(small: pathlib.Path) 
     content[-1] ^= 1
     first.write_bytes(content)
     items = list(Recording.open(small).records())
-    assert [item for item in items if isinstance(item, Record)] == everything[:3] + everything[4:]
+    assert [item for item in items if isinstance(item, Record)] == everything[:4] + everything[5:]
     assert [item for item in items if isinstance(item, Damage)] == [
         Damage(
-            everything[3].position,
-            everything[3].end - everything[3].position,
+            everything[4].position,
+            everything[4].end - everything[4].position,
             "a payload that does not match its checksum",
         )
     ]
@@ -121,7 +121,7 @@ def test_a_segment_of_another_place_is_noticed(small: pathlib.Path) -> None:
     first, second = segments(small)
     second.rename(second.with_name(f"{int(second.stem) + 1:020d}.seg"))
     items = list(Recording.open(small).records())
-    assert sum(isinstance(item, Record) for item in items) == 4  # those of the first; no moved record passes for one
+    assert sum(isinstance(item, Record) for item in items) == 5  # those of the first; no moved record passes for one
     assert sum(isinstance(item, Damage) for item in items) == 2
     assert not check(small).ok
     assert first.exists()
@@ -209,7 +209,7 @@ def test_a_check_counts_what_is_there(small: pathlib.Path) -> None:
     steps: list[tuple[int, int]] = []
     report = check(small, lambda done, total: steps.append((done, total)))
     assert report.ok
-    assert (report.segments, report.records, report.batches, report.events) == (2, 7, 4, 6)
+    assert (report.segments, report.records, report.batches, report.events) == (2, 9, 4, 6)
     assert (report.gaps, report.gap_seqs, report.producers, report.producers_ended) == (1, 5, 2, 1)
     assert report.bytes == Recording.open(small).end() == steps[-1][0] == steps[-1][1]
     assert steps == sorted(steps)

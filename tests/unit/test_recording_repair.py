@@ -42,7 +42,7 @@ def test_a_copy_of_what_is_whole_is_the_same_byte_by_byte(small: pathlib.Path, t
     for ours, theirs in zip(segments(small), segments(tmp_path / "copy"), strict=True):
         assert ours.read_bytes() == theirs.read_bytes()
     assert Recording.open(tmp_path / "copy").id == Recording.open(small).id
-    assert (report.records, report.events, report.left_out, report.gaps) == (7, 6, [], [])
+    assert (report.records, report.events, report.left_out, report.gaps) == (9, 6, [], [])
     assert "nothing was left out" in str(report)
     assert steps[-1][0] == steps[-1][1]
 
@@ -56,7 +56,7 @@ def test_a_damaged_batch_becomes_a_gap_of_its_events(small: pathlib.Path, tmp_pa
     (bad,) = report.left_out
     assert (bad.file, bad.offset) == (f"segments/{first.name}", original[1].position)
     assert report.left_out_bytes == bad.length == original[1].end - original[1].position
-    assert (report.gap_events, report.records, report.events) == (2, 6, 4)
+    assert (report.gap_events, report.records, report.events) == (2, 8, 4)
     left_out, gap = str(report).splitlines()[1:]
     assert left_out.startswith(f"left out {bad.length} bytes of {bad.file} from offset {bad.offset}")
     assert gap == f"gap: 2 events of producer {ONE.hex()} from seq 1 on"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from embertrace.errors import RecordingError
-from embertrace.recording import BATCH, GAP, Recording, RecordingWriter, check, check_name
+from embertrace.recording import BATCH, BEGIN, END, GAP, Recording, RecordingWriter, check, check_name
 from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 
@@ -44,6 +44,23 @@ def test_an_empty_directory_becomes_a_recording_called_as_it(tmp_path: pathlib.P
         assert (again.id, again.name, again.recovered, again.marks) == (identity, "tuesday", 0, {})
     stated = json.loads((tmp_path / "tuesday" / "recording.json").read_text())
     assert stated == {"format": 1, "id": identity, "name": "tuesday", "created": 1_700_000_000.0}
+
+
+def test_each_segment_tells_anew_who_lives(tmp_path: pathlib.Path) -> None:
+    """A writer reads the last segment only; without this, who began in an earlier one would never be known to be gone."""
+    with writer_of(tmp_path, segment_bytes=10) as writer:
+        writer.append(BEGIN, ONE, 1, 0, b"one")
+        writer.append(BEGIN, TWO, 1, 0, b"two")
+        writer.sync()
+        writer.append(END, TWO, 0, 0, b"")
+        writer.sync()
+        append_batch(writer, ONE, 1, 1)
+    with writer_of(tmp_path) as again:
+        assert again.begun == {ONE: b"one"}
+        assert again.marks == {ONE: 1}
+    first = [record.kind for record in records(tmp_path, start=int(segments(tmp_path)[-1].stem))]
+    assert first == [BEGIN]
+    assert check(tmp_path).ok
 
 
 def test_nothing_is_visible_or_synced_before_sync(tmp_path: pathlib.Path) -> None:
