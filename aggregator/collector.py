@@ -3,8 +3,8 @@
 The rules of acceptance, all of them:
 
 1. A producer is alive from its hello, recorded as a begin with what it says of itself, to its end. Nothing is accepted
-   of others, and they are not answered (but for rules 3 and 5): whoever hears nothing says hello. Who was alive when the
-   recording was opened still is.
+   of others, and they are not answered (but for rules 3 and 5): whoever hears nothing says hello. Who was alive when
+   the recording was opened still is.
 2. A batch or gap of the living is accepted only if its first seq is the producer's mark + 1. Then it is to be recorded,
    and the mark moves to its last seq. Anything else changes nothing and is answered with the mark.
 3. A hello of another version, or for another recording, or that makes no sense, is refused with a sentence.
@@ -29,7 +29,18 @@ from embertrace.errors import WireError
 from embertrace.recording import BEGIN, CLOCK, END
 from embertrace.wire.batch import GAP, MAX_SEQ, VERSION, Batch, gap_payload
 from embertrace.wire.clock import Offset, pack_offset
-from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control, unpack_control
+from embertrace.wire.control import (
+    Ack,
+    Alive,
+    Control,
+    End,
+    Hello,
+    Locate,
+    Refuse,
+    Welcome,
+    pack_control,
+    unpack_control,
+)
 
 MISSED = 3
 """Heartbeats: one may be late on a busy machine, two may be lost with a connection."""
@@ -37,7 +48,8 @@ STOOD_STILL_S = 5.0
 """Between two ticks: more than any drain or sync takes, so this process was stopped, or the machine slept."""
 SILENT = "nothing was heard of it"
 MAX_PRODUCERS = 100_000
-"""Return addresses kept: one per process that ever said hello. Beyond it the longest silent are forgotten."""
+"""Return addresses kept: one per process that ever said hello. Beyond it the longest silent are forgotten:
+neither answered nor found silent until they are heard again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ class Reply:
 
 @dataclasses.dataclass(slots=True)
 class Counters:
-    """What happened since the aggregator started. `ahead` are batches that came before what precedes them, or a hello."""
+    """What happened since the aggregator started. `ahead` are batches that came before what precedes them, or hello."""
 
     batches: int = 0
     events: int = 0
@@ -98,9 +110,8 @@ class Collector:
         self.identity = identity
         self.counters = Counters()
         self._now: float | None = None
-        self._alive: dict[bytes, int] = {
-            producer: _patience(hello) for producer, about in (begun or {}).items() if (hello := _hello(about))
-        }
+        patience = {producer: _patience(about) for producer, about in (begun or {}).items()}
+        self._alive = {producer: seconds for producer, seconds in patience.items() if seconds is not None}
         """The living, and for how many seconds each may be silent; 0 for ever."""
         self._due: dict[bytes, float] = {}
         """By when something must have been heard of a producer that promised so."""
@@ -194,7 +205,7 @@ class Collector:
         if hello.producer not in self._alive:
             # A gap may have declared every seq there is: none is left then, and what begins can't go on.
             entries.append(Entry(BEGIN, hello.producer, min(first, MAX_SEQ), 0, pack_control(hello)))
-        self._alive[hello.producer] = _patience(hello)
+        self._alive[hello.producer] = MISSED * hello.heartbeat_s
         self._due.pop(hello.producer, None)
         self._heard(hello.producer, address)
         if hello.oldest > first:
@@ -277,15 +288,10 @@ class Collector:
             self._due.pop(forgotten, None)
 
 
-def _hello(about: bytes) -> Hello | None:
-    """What a producer said of itself when it began; None where that can't be read."""
+def _patience(about: bytes) -> int | None:
+    """For how many seconds whoever began so may be silent, 0 for ever; None where that can't be read."""
     try:
         message = unpack_control(about)
     except WireError:
         return None
-    return message if isinstance(message, Hello) else None
-
-
-def _patience(hello: Hello) -> int:
-    return MISSED * hello.heartbeat_s
-
+    return MISSED * message.heartbeat_s if isinstance(message, Hello) else None

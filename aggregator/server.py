@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import zmq
@@ -27,10 +27,9 @@ from aggregator.collector import Collector, Identity
 from aggregator.gate import Gate
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
-from embertrace.errors import AggregatorError, ConfigError, WireError
+from embertrace.errors import AggregatorError, ConfigError
 from embertrace.keys import ServerKey
 from embertrace.recording import Limits, RecordingWriter, Retention
-from embertrace.wire.control import Hello, unpack_control
 
 log = logging.getLogger("aggregator")
 

@@ -8,6 +8,7 @@
     draining           all of that, for the end of a machine's life
     intake             the door that operators put events through
     producer           the delivery protocol as a state machine
+    actions            what it asks of whoever runs it
     sockets, sender    the thread, and the sockets that are its own
     emitter            all of these, for one aggregator
 

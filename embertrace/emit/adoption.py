@@ -1,8 +1,12 @@
 """Adoption: what a dead process left is sent by one that lives, with the original producer and seqs.
 
 Rules:
-- Whoever adopts holds the stream's lock. It sends what is not acknowledged, ends the stream and deletes it; if it dies
-  midway, the next one does it again, and the aggregator refuses what it has.
+- Whoever adopts holds the stream's lock. It sends what its extents hold, from the aggregator's mark on, says that the
+  stream is complete, and deletes it once that is confirmed. If it dies midway, the next one does it again, and the
+  aggregator refuses what it has.
+- An extent without a whole header, or of another producer, is left out, and the seqs it had become a gap where later
+  ones are there. A stream of which nothing can be read is deleted.
+- Without progress for SILENCE_S, or after a refusal, the stream is left to others as it is.
 - Each step does little and never waits: this may run beside a program's own events.
 """
 

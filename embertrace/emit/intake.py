@@ -3,8 +3,11 @@
 Rules:
 - One lock, held for a microsecond; the sender does not take it. It may be re-entered: a finaliser can run, and emit,
   in the middle of any put. Its event waits in a queue that the holder of the lock empties before letting go.
-- Where there is no room: an event is dropped and counted at once, or (`block_s`) its caller waits so long for room.
-  After a wait in vain nobody waits again until something was acknowledged: an absent aggregator delays nobody twice.
+- Where there is no room: an event is dropped and counted at once, or (`block_s`) its caller waits so long for room,
+  without the lock: others may overtake it. After a wait in vain nobody waits again until something was acknowledged:
+  an absent aggregator delays nobody twice. The sender never waits, nor a finaliser in the middle of a put, nor anybody
+  for an event that can never fit.
+- After `shut` everything is dropped and counted.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ A producer is one stream of events into one recording. Whoever runs it tells it 
 does what it answers (actions). The rules, all of them:
 
 1. Say hello first, and again whenever nothing that was sent was acknowledged for HELLO_S (or nobody ever answered, or
-   nobody answered an alive). An ack that acknowledges nothing new is no progress: what it waits for may be lost. A hello
-   states the oldest seq still held, so that the aggregator can tell a loss from a delay.
+   nobody answered an alive). An ack that acknowledges nothing new is no progress: what it waits for may be lost. A
+   hello states the oldest seq still held, so that the aggregator can tell a loss from a delay.
 2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
    socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them. But a
    welcome is only an ack where its mark reaches what had been sent when its hello was said (nothing was lost), or its
@@ -13,8 +13,8 @@ does what it answers (actions). The rules, all of them:
 3. An ack states the mark too. One that does not reach what was sent changes nothing: the rest is on its way, or rule 1
    finds out that it is not. But one that ends within a batch, or a hole, tells that an earlier cut of it, sent over a
    socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
-4. At most WINDOW_BYTES are unacknowledged. A batch goes out when BATCH_BYTES wait, or BATCH_S after the first event,
-   or at once when somebody waits for it (`hurry`).
+4. No batch goes out while WINDOW_BYTES are unacknowledged. One of up to BATCH_BYTES goes out when half of that waits,
+   or BATCH_S after the first event, or at once when somebody waits for it (`hurry`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
 6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
    apart, and again whenever it has had nothing to say for HEARTBEAT_S: silence means its end. An aggregator that
@@ -22,19 +22,19 @@ does what it answers (actions). The rules, all of them:
 7. A stream that is complete (`end`) says so once nothing is owed, and again each HELLO_S, until an end is the answer.
    From then on it is silent.
 8. A refusal, and a welcome of another recording than the first one's, are reported once. Nothing is sent; hello is
-   said again after REFUSED_S, since whoever refused may be replaced.
+   said again after REFUSED_S, since whoever refused may be replaced. So is, once, that nobody answered for UNHEARD_S.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 from collections import deque
 from typing import Protocol
 
+from embertrace.emit.actions import Action, Connect, Push, Report, Say
 from embertrace.emit.spool import Batch, Hole
-from embertrace.wire.batch import BATCH, GAP, MAX_BATCH_EVENTS, pack_batch, pack_gap
+from embertrace.wire.batch import BATCH, MAX_BATCH_EVENTS, pack_batch, pack_gap
 from embertrace.wire.control import Ack, Alive, Control, End, Hello, Refuse, Welcome
 
 BATCH_BYTES = 64 * 1024
@@ -63,38 +63,6 @@ class Held(Protocol):
     def next(self) -> int: ...
     def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None: ...
     def trim(self, mark: int) -> None: ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Say:
-    """Send this control message."""
-
-    message: Control
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Connect:
-    """Open a fresh PUSH socket to this port (of `host`, or of whom was dialled); drop the old one."""
-
-    port: int
-    host: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Push:
-    """Send this message over the PUSH socket."""
-
-    message: bytes
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
-    """Tell the user, once."""
-
-    text: str
-
-
-Action = Say | Connect | Push | Report
 
 
 class Producer:
@@ -324,4 +292,4 @@ class Producer:
         return [Report(text)]
 
 
-__all__ = ["GAP", "Action", "Connect", "Held", "Producer", "Push", "Report", "Say"]
+__all__ = ["Action", "Connect", "Held", "Producer", "Push", "Report", "Say"]

@@ -4,11 +4,16 @@ Rules:
 - Events lie in extents (see extent), in rooms that a storage gives out. What `take` returned True for is written.
 - Every event has a seq, counted from 1. One that is dropped burns its seq, and is counted and remembered as a hole, so
   that whoever reads the stream learns exactly what is missing. A drop closes its extent: seqs inside one have no holes.
+  What there was no room for is dropped, and so is what no extent can hold: an event that is too large, or empty.
+- Events and drops are written before they can be cut. Drops are written into the extent before them: those before the
+  first one are known to this process alone, and told by the first seq of the first extent once there is one.
 - `cut` reads a batch (or a hole) from any seq still held and changes nothing; `trim` forgets what is acknowledged.
 - An extent is freed as a whole, the last one never: it tells which seqs were given out.
+- After `shut` every event is dropped, and that is counted here only.
 
 One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
-two need no lock between them: one only appends, the other only reads what is appended, and removes from the front.
+two need no lock between them: one only appends, the other only reads what is appended, removes from the front, and has rooms
+ready; where none is, the one who takes allocates it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a writer makes of the segments that an earlier one left: the marks, and where to go on. Decides only.
+"""What a writer makes of the segments that an earlier one left: the marks, who lives, and where to go on. Decides only.
 
 Rules:
 - Only bytes after the last valid record of the last segment are tail, and only they are cut.
@@ -10,12 +10,20 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from embertrace.errors import RecordingError
-from embertrace.recording.layout import BEGIN, END, Record, scan_segment, unpack_segment_header
-from embertrace.wire.batch import BATCH, GAP
+from embertrace.recording.layout import (
+    BEGIN,
+    END,
+    Record,
+    pack_record,
+    pack_segment_header,
+    scan_segment,
+    unpack_segment_header,
+)
+from embertrace.wire.batch import BATCH, GAP, MAX_SEQ
 
 
 class Recovered(NamedTuple):
@@ -47,6 +55,17 @@ def note_life(begun: dict[bytes, bytes], kind: int, producer: bytes, about: byte
         begun[producer] = about
     elif kind == END:
         begun.pop(producer, None)
+
+
+def segment_head(base: int, now_ns: int, marks: Mapping[bytes, int], begun: Mapping[bytes, bytes]) -> bytes:
+    """What a segment begins with: its header, and the begins of those that live, at `now_ns` and a nanosecond each."""
+    head = pack_segment_header(base, now_ns, marks)
+    parts, position = [head], base + len(head)
+    for nth, (producer, about) in enumerate(begun.items(), 1):
+        first = min(marks.get(producer, 0) + 1, MAX_SEQ)
+        parts.append(pack_record(BEGIN, now_ns + nth, producer, first, 0, about, position))
+        position += len(parts[-1])
+    return b"".join(parts)
 
 
 def recover(bases: Sequence[int], read: Callable[[int], bytes], synced: int) -> Recovered:

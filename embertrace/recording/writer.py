@@ -46,17 +46,10 @@ from embertrace.recording.files import (
     segment_path,
     sync_directory,
 )
-from embertrace.recording.layout import (
-    BEGIN,
-    RECORD_HEADER_BYTES,
-    pack_record,
-    pack_record_header,
-    pack_segment_header,
-)
+from embertrace.recording.layout import RECORD_HEADER_BYTES, pack_record_header
 from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
-from embertrace.recording.recovery import note_life, note_mark, recover
+from embertrace.recording.recovery import note_life, note_mark, recover, segment_head
 from embertrace.recording.synced import SyncedPosition
-from embertrace.wire.batch import MAX_SEQ
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Large enough that headers and names cost nothing; small enough to be read whole, and dropped by retention."""
@@ -260,7 +253,8 @@ class RecordingWriter:
 
     def _begin_segment(self, base: int) -> None:
         self._now_ns = max(self._now_ns, self._clock_ns())
-        head = self._segment_head(base)
+        head = segment_head(base, self._now_ns, self.marks, self.begun)
+        self._now_ns += len(self.begun)
         path = segment_path(self.directory, base)
         try:
             descriptor = create_beside(path, head, self._disk)
@@ -275,15 +269,6 @@ class RecordingWriter:
             raise
         self._descriptor, self.base, self.position = descriptor, base, base + len(head)
         self._publish()
-
-    def _segment_head(self, base: int) -> bytes:
-        """What a segment begins with: its header, and who lives."""
-        head = pack_segment_header(base, self._now_ns, self.marks)
-        for producer, about in self.begun.items():
-            self._now_ns += 1
-            first = min(self.marks.get(producer, 0) + 1, MAX_SEQ)
-            head += pack_record(BEGIN, self._now_ns, producer, first, 0, about, base + len(head))
-        return head
 
     def _publish(self) -> None:
         assert self._published is not None

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice: producers × network × log × crashes, played by hypothesis (see support.delivery_machine).
+"""Nothing lost, nothing twice: producers × network × log × crashes, played by hypothesis.
 
 After every step and after a healing at the end: every event whose take returned is recorded once, in order, or still
 held; what was dropped, and nothing else, is in gaps; nothing is acknowledged that is not durable; the living and the

@@ -57,7 +57,9 @@ class Ledger:
         if record.kind == BATCH:
             expected = [stream.events.get(seq, stream.unsure.get(seq)) for seq in seqs]
             assert None not in expected, f"an event of {stream.id!r} that was never taken in"
-            assert record.payload == b"".join(filter(None, expected)), f"another event of {stream.id!r} than was emitted"
+            assert record.payload == b"".join(filter(None, expected)), (
+                f"another event of {stream.id!r} than was emitted"
+            )
             self.events.setdefault(stream.id, set()).update(seqs)
         else:
             for seq in seqs:

@@ -10,8 +10,8 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 
-from embertrace.recording.layout import BEGIN, Damage, Record, pack_record, pack_segment_header, scan, unpack_segment_header
-from embertrace.recording.recovery import Recovered, note_life, note_mark, recover
+from embertrace.recording.layout import Damage, Record, pack_record, scan, unpack_segment_header
+from embertrace.recording.recovery import Recovered, note_life, note_mark, recover, segment_head
 
 WHERE = ("received", "writing", "written", "published", "rolling", "synced")
 """The moments of a round at which an aggregator may die."""
@@ -107,9 +107,7 @@ class Log:
 
     def _begin(self, base: int) -> None:
         self.rolls += 1
-        head = pack_segment_header(base, next(self._clock), self._marks)
-        for producer, about in self._begun.items():
-            head += pack_record(BEGIN, next(self._clock), producer, 0, 0, about, base + len(head))
+        head = segment_head(base, next(self._clock), self._marks, self._begun)
         self.segments[base] = bytearray(head)
         self.position = base + len(head)
 

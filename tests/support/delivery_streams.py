@@ -147,7 +147,9 @@ class Process:
 
     def die(self) -> None:
         """Between two instructions."""
-        if not any(scan(bytes(file.content)) for file in self.stream.files.values()):  # nothing was written down of them
+        if not any(
+            scan(bytes(file.content)) for file in self.stream.files.values()
+        ):  # nothing was written down of them
             self.stream.unsure |= dict.fromkeys(self.stream.dropped)
             self.stream.dropped.clear()
         self.stream.owner = None
@@ -163,7 +165,7 @@ class Process:
             old = before.get(number, bytes(len(file.content)))
             at = file.content.find(packed) - HEAD_BYTES if not is_dropped else -1
             changed = [place for place in range(len(old)) if old[place] != file.content[place]]
-            changed.sort(key=lambda place: (at <= place < at + 4, place))  # noqa: B023  (the length is written last)
+            changed.sort(key=lambda place: (at <= place < at + 4, place))
             for place in changed[int(part * (len(changed) + 1)) :]:
                 file.content[place] = old[place]
         self.stream.unsure[seq] = None if is_dropped else packed

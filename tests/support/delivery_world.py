@@ -1,4 +1,4 @@
-"""A small world of processes, adopters, an aggregator with its log, and the lines between them. All its chance is a seed.
+"""A small world of processes, adopters, an aggregator with its log, and the lines between them. Chance is a seed's.
 
 Whoever plays it (see delivery_machine) calls its methods in any order; after each of them `check` must hold, and after
 `heal` everything must have come to rest.
@@ -162,7 +162,7 @@ class World:
             assert held <= process.capacity
             if process.machine.ended:
                 self.ledger.after_end(stream)
-            assert process.machine.mark <= self.ledger.marks.get(stream.id, 0), f"{stream.id!r} has more than is durable"
+            assert process.machine.mark <= self.ledger.marks.get(stream.id, 0), f"{stream.id!r}: not all is durable"
 
     def settle(self) -> None:
         """After `heal`: nothing is lost, twice or invented, and the living and the gone are told apart."""
@@ -222,7 +222,7 @@ class World:
                 lines[reply.address].answers.send(pack_control(reply.message))
 
     def _fall(self) -> None:
-        """The aggregator died: connections break, and senders connect again. They may not have sent what they queued."""
+        """The aggregator died: connections break, and senders connect again; half of what was on its way is lost."""
         self._count_collector()
         self.aggregator = None
         for line in self.lines:

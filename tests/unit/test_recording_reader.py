@@ -113,7 +113,7 @@ def test_damage_in_a_sealed_segment_is_skipped_and_no_tail(small: pathlib.Path) 
         )
     ]
     follower = Follower(Recording.open(small))
-    assert follower.poll() == everything[:3] + everything[4:]
+    assert follower.poll() == everything[:4] + everything[5:]
     assert len(follower.damages) == 1
 
 

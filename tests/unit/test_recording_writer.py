@@ -47,7 +47,7 @@ def test_an_empty_directory_becomes_a_recording_called_as_it(tmp_path: pathlib.P
 
 
 def test_each_segment_tells_anew_who_lives(tmp_path: pathlib.Path) -> None:
-    """A writer reads the last segment only; without this, who began in an earlier one would never be known to be gone."""
+    """A writer reads the last segment only: who began in an earlier one would never be known to be gone."""
     with writer_of(tmp_path, segment_bytes=10) as writer:
         writer.append(BEGIN, ONE, 1, 0, b"one")
         writer.append(BEGIN, TWO, 1, 0, b"two")
