@@ -12,8 +12,8 @@ Rules:
 - After `shut` every event is dropped, and that is counted here only.
 
 One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
-two need no lock between them: one only appends, the other only reads what is appended, removes from the front, and has rooms
-ready; where none is, the one who takes allocates it.
+two need no lock between them: one only appends (and allocates where nothing was prepared), the other only reads what
+is appended, removes from the front, and has rooms ready.
 """
 
 from __future__ import annotations

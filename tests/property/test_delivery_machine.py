@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aggregator.collector import Collector, Entry, Identity
 from embertrace.wire.batch import HEADER_BYTES, Batch
-from support.delivery_log import Log
+from support.delivery_log import Fate, Log
 from support.delivery_machine import run
 from support.delivery_net import CALM, Weather
 from support.delivery_world import Figures, World
@@ -29,6 +29,10 @@ def test_any_sequence_of_what_can_happen() -> None:
     assert figures.sequences >= EXAMPLES
     happened = {name: getattr(figures, name) for name in Figures.__dataclass_fields__}
     assert min(happened.values()) > 0, f"something never happened: {happened}"
+
+
+def test_any_sequence_with_an_aggregator_that_is_killed_again_and_again() -> None:
+    run(random.getrandbits(32), EXAMPLES // 3, OftenKilled)
 
 
 class AcceptsAnything(Collector):
@@ -65,7 +69,21 @@ class WithForgetsWhoLives(World):
     collector = ForgetsWhoLives
 
 
-class Hasty(World):
+class OftenKilled(World):
+    """One round in ten ends before its sync."""
+
+    is_healing = False
+
+    def aggregate(self, fate: Fate | None = None) -> None:
+        is_killed = not self.is_healing and self.chance.random() < 0.1
+        super().aggregate(Fate("received") if is_killed else fate)
+
+    def heal(self) -> None:
+        self.is_healing = True
+        super().heal()
+
+
+class Hasty(OftenKilled):
     hasty = True
 
 

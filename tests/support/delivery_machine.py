@@ -137,6 +137,15 @@ class Delivery(RuleBasedStateMachine):
     def the_aggregator_dies(self, seconds: float, fate: Fate) -> None:
         self.world.round(seconds, fate)
 
+    @precondition(lambda self: self.world.aggregator is not None and self.world.processes)
+    @rule(which=WHICH, count=st.integers(1, 60), size=SIZES, part=PART, zeros=st.booleans())
+    def the_aggregator_dies_writing(self, which: int, count: int, size: int, part: float, zeros: bool) -> None:
+        process = self._of(self.world.processes, which)
+        for _ in range(count):
+            process.emit(size)
+        self.world.round(0.03)
+        self.world.round(0.03, Fate("writing", part, zeros))
+
     @precondition(lambda self: self.world.aggregator is None)
     @rule()
     def the_aggregator_restarts(self) -> None:

@@ -28,7 +28,14 @@ class Weather:
 
 
 CALM = Weather()
-WEATHERS = (CALM, Weather(0.0, 0.3), Weather(0.2, 0.2, 0.1, True), Weather(0.6, 0.2, 0.2, True), Weather(1.0))
+WEATHERS = (
+    CALM,
+    Weather(delay=0.3),
+    Weather(double=0.5),
+    Weather(0.2, 0.2, 0.1, True),
+    Weather(0.6, 0.2, 0.2, True),
+    Weather(drop=1.0),
+)
 
 
 class Wire(Generic[Message]):
