@@ -12,16 +12,33 @@ The rules of acceptance, all of them:
    nobody is silent.
 6. Whoever was touched is answered, but only after what was decided is durable (`due`). A producer that never said
    hello can't be answered: it has no return address yet, and will say hello when it hears nothing.
+7. Whoever inspects is owed the state (`inspectors`, `state`), which changes nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Iterator, Mapping
 
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
-from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control
+from embertrace.wire.control import (
+    MAX_LOSS_HOST,
+    MAX_LOSSES,
+    Ack,
+    Alive,
+    Control,
+    End,
+    Hello,
+    Inspect,
+    Locate,
+    Loss,
+    Refuse,
+    State,
+    Welcome,
+    pack_control,
+)
 
 MISSED = 3
 """Heartbeats: one may be late on a busy machine, two may be lost with a connection."""
@@ -30,6 +47,9 @@ STOOD_STILL_S = 5.0
 SILENT = "nothing was heard of it"
 MAX_PRODUCERS = 100_000
 """Return addresses kept: one per process that ever said hello. Beyond it the longest silent are forgotten."""
+
+MAX_COUNT = (1 << 64) - 1
+"""What a message can hold: a producer that claims absurd losses must not be able to break the state."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,10 +74,12 @@ class Reply:
 
 @dataclasses.dataclass(slots=True)
 class Counters:
-    """What happened since the aggregator started."""
+    """What happened since the aggregator started. `gaps` counts events that nobody will ever deliver, `silent` the
+    producers that ended without a word."""
 
     batches: int = 0
     events: int = 0
+    bytes: int = 0
     duplicates: int = 0
     ahead: int = 0
     gaps: int = 0
@@ -68,13 +90,26 @@ class Counters:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """What this aggregator tells everybody: its recording and its ports."""
+    """What this aggregator tells everybody: its recording and its ports; and, to who inspects it, itself."""
 
     recording: str
     name: str
     push_port: int
     rpc_port: int
     advertise: str | None = None
+    library: str = ""
+    pid: int = 0
+    started_ns: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ground:
+    """What the state tells of the disk and the clock; fields as in State."""
+
+    now_ns: int
+    received_ns: int
+    durable: int
+    free_bytes: int | None
 
 
 class Collector:
@@ -96,7 +131,10 @@ class Collector:
         }
         self._marks = dict(marks)
         self._addresses: dict[bytes, bytes] = {}
+        self._hellos = dict(begun or {})
+        self._lost: dict[bytes, int] = {}
         self._ended: set[bytes] = set()
+        self._inspectors: list[bytes] = []
         self._touched: dict[bytes, None] = {}
         self._replies: list[Reply] = []
 
@@ -127,10 +165,11 @@ class Collector:
             return entries
         self._marks[batch.producer] = batch.last_seq
         if batch.kind == GAP:
-            self.counters.gaps += batch.count
+            self._count_lost(batch.producer, batch.count)
         else:
             self.counters.batches += 1
             self.counters.events += batch.count
+            self.counters.bytes += len(batch.payload)
         entries.append(
             Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)
         )
@@ -148,11 +187,38 @@ class Collector:
             return self._heard(message.producer)
         if isinstance(message, Locate):
             self._replies.append(Reply(address, self._welcome(None)))
+        elif isinstance(message, Inspect):
+            self._inspectors.append(address)
         return []
 
     def on_malformed(self) -> None:
         """Bytes that are no message came in by one of the doors."""
         self.counters.malformed += 1
+
+    def state(self, ground: Ground) -> State:
+        """How the aggregator fares, for who inspects it."""
+        who = self.identity
+        counters = {
+            **{name: min(count, MAX_COUNT) for name, count in dataclasses.asdict(self.counters).items()},
+            "producers": len(self._marks.keys() | self._addresses.keys()),
+            "connected": len(self._addresses.keys() - self._ended),
+            "ended": len(self._ended),
+        }
+        worst = heapq.nlargest(MAX_LOSSES, self._lost.items(), key=lambda lost: lost[1])
+        losses = []
+        for producer, events in worst:
+            hello = self._hellos.get(producer)
+            host, pid = (hello.host, hello.pid) if hello is not None else ("", 0)
+            losses.append(Loss(producer, min(events, MAX_COUNT), host[:MAX_LOSS_HOST], pid))
+        return State(
+            who.recording, who.name, who.library, who.pid, who.started_ns, ground.now_ns, ground.received_ns,
+            ground.durable, counters, ground.free_bytes, tuple(losses),
+        )  # fmt: skip
+
+    def inspectors(self) -> list[bytes]:
+        """The return addresses of who is owed the state. Taking them clears them."""
+        inspectors, self._inspectors = self._inspectors, []
+        return inspectors
 
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
@@ -177,10 +243,11 @@ class Collector:
             self._patience[hello.producer] = MISSED * hello.heartbeat_s
         self._heard(hello.producer)
         self._remember(hello.producer, address)
+        self._hellos[hello.producer] = hello
         first = self._marks.get(hello.producer, 0) + 1
         if hello.oldest > first:
             count = hello.oldest - first
-            self.counters.gaps += count
+            self._count_lost(hello.producer, count)
             entries.append(Entry(GAP, hello.producer, first, count, gap_payload("no longer held by the producer")))
             self._marks[hello.producer] = hello.oldest - 1
         self._replies.append(Reply(address, self._welcome(hello.producer)))
@@ -206,6 +273,10 @@ class Collector:
             return []
         return [self._begin(producer, b"")]
 
+    def _count_lost(self, producer: bytes, events: int) -> None:
+        self.counters.gaps += events
+        self._lost[producer] = self._lost.get(producer, 0) + events
+
     def _begin(self, producer: bytes, about: bytes) -> Entry:
         self._ended.discard(producer)
         return Entry(BEGIN, producer, self._marks.get(producer, 0) + 1, 0, about)
@@ -230,5 +301,6 @@ class Collector:
         if len(self._addresses) > MAX_PRODUCERS:
             forgotten = next(iter(self._addresses))
             del self._addresses[forgotten]
+            self._hellos.pop(forgotten, None)
             self._patience.pop(forgotten, None)
             self._due.pop(forgotten, None)

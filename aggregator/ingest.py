@@ -10,12 +10,13 @@ Rules:
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 
 import zmq
 
-from aggregator.collector import Collector, Entry
+from aggregator.collector import Collector, Entry, Ground
 from embertrace.errors import WireError
 from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
@@ -108,7 +109,24 @@ class Ingest:
         self.writer.sync()
         for reply in self.collector.due():
             self._answer(reply.address, pack_control(reply.message))
+        self._answer_inspectors()
         return True
+
+    def _answer_inspectors(self) -> None:
+        """Tell all who asked meanwhile the same state: it is worked out once, however many they are."""
+        inspectors = self.collector.inspectors()
+        if inspectors:
+            state = pack_control(self.collector.state(self._ground()))
+            for address in inspectors:
+                self._answer(address, state)
+
+    def _ground(self) -> Ground:
+        try:
+            disk = os.statvfs(self.writer.directory)
+            free_bytes = disk.f_bavail * disk.f_frsize
+        except OSError:  # it may be gone; the next sync will say so
+            free_bytes = None
+        return Ground(time.time_ns(), self.writer.received_ns, self.writer.synced, free_bytes)
 
     def _tick(self) -> bool:
         """Tell the collector the time; whether that gave something to record."""
@@ -164,5 +182,5 @@ class Ingest:
 
     def _report(self, error: WireError) -> None:
         self.collector.on_malformed()
-        if self.collector.counters.malformed == 1:  # once; the count is in `info`, and a flood must not fill a log
+        if self.collector.counters.malformed == 1:  # once; the count is in the state, and a flood must not fill a log
             log.warning("a message was dropped: %s; further ones are only counted", error)
