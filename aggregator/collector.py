@@ -18,14 +18,13 @@ The rules of acceptance, all of them:
 from __future__ import annotations
 
 import dataclasses
-import heapq
 from collections.abc import Iterator, Mapping
 
+from aggregator.counters import Counters, Losses, bounded
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import GAP, VERSION, Batch, gap_payload
 from embertrace.wire.control import (
     MAX_LOSS_HOST,
-    MAX_LOSSES,
     Ack,
     Alive,
     Control,
@@ -48,9 +47,6 @@ SILENT = "nothing was heard of it"
 MAX_PRODUCERS = 100_000
 """Return addresses kept: one per process that ever said hello. Beyond it the longest silent are forgotten."""
 
-MAX_COUNT = (1 << 64) - 1
-"""What a message can hold: a producer that claims absurd losses must not be able to break the state."""
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
@@ -70,22 +66,6 @@ class Reply:
 
     address: bytes
     message: Control
-
-
-@dataclasses.dataclass(slots=True)
-class Counters:
-    """What happened since the aggregator started. `gaps` counts events that nobody will ever deliver, `silent` the
-    producers that ended without a word."""
-
-    batches: int = 0
-    events: int = 0
-    bytes: int = 0
-    duplicates: int = 0
-    ahead: int = 0
-    gaps: int = 0
-    refused: int = 0
-    malformed: int = 0
-    silent: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +112,7 @@ class Collector:
         self._marks = dict(marks)
         self._addresses: dict[bytes, bytes] = {}
         self._hellos = dict(begun or {})
-        self._lost: dict[bytes, int] = {}
+        self._losses = Losses()
         self._ended: set[bytes] = set()
         self._inspectors: list[bytes] = []
         self._touched: dict[bytes, None] = {}
@@ -199,17 +179,16 @@ class Collector:
         """How the aggregator fares, for who inspects it."""
         who = self.identity
         counters = {
-            **{name: min(count, MAX_COUNT) for name, count in dataclasses.asdict(self.counters).items()},
+            **bounded(self.counters),
             "producers": len(self._marks.keys() | self._addresses.keys()),
             "connected": len(self._addresses.keys() - self._ended),
             "ended": len(self._ended),
         }
-        worst = heapq.nlargest(MAX_LOSSES, self._lost.items(), key=lambda lost: lost[1])
         losses = []
-        for producer, events in worst:
+        for producer, events in self._losses.worst():
             hello = self._hellos.get(producer)
             host, pid = (hello.host, hello.pid) if hello is not None else ("", 0)
-            losses.append(Loss(producer, min(events, MAX_COUNT), host[:MAX_LOSS_HOST], pid))
+            losses.append(Loss(producer, events, host[:MAX_LOSS_HOST], pid))
         return State(
             who.recording, who.name, who.library, who.pid, who.started_ns, ground.now_ns, ground.received_ns,
             ground.durable, counters, ground.free_bytes, tuple(losses),
@@ -275,7 +254,7 @@ class Collector:
 
     def _count_lost(self, producer: bytes, events: int) -> None:
         self.counters.gaps += events
-        self._lost[producer] = self._lost.get(producer, 0) + events
+        self._losses.add(producer, events)
 
     def _begin(self, producer: bytes, about: bytes) -> Entry:
         self._ended.discard(producer)
