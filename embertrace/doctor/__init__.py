@@ -16,7 +16,7 @@ from embertrace.doctor.aggregators import find_aggregator
 from embertrace.doctor.facts import Facts
 from embertrace.doctor.findings import Diagnosis, Finding
 from embertrace.doctor.here import find_settings, find_versions
-from embertrace.doctor.observe import observe
+from embertrace.doctor.observe import look_around
 from embertrace.doctor.spools import find_spools
 
 
@@ -26,7 +26,7 @@ def examine(endpoint: str | None = None, *, environment: Mapping[str, str] = os.
     `endpoint` is tcp://host:port; by default the one that EMBERTRACE_ENDPOINT sets, else the one where aggregators
     usually listen. Changes nothing, raises nothing, and waits at most 5 s for any one answer. Thread-safe.
     """
-    return diagnose(observe(endpoint, environment))
+    return diagnose(look_around(endpoint, environment))
 
 
 def diagnose(facts: Facts) -> Diagnosis:

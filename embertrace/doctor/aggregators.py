@@ -134,7 +134,7 @@ def _find_analyst(aggregator: Aggregator) -> Iterator[Finding]:
         todo = "answers say how much is missing; the producers' logs and spools say why"
         yield Finding("warn", "analyst", f"{many(gaps, 'event')} of this recording were lost for good", todo)
     if unread:
-        todo = "find the program that sends them: one that is not embertrace, or of another version"
+        todo = "find the program that sends them: `embertrace check` of the recording names the places"
         yield Finding("warn", "analyst", f"{many(unread, 'event')} can't be read", todo)
 
 

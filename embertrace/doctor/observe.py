@@ -44,7 +44,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*([<>=!~][^;]*)?")
 T = TypeVar("T")
 
 
-def observe(endpoint: str | None, environment: Mapping[str, str]) -> Facts:
+def look_around(endpoint: str | None, environment: Mapping[str, str]) -> Facts:
     """All facts; `endpoint` is the aggregator to look at, None for the one that is set in `environment`."""
     settings = bounded(lambda: config.from_environment(environment))
     known = settings if isinstance(settings, Settings) else Settings()
@@ -150,18 +150,18 @@ def look_at_aggregator(endpoint: str, origin: Origin, key: ClientKey | None) -> 
     door = _knock(host, port)
     if door is not None:
         return Aggregator(endpoint, origin, door, NOT_ASKED, NOT_ASKED, NOT_ASKED)
-    client = Client(endpoint, timeout_s=LIMIT_S / 2, key=key)
+    client = Client(endpoint, timeout_s=LIMIT_S - 1.0, key=key)
     welcome = bounded(client.locate)
     if not isinstance(welcome, Welcome):
         return Aggregator(endpoint, origin, None, welcome, NOT_ASKED, NOT_ASKED)
     push, rpc = _knock(welcome.host or host, welcome.push_port), _knock(welcome.host or host, welcome.rpc_port)
     state = bounded(client.inspect)
-    info = rpc if rpc is not None else bounded(lambda: _info(client))
+    info = rpc if rpc is not None else bounded(lambda: _info(endpoint, key))
     return Aggregator(endpoint, origin, None, welcome, state, info, push, rpc)
 
 
-def _info(client: Client) -> Mapping[str, Any]:
-    with client:
+def _info(endpoint: str, key: ClientKey | None) -> Mapping[str, Any]:
+    with Client(endpoint, timeout_s=LIMIT_S / 2 - 0.5, key=key) as client:  # it waits as long for each of two answers
         return dict(client.call("info"))
 
 

@@ -61,7 +61,7 @@ def _find_directory(spools: Spools) -> Iterator[Finding]:
         yield Finding(
             "bad",
             "spools",
-            f"{spools.directory} can't hold spools ({spools.fault}): events are held in memory, and die with their process",
+            f"{spools.directory} can't hold spools ({spools.fault}): events die with their process",
             "set EMBERTRACE_SPOOL_DIR to a directory on a local disk that you may write to",
         )
     elif not spools.exists:
@@ -95,7 +95,7 @@ def _find_streams(fate: Fate, streams: list[Stream], facts: Facts, spools: Spool
         waiting = ", and wait for an aggregator" if waits else ""
         return Finding("warn" if waits else "ok", "spools", f"{held} belong to processes that live{waiting}")
     age = f", {span(facts.now - min(created))} old" if (created := _created(streams)) else ""
-    what = f"{held} are left by processes that died{age}"
+    what = f"{held} are left by dead processes{age}"
     todo = _how_to_deliver(fate, facts, spools)
     orphaned = [stream.orphaned for stream in streams if stream.orphaned is not None]
     left_s = min(orphaned) + KEEP_S - facts.now if orphaned else KEEP_S
