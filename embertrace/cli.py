@@ -231,7 +231,7 @@ def drain(
 def doctor(
     endpoint: Annotated[
         str | None,
-        typer.Argument(metavar="[ENDPOINT]", help="The aggregator to look at (default: EMBERTRACE_ENDPOINT)."),
+        typer.Argument(metavar="ENDPOINT", help="The aggregator to look at (default: EMBERTRACE_ENDPOINT)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

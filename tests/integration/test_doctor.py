@@ -101,10 +101,10 @@ def test_an_orphaned_spool_is_listed_until_it_is_delivered(tmp_path: pathlib.Pat
     spools, endpoint = tmp_path / "spools", free_endpoint()
     with emitting(FOREVER, endpoint, tmp_path / "oracle", spools) as worker:
         alive = examine(endpoint, environment=environment)
-        assert "wait for an aggregator" in told(alive, "spools")
+        assert "waiting for an aggregator" in told(alive, "spools")
         kill(worker)
     absent = examine(endpoint, environment=environment)
-    assert f"start their aggregator at {endpoint}" in told(absent, "spools")
+    assert f"start an aggregator at {endpoint}" in told(absent, "spools")
     assert "left by dead processes" in told(absent, "spools")
     with aggregator(tmp_path / "rec", bind=endpoint):
         present = examine(endpoint, environment=environment)

@@ -169,7 +169,7 @@ def test_what_the_dead_left_is_counted_once_for_all_that_share_a_fate() -> None:
     assert finding == Finding(
         "warn",
         "spools",
-        f"3 streams (up to 51 events, 3.0 MiB) to {ENDPOINT} (recording rec) are left by dead processes, 2.0 h old",
+        f"left by dead processes: 3 streams (up to 51 events, 3.0 MiB) to {ENDPOINT} (recording rec), 2.0 h old",
         "`embertrace drain` delivers them now",
     )
 
@@ -179,10 +179,12 @@ def test_what_the_dead_left_is_counted_once_for_all_that_share_a_fate() -> None:
     [
         ({"recording": None}, "`embertrace drain` delivers them now"),
         ({"endpoint": OTHER}, f"`embertrace drain --to {ENDPOINT}` delivers them now"),
-        ({"recording": "another"}, "the aggregator there records rec"),
-        ({"endpoint": OTHER, "recording": None}, f"start their aggregator at {OTHER}"),
+        ({"recording": "another"}, "it records rec now"),
+        ({"endpoint": OTHER, "recording": None}, f"start an aggregator at {OTHER}"),
+        ({"endpoint": OTHER, "recording": "another"}, "start their recording's aggregator again"),
         ({"host": "elsewhere"}, "on elsewhere"),
         ({"key": "team"}, "they go with the key 'team'"),
+        ({"key": "embedded-0123"}, "nobody can deliver them"),
     ],
 )
 def test_how_to_deliver_them_depends_on_who_answers(meta: dict[str, Any], todo: str) -> None:
@@ -191,7 +193,7 @@ def test_how_to_deliver_them_depends_on_who_answers(meta: dict[str, Any], todo: 
 
 def test_with_nobody_there_an_aggregator_is_started_first() -> None:
     left, _ = found(spools=holding(DEAD), aggregator=ABSENT)
-    assert f"start their aggregator at {ENDPOINT}" in (left.todo or "")
+    assert "start their recording's aggregator again" in (left.todo or "")
 
 
 def test_a_stream_goes_under_its_own_key() -> None:
@@ -207,6 +209,14 @@ def test_streams_that_are_about_to_be_deleted_are_bad() -> None:
     assert the_one(spools=holding(dataclasses.replace(DEAD, orphaned=NOW - 3600))).severity == "warn"
 
 
+def test_of_many_fates_the_largest_are_told() -> None:
+    streams = [dataclasses.replace(meant(endpoint=f"tcp://h:{n}"), bytes=n << 20) for n in range(1, 101)]
+    *told, rest = found(spools=holding(*streams), settings=Settings(spool_node_bytes=1 << 40))
+    assert len(told) == 20
+    assert "tcp://h:100 " in told[0].what
+    assert "and 80 streams more" in rest.what
+
+
 def test_a_stream_whose_meta_can_not_be_read_is_still_listed() -> None:
     unread = dataclasses.replace(DEAD, meta=None, events=None)
     finding = the_one(spools=holding(unread))
@@ -219,7 +229,7 @@ def test_the_living_deliver_their_own() -> None:
     assert found(spools=holding(living)) == []
     waiting, absent = found(spools=holding(living), aggregator=ABSENT)
     assert (waiting.severity, absent.severity) == ("warn", "bad")
-    assert "wait for an aggregator" in waiting.what
+    assert "waiting for an aggregator" in waiting.what
 
 
 def test_streams_of_another_user_are_theirs_to_look_at() -> None:
