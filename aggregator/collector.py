@@ -14,6 +14,7 @@ The rules of acceptance, all of them:
 7. Whoever was touched is answered, but only after what was decided is durable (`due`); who only asks where things
    are, or is refused, need not wait for that (`due_at_once`). A producer that never said
    hello can't be answered: it has no return address yet, and will say hello when it hears nothing.
+8. Whoever inspects is owed the state (`inspectors`, `state`), which changes nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +23,25 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from aggregator.clocks import Clocks
+from aggregator.counters import Counters, Losses, bounded
 from embertrace.recording import BEGIN, CLOCK, END
 from embertrace.wire.batch import GAP, MAX_SEQ, VERSION, Batch, gap_payload
 from embertrace.wire.clock import Offset, pack_offset
-from embertrace.wire.control import Ack, Alive, Control, End, Hello, Locate, Refuse, Welcome, pack_control
+from embertrace.wire.control import (
+    MAX_LOSS_HOST,
+    Ack,
+    Alive,
+    Control,
+    End,
+    Hello,
+    Inspect,
+    Locate,
+    Loss,
+    Refuse,
+    State,
+    Welcome,
+    pack_control,
+)
 
 MISSED = 3
 """Heartbeats: one may be late on a busy machine, two may be lost with a connection."""
@@ -56,29 +72,28 @@ class Reply:
     message: Control
 
 
-@dataclasses.dataclass(slots=True)
-class Counters:
-    """What happened since the aggregator started."""
-
-    batches: int = 0
-    events: int = 0
-    duplicates: int = 0
-    ahead: int = 0
-    gaps: int = 0
-    refused: int = 0
-    malformed: int = 0
-    silent: int = 0
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """What this aggregator tells everybody: its recording and its ports."""
+    """What this aggregator tells everybody: its recording and its ports; and, to who inspects it, itself."""
 
     recording: str
     name: str
     push_port: int
     rpc_port: int
     advertise: str | None = None
+    library: str = ""
+    pid: int = 0
+    started_ns: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ground:
+    """What the state tells of the disk and the clock; fields as in State."""
+
+    now_ns: int
+    received_ns: int
+    durable: int
+    free_bytes: int | None
 
 
 class Collector:
@@ -100,7 +115,10 @@ class Collector:
         }
         self._marks = dict(marks)
         self._addresses: dict[bytes, bytes] = {}
+        self._hellos = dict(begun or {})
+        self._losses = Losses()
         self._ended: set[bytes] = set()
+        self._inspectors: list[bytes] = []
         self._touched: dict[bytes, None] = {}
         self._replies: list[Reply] = []
         self._clocks = Clocks()
@@ -132,10 +150,11 @@ class Collector:
             return entries
         self._marks[batch.producer] = batch.last_seq
         if batch.kind == GAP:
-            self.counters.gaps += batch.count
+            self._count_lost(batch.producer, batch.count)
         else:
             self.counters.batches += 1
             self.counters.events += batch.count
+            self.counters.bytes += len(batch.payload)
         entries.append(
             Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)
         )
@@ -151,6 +170,8 @@ class Collector:
             return [*self._on_alive(address, message), *self._on_clock(message, received_ns)]
         if isinstance(message, Locate):
             self._replies.append(Reply(address, self._welcome(None)))
+        elif isinstance(message, Inspect):
+            self._inspectors.append(address)
         return []
 
     def on_malformed(self) -> None:
@@ -166,6 +187,30 @@ class Collector:
         later = {reply.address: reply for reply in self._replies if not _promises_nothing(reply.message)}
         self._replies = list(later.values())
         return at_once
+
+    def state(self, ground: Ground) -> State:
+        """How the aggregator fares, for who inspects it."""
+        who = self.identity
+        counters = {
+            **bounded(self.counters),
+            "producers": len(self._marks.keys() | self._addresses.keys()),
+            "connected": len(self._addresses.keys() - self._ended),
+            "ended": len(self._ended),
+        }
+        losses = []
+        for producer, events in self._losses.worst():
+            hello = self._hellos.get(producer)
+            host, pid = (hello.host, hello.pid) if hello is not None else ("", 0)
+            losses.append(Loss(producer, events, host[:MAX_LOSS_HOST], pid))
+        return State(
+            who.recording, who.name, who.library, who.pid, who.started_ns, ground.now_ns, ground.received_ns,
+            ground.durable, counters, ground.free_bytes, tuple(losses),
+        )  # fmt: skip
+
+    def inspectors(self) -> list[bytes]:
+        """The return addresses of who is owed the state. Taking them clears them."""
+        inspectors, self._inspectors = self._inspectors, []
+        return inspectors
 
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
@@ -190,10 +235,11 @@ class Collector:
             self._patience[hello.producer] = MISSED * hello.heartbeat_s
         self._heard(hello.producer)
         self._remember(hello.producer, address)
+        self._hellos[hello.producer] = hello
         first = self._marks.get(hello.producer, 0) + 1
         if hello.oldest > first:
             count = hello.oldest - first
-            self.counters.gaps += count
+            self._count_lost(hello.producer, count)
             entries.append(Entry(GAP, hello.producer, first, count, gap_payload("no longer held by the producer")))
             self._marks[hello.producer] = hello.oldest - 1
         self._replies.append(Reply(address, self._welcome(hello.producer)))
@@ -239,6 +285,10 @@ class Collector:
             return []
         return [self._begin(producer, b"")]
 
+    def _count_lost(self, producer: bytes, events: int) -> None:
+        self.counters.gaps += events
+        self._losses.add(producer, events)
+
     def _begin(self, producer: bytes, about: bytes) -> Entry:
         self._ended.discard(producer)
         # A gap may have declared every seq there is: none is left then, and what begins can't go on.
@@ -266,6 +316,7 @@ class Collector:
             forgotten = next(iter(self._addresses))
             del self._addresses[forgotten]
             self._clocks.forget(forgotten)
+            self._hellos.pop(forgotten, None)
             self._patience.pop(forgotten, None)
             self._due.pop(forgotten, None)
 

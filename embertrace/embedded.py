@@ -188,6 +188,6 @@ class Embedded:
 
 def _key_for(directory: str) -> ClientKey:
     """A key for this one aggregator and all who work for this process."""
-    name = f"embedded-{secrets.token_hex(8)}"
+    name = f"{keys.EMBEDDED}{secrets.token_hex(8)}"
     keys.make_keys(directory, [name], new_pair)
     return keys.register(ClientKey.read(pathlib.Path(directory) / "clients" / f"{name}.key"))

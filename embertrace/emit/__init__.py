@@ -6,6 +6,7 @@
     spool_directory    the streams of all processes of this user on this machine, and who owns them
     adopter, adoption  what dead processes left, found and sent
     draining           all of that, for the end of a machine's life
+    survey             what lies there, looked at without touching it
     intake             the door that operators put events through
     producer           the delivery protocol as a state machine
     sockets, sender    the thread, and the sockets that are its own
