@@ -34,6 +34,7 @@ from support.aggregators import free_ports
 
 RATE = 500.0
 """Events per second and worker."""
+LOADED = 5000.0
 FLAT_OUT = 0.0
 """As fast as they go: so that there is always something on its way."""
 BYSTANDER_RATE = 20.0
@@ -207,8 +208,8 @@ def _figures(scenario: str, seed: int, kills: int, made: Farm) -> Figures:
 def aggregator_kills(seed: int, kills: int) -> Figures:
     """R1: the aggregator is killed, again and again, in the middle of everything."""
     with farm(seed) as made:
-        for _ in range(2):
-            made.start_worker()
+        for rate in (RATE, LOADED):
+            made.start_worker(None, rate)
         made.experiment.await_acknowledged_after(0.0)
         for _ in range(kills):
             made.let_run()
@@ -353,7 +354,7 @@ def _bare(scenario: str, seed: int, kills: int, *, receiver_dies: bool, sender_d
 
         def start(role: str, number: int) -> subprocess.Popen[bytes]:
             command = [sys.executable, bare.__file__, role, endpoint, str(directory / f"{role}{number}")]
-            rate = FLAT_OUT if sender_dies and not receiver_dies else RATE  # else nothing would wait in the sender
+            rate = RATE if sender_dies and receiver_dies else FLAT_OUT  # else nothing would wait in their queues
             process = subprocess.Popen([*command, str(rate)], stdin=subprocess.PIPE)
             running.callback(bare.end, process)
             return process
