@@ -30,7 +30,7 @@ from embertrace.emit.spool_directory import Meta
 from fault import bare, worker
 from fault.experiment import DEADLINE_S, POLL_S, Experiment
 from fault.verdict import Verdict, judge, read_oracle, read_recording
-from support.aggregators import free_ports
+from support.spools import free_endpoint
 
 RATE = 500.0
 """Events per second and worker."""
@@ -79,8 +79,7 @@ class Farm:
         self.chance = random.Random(seed)
         self.experiment = Experiment(directory)
         self.spools = directory / "spools"
-        self.port = free_ports(3)
-        self.dialled = f"tcp://127.0.0.1:{self.port}"
+        self.bound = self.dialled = free_endpoint()
         """Where workers look for the aggregator."""
         self.caught_up_s = self.adopted_s = 0.0
         self.aggregator: subprocess.Popen[bytes] | None = None
@@ -93,7 +92,7 @@ class Farm:
             "aggregator",
             str(self.directory / "recording"),
             "--bind",
-            f"tcp://127.0.0.1:{self.port}",
+            self.bound,
         ]
         command += ["--ready-json", "--with-parent"]
         self.aggregator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -350,7 +349,7 @@ def _bare(scenario: str, seed: int, kills: int, *, receiver_dies: bool, sender_d
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="fault-") as name, contextlib.ExitStack() as running:
         directory = pathlib.Path(name)
-        endpoint = f"tcp://127.0.0.1:{free_ports(1)}"
+        endpoint = free_endpoint()
 
         def start(role: str, number: int) -> subprocess.Popen[bytes]:
             command = [sys.executable, bare.__file__, role, endpoint, str(directory / f"{role}{number}")]

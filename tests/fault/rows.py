@@ -40,7 +40,7 @@ def _suite(*paths: str) -> Callable[[bool], Iterable[Finding]]:
     """Tests; the same in short and in full."""
 
     def run(full: bool) -> Iterable[Finding]:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rs", *paths]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", "-rs", *paths]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         closing = done.stdout.strip().splitlines()[-1:] or ["nothing ran"]
         yield Finding(f"`pytest {' '.join(paths)}`: {closing[0].strip('= ')}", done.returncode == 0)
@@ -206,5 +206,34 @@ ROWS = (
         "everything at random, 30 min",
         "0 lost, 0 twice; memory ≤ +1 MB/min; descriptors flat",
         _soak,
+    ),
+    Row(
+        "R18",
+        "tracing off",
+        "no thread, socket or file exists",
+        _suite("tests/unit/test_traced.py", "-k", "test_off_means"),
+    ),
+    Row(
+        "R19",
+        "two sessions in turn with the same actors; orphans of one while only the other is up; a fresh recording met "
+        "at seq 5,000; a trimmed orphan; dropped seqs",
+        "0 crossed, no stall, gaps exact",
+        _suite(
+            "tests/integration/test_spool_survival.py",
+            "tests/integration/test_ray_collect.py",
+            "tests/unit/test_producer.py",
+            "-k",
+            "in_turn or fresh or dropped",
+        ),
+    ),
+    Row(
+        "R20",
+        "spool on a full disk, a torn last record, a forked child with the mapping, a finaliser that emits",
+        "operator lives; 0 invented; adopted; no deadlock",
+        _suite(
+            "tests/unit/test_spool_files.py",
+            "tests/integration/test_spool_survival.py",
+            "tests/property/test_extent_bytes.py",
+        ),
     ),
 )

@@ -9,6 +9,7 @@ python soak.py [SEED [SECONDS]] prints the figures.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 import signal
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from embertrace.config import check_endpoint
 from embertrace.emit import spool_directory
 from fault.experiment import Sample
 from fault.kills import Farm, farm
@@ -67,7 +69,10 @@ class Figures:
 def soak(seed: int, seconds: float) -> Figures:
     """R17, for `seconds`."""
     faults: collections.Counter[str] = collections.Counter()
-    with farm(seed) as made, relay("127.0.0.1", range(made.port, made.port + 3)) as through:
+    with contextlib.ExitStack() as stack:
+        made = stack.enter_context(farm(seed))
+        host, port = check_endpoint(made.bound)
+        through = stack.enter_context(relay(host, range(port, port + 3)))
         made.dialled = through.endpoint
         names = [made.start_worker(None, RATE) for _ in range(WORKERS)]
         over = time.monotonic() + seconds

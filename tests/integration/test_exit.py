@@ -16,7 +16,8 @@ import pytest
 
 import embertrace as et
 from embertrace.emit import drain, spool_directory
-from support.aggregators import aggregator, free_ports
+from support.aggregators import aggregator
+from support.spools import free_endpoint
 
 LINGER_S = 1.0
 HANG_S = 30.0
@@ -99,7 +100,7 @@ def test_what_a_process_had_no_time_to_deliver_is_kept(name: str, tmp_path: path
 
 @pytest.mark.parametrize("name", [*ENDS, *SUDDEN])
 def test_without_an_aggregator_nothing_hangs_and_nothing_is_lost(name: str, tmp_path: pathlib.Path) -> None:
-    endpoint = f"tcp://127.0.0.1:{free_ports(3)}"
+    endpoint = free_endpoint()
     began = time.monotonic()
     done = run({**ENDS, **SUDDEN}[name], endpoint, tmp_path / "spools")
     assert time.monotonic() - began < LINGER_S + HANG_S
