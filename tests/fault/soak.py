@@ -9,7 +9,6 @@ python soak.py [SEED [SECONDS]] prints the figures.
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import pathlib
 import signal
@@ -20,11 +19,10 @@ from collections.abc import Sequence
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from embertrace.config import check_endpoint
 from embertrace.emit import spool_directory
+from embertrace.testing import relay
 from fault.experiment import Sample
 from fault.kills import Farm, farm
-from fault.relay import relay
 from fault.verdict import Verdict
 
 WORKERS = 2
@@ -69,10 +67,7 @@ class Figures:
 def soak(seed: int, seconds: float) -> Figures:
     """R17, for `seconds`."""
     faults: collections.Counter[str] = collections.Counter()
-    with contextlib.ExitStack() as stack:
-        made = stack.enter_context(farm(seed))
-        host, port = check_endpoint(made.bound)
-        through = stack.enter_context(relay(host, range(port, port + 3)))
+    with farm(seed) as made, relay(made.bound) as through:
         made.dialled = through.endpoint
         names = [made.start_worker(None, RATE) for _ in range(WORKERS)]
         over = time.monotonic() + seconds

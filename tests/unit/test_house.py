@@ -29,7 +29,7 @@ LAYERS = {
     **dict.fromkeys(("client", "playback", "report"), 3),
     # what people start
     **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
-    **dict.fromkeys(("cli", "demo", "doctor", "interop", "__main__"), 5),
+    **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "__main__"), 5),
     # the public names
     "": 6,
 }
