@@ -156,7 +156,10 @@ def _which_key(key: str | None) -> str:
     if key is None:
         return "they go without a key: run `embertrace drain` with EMBERTRACE_KEY unset"
     if key.startswith(EMBEDDED):
-        return "only their session can deliver them, since its key ends with it; after 7 days they are deleted"
+        return (
+            "their session has ended, and its key with it: start an aggregator in its directory (`embertrace aggregate`), "
+            "then `embertrace drain --to` it; after 7 days they are deleted"
+        )
     return f"they go with the key {key!r}: name its file by EMBERTRACE_KEY, then run `embertrace drain`"
 
 

@@ -184,7 +184,7 @@ def test_what_the_dead_left_is_counted_once_for_all_that_share_a_fate() -> None:
         ({"endpoint": OTHER, "recording": "another"}, "start their recording's aggregator again"),
         ({"host": "elsewhere"}, "on elsewhere"),
         ({"key": "team"}, "they go with the key 'team'"),
-        ({"key": "embedded-0123"}, "only their session can deliver them"),
+        ({"key": "embedded-0123"}, "`embertrace drain --to` it"),
     ],
 )
 def test_how_to_deliver_them_depends_on_who_answers(meta: dict[str, Any], todo: str) -> None:
