@@ -157,7 +157,7 @@ def _which_key(key: str | None) -> str:
         return "they go without a key: run `embertrace drain` with EMBERTRACE_KEY unset"
     if key.startswith(EMBEDDED):
         return (
-            "their session has ended, and its key with it: start an aggregator in its directory (`embertrace aggregate`), "
+            "their session has ended, and its key with it: `embertrace aggregate` its directory, "
             "then `embertrace drain --to` it; after 7 days they are deleted"
         )
     return f"they go with the key {key!r}: name its file by EMBERTRACE_KEY, then run `embertrace drain`"

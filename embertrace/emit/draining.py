@@ -71,8 +71,8 @@ def drain(
 
     Each goes to its own endpoint, if `key` is the one that is wanted there; or to the aggregator at `to`, if that
     writes its recording, under whatever key. A stream that gets no answer for 10 seconds is left.
-    `progress(done, of)` counts streams. A directory that is empty, or not there, gives an empty report. Raises ConfigError for a bad
-    endpoint, or where `directory` is a file.
+    `progress(done, of)` counts streams. A directory that is empty, or not there, gives an empty report. Raises
+    ConfigError for a bad endpoint, or where `directory` is a file.
     """
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
