@@ -11,12 +11,12 @@ The rules of acceptance, all of them:
 4. A hello that no longer holds mark + 1 (`oldest` is above it) declares a gap: it is recorded, and the mark moves.
 5. An end that names no seq above the mark is recorded, once in a life, and answered with an end, every time: the
    answer to an earlier one may be lost. One that names a higher seq changes nothing and is answered with the mark.
-6. A living producer that promised a heartbeat and misses MISSED of them is gone: an end says so. While the aggregator
-   itself stood still, nobody is silent.
+6. A living producer that promised a heartbeat and falls silent (see lives) is gone: an end says so.
 7. What a control message tells of the clock of a living producer is recorded where it is news (see clocks).
 8. Whoever of the living was touched is answered with the mark, as it is then, but only after what was decided is
    durable (`due`); who only asks where things are, or is refused, need not wait for that (`due_at_once`). Without a
    return address (after a restart, until a hello or alive brings one) there is no answer.
+9. Whoever inspects is owed the state (`inspectors`, `state`), which changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from aggregator.clocks import Clocks
-from embertrace.errors import WireError
+from aggregator.counters import Counters, Losses, bounded
+from aggregator.lives import Lives
 from embertrace.recording import BEGIN, CLOCK, END
 from embertrace.wire.batch import GAP, MAX_SEQ, VERSION, Batch, gap_payload
 from embertrace.wire.clock import Offset, pack_offset
@@ -35,21 +36,17 @@ from embertrace.wire.control import (
     Control,
     End,
     Hello,
+    Inspect,
     Locate,
     Refuse,
+    State,
     Welcome,
     pack_control,
-    unpack_control,
 )
 
-MISSED = 3
-"""Heartbeats: one may be late on a busy machine, two may be lost with a connection."""
-STOOD_STILL_S = 5.0
-"""Between two ticks: more than any drain or sync takes, so this process was stopped, or the machine slept."""
 SILENT = "nothing was heard of it"
-MAX_PRODUCERS = 100_000
-"""Return addresses kept: one per process that ever said hello. Beyond it the longest silent are forgotten:
-neither answered nor found silent until they are heard again."""
+MAX_ABOUT = 256
+"""Characters of a host or library that are recorded: longer than any, and a begin is said again in every segment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,29 +69,28 @@ class Reply:
     message: Control
 
 
-@dataclasses.dataclass(slots=True)
-class Counters:
-    """What happened since the aggregator started. `ahead` are batches that came before what precedes them, or hello."""
-
-    batches: int = 0
-    events: int = 0
-    duplicates: int = 0
-    ahead: int = 0
-    gaps: int = 0
-    refused: int = 0
-    malformed: int = 0
-    silent: int = 0
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """What this aggregator tells everybody: its recording and its ports."""
+    """What this aggregator tells everybody: its recording and its ports; and, to who inspects it, itself."""
 
     recording: str
     name: str
     push_port: int
     rpc_port: int
     advertise: str | None = None
+    library: str = ""
+    pid: int = 0
+    started_ns: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ground:
+    """What the state tells of the disk and the clock; fields as in State."""
+
+    now_ns: int
+    received_ns: int
+    durable: int
+    free_bytes: int | None
 
 
 class Collector:
@@ -109,14 +105,10 @@ class Collector:
     ) -> None:
         self.identity = identity
         self.counters = Counters()
-        self._now: float | None = None
-        patience = {producer: _patience(about) for producer, about in (begun or {}).items()}
-        self._alive = {producer: seconds for producer, seconds in patience.items() if seconds is not None}
-        """The living, and for how many seconds each may be silent; 0 for ever."""
-        self._due: dict[bytes, float] = {}
-        """By when something must have been heard of a producer that promised so."""
+        self._lives = Lives(begun or {})
         self._marks = dict(marks)
-        self._addresses: dict[bytes, bytes] = {}
+        self._losses = Losses()
+        self._inspectors: list[bytes] = []
         self._touched: dict[bytes, None] = {}
         self._at_once: list[Reply] = []
         self._welcomes: dict[tuple[bytes, bytes], int] = {}
@@ -126,16 +118,9 @@ class Collector:
 
     def tick(self, now: float) -> list[Entry]:
         """Time passed: what to record of those who fell silent. `now` is monotonic; every step of the loop says it."""
-        before, self._now = self._now, now
-        if before is None:
-            self._due = {producer: now + patience for producer, patience in self._alive.items() if patience}
-        elif now - before > STOOD_STILL_S:
-            self._due = {producer: due + now - before for producer, due in self._due.items()}
-        silent = [producer for producer, due in self._due.items() if due < now]
-        for producer in silent:
-            self._bury(producer)
-            self.counters.silent += 1
-        return [Entry(END, producer, self._marks.get(producer, 0), 0, gap_payload(SILENT)) for producer in silent]
+        silent = self._lives.tick(now)
+        self.counters.silent += len(silent)
+        return [self._bury(producer, gap_payload(SILENT)) for producer in silent]
 
     def on_batch(self, batch: Batch) -> list[Entry]:
         """What to record of a message from the PUSH door, if anything (rules 1 and 2)."""
@@ -149,10 +134,11 @@ class Collector:
             return []
         self._marks[batch.producer] = batch.last_seq
         if batch.kind == GAP:
-            self.counters.gaps += batch.count
+            self._count_lost(batch.producer, batch.count)
         else:
             self.counters.batches += 1
             self.counters.events += batch.count
+            self.counters.bytes += len(batch.payload)
         return [Entry(batch.kind, batch.producer, batch.first_seq, batch.count, batch.payload, batch.payload_crc)]
 
     def on_control(self, address: bytes, message: Control, received_ns: int) -> list[Entry]:
@@ -165,6 +151,8 @@ class Collector:
             return [*self._on_alive(address, message), *self._on_clock(message, received_ns)]
         if isinstance(message, Locate):
             self._at_once.append(Reply(address, self._welcome(None, 0)))
+        elif isinstance(message, Inspect):
+            self._inspectors.append(address)
         return []
 
     def on_malformed(self) -> None:
@@ -179,6 +167,25 @@ class Collector:
         replies, self._at_once = self._at_once, []
         return replies
 
+    def state(self, ground: Ground) -> State:
+        """How the aggregator fares, for who inspects it."""
+        who = self.identity
+        counters = {
+            **bounded(self.counters),
+            "producers": len(self._marks.keys() | self._lives.names()),
+            "connected": self._lives.connected,
+            "ended": len(self._lives.ended),
+        }
+        return State(
+            who.recording, who.name, who.library, who.pid, who.started_ns, ground.now_ns, ground.received_ns,
+            ground.durable, counters, ground.free_bytes, self._losses.worst(),
+        )  # fmt: skip
+
+    def inspectors(self) -> list[bytes]:
+        """The return addresses of who is owed the state. Taking them clears them."""
+        inspectors, self._inspectors = self._inspectors, []
+        return inspectors
+
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
         yield from self.due_at_once()
@@ -191,8 +198,9 @@ class Collector:
         for address, producer in ends:
             yield Reply(address, End(producer, self._marks.get(producer, 0)))
         for producer in touched:
-            if producer in self._addresses:
-                yield Reply(self._addresses[producer], Ack(producer, self._marks.get(producer, 0)))
+            where = self._lives.address(producer)
+            if where is not None:
+                yield Reply(where, Ack(producer, self._marks.get(producer, 0)))
 
     def _on_hello(self, address: bytes, hello: Hello) -> list[Entry]:
         reason = self._why_refuse(hello)
@@ -202,15 +210,15 @@ class Collector:
             return []
         entries = []
         first = self._marks.get(hello.producer, 0) + 1
-        if hello.producer not in self._alive:
+        if hello.producer not in self._lives:
             # A gap may have declared every seq there is: none is left then, and what begins can't go on.
-            entries.append(Entry(BEGIN, hello.producer, min(first, MAX_SEQ), 0, pack_control(hello)))
-        self._alive[hello.producer] = MISSED * hello.heartbeat_s
-        self._due.pop(hello.producer, None)
-        self._heard(hello.producer, address)
+            entries.append(Entry(BEGIN, hello.producer, min(first, MAX_SEQ), 0, _about(hello)))
+        given_up = self._lives.begin(hello, address)
+        if given_up is not None:
+            entries.append(self._bury(given_up, gap_payload(SILENT)))
         if hello.oldest > first:
             count = hello.oldest - first
-            self.counters.gaps += count
+            self._count_lost(hello.producer, count)
             entries.append(Entry(GAP, hello.producer, first, count, gap_payload("no longer held by the producer")))
             self._marks[hello.producer] = hello.oldest - 1
         self._welcomes[address, hello.producer] = hello.number
@@ -222,7 +230,7 @@ class Collector:
         return []
 
     def _on_clock(self, message: Hello | Alive | End, received_ns: int) -> list[Entry]:
-        if message.clock is None or message.producer not in self._alive:
+        if message.clock is None or message.producer not in self._lives:
             return []
         from_seq = self._marks.get(message.producer, 0) + 1
         news = self._clocks.read(message.producer, message.clock, received_ns, from_seq)
@@ -238,29 +246,23 @@ class Collector:
             self._heard(end.producer, address)
             return []
         self._ends[address, end.producer] = None
-        if end.producer not in self._alive:
-            return []
-        self._bury(end.producer)
-        return [Entry(END, end.producer, mark, 0, b"")]
+        return [self._bury(end.producer, b"")] if end.producer in self._lives else []
 
     def _heard(self, producer: bytes, address: bytes | None = None) -> bool:
         """A sign of life, to be answered; whether it is one of the living."""
-        patience = self._alive.get(producer)
-        if patience is None:
+        if not self._lives.hear(producer, address):
             return False
-        if patience and self._now is not None:
-            self._due[producer] = self._now + patience
-        if address is not None:
-            self._remember(producer, address)
         self._touched[producer] = None
         return True
 
-    def _bury(self, producer: bytes) -> None:
-        """All that remains of it is its mark."""
-        del self._alive[producer]
-        self._due.pop(producer, None)
-        self._addresses.pop(producer, None)
+    def _bury(self, producer: bytes, why: bytes) -> Entry:
+        self._lives.end(producer)
         self._clocks.forget(producer)
+        return Entry(END, producer, self._marks.get(producer, 0), 0, why)
+
+    def _count_lost(self, producer: bytes, events: int) -> None:
+        self.counters.gaps += events
+        self._losses.add(producer, events, self._lives.of(producer))
 
     def _why_refuse(self, hello: Hello) -> str | None:
         if hello.version != VERSION:
@@ -278,20 +280,7 @@ class Collector:
             who.recording, who.name, mark, who.push_port, who.rpc_port, producer, None, who.advertise, number=number
         )
 
-    def _remember(self, producer: bytes, address: bytes) -> None:
-        self._addresses.pop(producer, None)
-        self._addresses[producer] = address
-        if len(self._addresses) > MAX_PRODUCERS:
-            forgotten = next(iter(self._addresses))
-            del self._addresses[forgotten]
-            self._clocks.forget(forgotten)
-            self._due.pop(forgotten, None)
 
-
-def _patience(about: bytes) -> int | None:
-    """For how many seconds whoever began so may be silent, 0 for ever; None where that can't be read."""
-    try:
-        message = unpack_control(about)
-    except WireError:
-        return None
-    return MISSED * message.heartbeat_s if isinstance(message, Hello) else None
+def _about(hello: Hello) -> bytes:
+    """What a begin records of a hello."""
+    return pack_control(dataclasses.replace(hello, host=hello.host[:MAX_ABOUT], library=hello.library[:MAX_ABOUT]))

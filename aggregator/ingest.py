@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable
 
 import zmq
 
-from aggregator.collector import Collector, Entry, Reply
+from aggregator.collector import Collector, Entry, Ground, Reply
 from embertrace.errors import NoSpaceError, RecordingError, WireError
 from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
@@ -145,7 +146,24 @@ class Ingest:
             self._drain_push()
         self._tick()  # after what has come: it speaks for those who sent it
         self._commit()
+        self._answer_inspectors()
         return True
+
+    def _answer_inspectors(self) -> None:
+        """Tell all who asked meanwhile the same state: it is worked out once, however many they are."""
+        inspectors = self.collector.inspectors()
+        if inspectors:
+            state = self.collector.state(self._ground())
+            for address in inspectors:
+                self._answer(Reply(address, state))
+
+    def _ground(self) -> Ground:
+        try:
+            disk = os.statvfs(self.writer.directory)
+            free_bytes = disk.f_bavail * disk.f_frsize
+        except OSError:  # it may be gone; the next sync will say so
+            free_bytes = None
+        return Ground(time.time_ns(), self.writer.received_ns, self.writer.synced, free_bytes)
 
     def _round_without_space(self, wait_ms: int) -> bool:
         """Take in no batch, answer what needs no space, and see whether there is space again."""
@@ -153,6 +171,7 @@ class Ingest:
             self._drain_control()
             for reply in self.collector.due_at_once():
                 self._answer(reply)
+            self._answer_inspectors()
         assert self._space_tried_at is not None
         if self._clock() - self._space_tried_at >= TRY_AGAIN_S:
             self._commit()
@@ -246,5 +265,5 @@ class Ingest:
 
     def _report(self, error: WireError) -> None:
         self.collector.on_malformed()
-        if self.collector.counters.malformed == 1:  # once; the count is in `info`, and a flood must not fill a log
+        if self.collector.counters.malformed == 1:  # once; the count is in the state, and a flood must not fill a log
             log.warning("a message was dropped: %s; further ones are only counted", error)

@@ -99,7 +99,10 @@ def serve(
         analyst = Analyst(options.directory, host, port + 2 if port else 0, options.keys)
         stack.callback(analyst.stop)
         rpc_port = analyst.start()
-        identity = Identity(writer.id, writer.name, doors.push_port, rpc_port, options.advertise)
+        identity = Identity(
+            writer.id, writer.name, doors.push_port, rpc_port, options.advertise,
+            sys.modules["embertrace"].__version__, os.getpid(), time.time_ns(),
+        )  # fmt: skip
         stack.enter_context(_signals(stopping))
         if options.with_parent:
             threading.Thread(target=_await_end_of_input, args=(stopping,), daemon=True).start()

@@ -247,6 +247,29 @@ def drain(
 
 
 @app.command()
+def doctor(
+    endpoint: Annotated[
+        str | None,
+        typer.Argument(metavar="ENDPOINT", help="The aggregator to look at (default: EMBERTRACE_ENDPOINT)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is running, reachable, behind, dropped or undelivered, and what to do about it. Exit code 1 if it is bad.
+
+    Changes nothing. Looks at versions, settings, this machine's spools, and one aggregator; at most 5 s each.
+    """
+    from embertrace.doctor import examine
+
+    found = examine(endpoint)
+    if as_json:
+        _print_json(found.to_data())
+    else:
+        print(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     directory: Annotated[pathlib.Path, typer.Argument(help="Where the recording goes.")] = pathlib.Path("runs/demo"),
     items: Annotated[int | None, typer.Option(min=1, help="Only so many items of each data set.")] = None,

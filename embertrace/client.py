@@ -1,4 +1,4 @@
-"""The RPC client: questions to an aggregator over DEALER sockets, one at a time.
+"""The client: questions to an aggregator over DEALER sockets, one at a time; of how it fares, to its control door.
 
 Rules: all questions are idempotent, so one that hears nothing is asked again (over a fresh socket) until the deadline.
 A client may be shared by threads; a forked child opens sockets of its own. One that is forgotten is closed
@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 
@@ -19,13 +19,16 @@ from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, QueryError, SecurityError, WireError
 from embertrace.handshake import Watch, secure_client
 from embertrace.keys import ClientKey
-from embertrace.wire.control import Locate, Refuse, Welcome, pack_control, unpack_control
+from embertrace.wire.control import Control, Inspect, Locate, Refuse, State, Welcome, pack_control, unpack_control
 from embertrace.wire.rpc import Answer, Request, pack_request, unpack_answer
 
 LOCATE_S = 5.0
-"""How long an aggregator may take to say where its RPC is; then nobody is there."""
+"""How long an aggregator may take to answer at its control door; then nobody is there."""
 ASK_AGAIN_S = 3.0
 """Silence after which a question is asked again: the analyst may have been restarted."""
+
+Answered = TypeVar("Answered", Welcome, State)
+"""What an aggregator's control door tells clients."""
 
 
 class _Opened:
@@ -86,6 +89,19 @@ class Client:
             raise QueryError(answer.error)
         raise AggregatorError(f"the aggregator at {self.endpoint}: {answer.error}")
 
+    def locate(self) -> Welcome:
+        """Its recording and where its doors are, asked anew.
+
+        Raises AggregatorError where no aggregator answers, SecurityError where one refuses the key.
+        """
+        with zmq.Context() as context:
+            return self._exchange(context, Locate(), Welcome)
+
+    def inspect(self) -> State:
+        """What it counted since it started, and what it has left to record into. Raises as `locate`."""
+        with zmq.Context() as context:
+            return self._exchange(context, Inspect(), State)
+
     def close(self) -> None:
         """Let go of the sockets. The next call opens new ones."""
         with self._lock:
@@ -104,7 +120,7 @@ class Client:
             return
         opened = _Opened()
         try:
-            welcome = self._locate(opened.context)
+            welcome = self._exchange(opened.context, Locate(), Welcome)
         except BaseException:
             opened.close()
             raise
@@ -114,22 +130,24 @@ class Client:
         self._address = f"tcp://{welcome.host or self._host}:{welcome.rpc_port}"
         self._reopen()
 
-    def _locate(self, context: zmq.Context[zmq.Socket[bytes]]) -> Welcome:
+    def _exchange(self, context: zmq.Context[zmq.Socket[bytes]], question: Control, wanted: type[Answered]) -> Answered:
+        """One question to the control door, and its answer. Raises AggregatorError, SecurityError."""
+        wait_s = min(LOCATE_S, self.timeout_s)
         with context.socket(zmq.DEALER) as socket:
             socket.linger = 0
             secure_client(socket, self._key)
             watch = Watch(socket)
             try:
                 socket.connect(self.endpoint)
-                socket.send(pack_control(Locate()))
-                packed, refusal = self._await_answer(socket, watch)
+                socket.send(pack_control(question))
+                packed, refusal = self._await_answer(socket, watch, wait_s)
             finally:
                 watch.close()
         if refusal is not None:
             raise SecurityError(f"the aggregator at {self.endpoint} {refusal}")
         if packed is None:
             raise AggregatorError(
-                f"no aggregator answered at {self.endpoint} within {LOCATE_S:.0f} s: "
+                f"no aggregator answered at {self.endpoint} within {wait_s:g} s: "
                 "is it running? Start one with `embertrace aggregate DIRECTORY`"
             )
         try:
@@ -138,17 +156,17 @@ class Client:
             raise AggregatorError(f"{self.endpoint} answered, but is no aggregator: {error}") from None
         if isinstance(message, Refuse):
             raise AggregatorError(f"the aggregator at {self.endpoint} refused: {message.reason}")
-        if not isinstance(message, Welcome):
+        if not isinstance(message, wanted):
             raise AggregatorError(f"{self.endpoint} answered, but is no aggregator")
         return message
 
     @staticmethod
-    def _await_answer(socket: zmq.Socket[bytes], watch: Watch) -> tuple[bytes | None, str | None]:
+    def _await_answer(socket: zmq.Socket[bytes], watch: Watch, wait_s: float) -> tuple[bytes | None, str | None]:
         """The answer, or why there will be none; neither if nobody is there."""
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(watch.socket, zmq.POLLIN)
-        deadline = time.monotonic() + LOCATE_S
+        deadline = time.monotonic() + wait_s
         while (left := deadline - time.monotonic()) > 0:
             ready = dict(poller.poll(int(left * 1000) + 1))
             if socket in ready:

@@ -120,6 +120,12 @@ def from_environment(environment: Mapping[str, str], given: Mapping[str, Any] | 
     return Settings(**values)
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """The EMBERTRACE_* variables that are no setting: misspelt, as a rule. In order of their names."""
+    known = {f"EMBERTRACE_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+    return sorted(name for name in environment if name.startswith("EMBERTRACE_") and name not in known)
+
+
 def endpoint_is_set() -> bool:
     """Whether EMBERTRACE_ENDPOINT asks this process to trace without being told in code."""
     return bool(os.environ.get("EMBERTRACE_ENDPOINT"))

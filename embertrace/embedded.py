@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from embertrace import collect, keys
+from embertrace import collect, emit, keys
 from embertrace.client import Client
 from embertrace.errors import AggregatorError, EmbertraceError
 from embertrace.handshake import new_pair
@@ -77,6 +77,7 @@ class Session:
         deadline = time.monotonic() + timeout_s
         progress: dict[str, Any] = {}
         self.run.emitter.flush(timeout_s)
+        emit.adopt(self.endpoint, self.run.key, max(0.0, deadline - time.monotonic()))
         with Client(self.endpoint, key=self.run.key) as client, contextlib.suppress(EmbertraceError):
             while True:
                 progress = client.call("progress", run=self.run.id)
@@ -188,6 +189,6 @@ class Embedded:
 
 def _key_for(directory: str) -> ClientKey:
     """A key for this one aggregator and all who work for this process."""
-    name = f"embedded-{secrets.token_hex(8)}"
+    name = f"{keys.EMBEDDED}{secrets.token_hex(8)}"
     keys.make_keys(directory, [name], new_pair)
     return keys.register(ClientKey.read(pathlib.Path(directory) / "clients" / f"{name}.key"))

@@ -99,6 +99,7 @@ class Temporary:
     def bring(self, events: EventList, deadline: float) -> list[Found]:
         """See `collect.Elsewhere`."""
         gathered = Gathered(events, b"")
+        emit.adopt(self.endpoint, self.key, max(0.0, deadline - time.monotonic()))
         found = _bring((self.endpoint, self.key), gathered, 0, deadline)
         self.taken = max(self.taken, gathered.seen)
         return found

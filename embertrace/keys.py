@@ -28,6 +28,8 @@ KEY_CHARS = 40
 """A CURVE key in Z85: 32 bytes as text."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Z85 = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+EMBEDDED = "embedded-"
+"""So begin the names of keys that a session makes for itself; they end with it."""
 MAX_KEY_BYTES = 4096
 MAX_CLIENTS = 10_000
 """Public keys in one allow-list: all are read when the directory changes."""

@@ -185,7 +185,8 @@ def _git_commit() -> str | None:
 
 def _close_active() -> None:
     if _active is not None:
-        _active.close("finished" if getattr(sys, "last_exc", getattr(sys, "last_value", None)) is None else "failed")
+        status = "finished" if getattr(sys, "last_exc", getattr(sys, "last_value", None)) is None else "failed"
+        _active.close(status, timeout_s=0.0)  # the emitters are closed next: they linger, once for all
 
 
 def _after_fork_in_child() -> None:

@@ -22,7 +22,10 @@ from embertrace.wire.clock import Offset
 
 
 class Trees:
-    """A finished picture of a forest: `calls` (selected attempts), `roots`, `scores`, `runs`, `labels`."""
+    """A finished picture of a forest: `calls`, `roots`, `scores`, `runs`, `labels`.
+
+    `by_id` leads to the selected attempt of a call: that is what links and scores mean.
+    """
 
     def __init__(
         self,
@@ -33,12 +36,13 @@ class Trees:
         offsets: Mapping[bytes, Iterable[Offset]],
         every_attempt: bool = False,
     ) -> None:
-        keys = dict.fromkeys((*begins, *ends)) if every_attempt else _selected_attempts(begins, ends)
-        kept = _plant({key: _call(key, begins, ends, ended) for key in keys}, every_attempt)
+        selected = _selected_attempts(begins, ends)
         self._keys = {*begins, *ends}
+        keys = dict.fromkeys((*begins, *ends)) if every_attempt else selected
+        kept = _plant({key: _call(key, begins, ends, ended) for key in keys}, every_attempt)
         self.calls: list[Call] = sorted(kept, key=lambda call: call.origin)
-        self.by_id: dict[int, Call] = {call.call_id: call for call in self.calls}
         self._by_key: dict[CallKey, Call] = {call.key: call for call in self.calls}
+        self.by_id: dict[int, Call] = {key[0]: self._by_key[key] for key in selected if key in self._by_key}
         for call in self.calls:
             call.children.sort(key=lambda child: (child.slot, child.origin))
         place_in_time(self.calls, offsets)

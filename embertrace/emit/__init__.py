@@ -6,6 +6,7 @@
     spool_directory    the streams of all processes of this user on this machine, and who owns them
     adopter, adoption  what dead processes left, found and sent
     draining           all of that, for the end of a machine's life
+    survey             what lies there, looked at without touching it
     intake             the door that operators put events through
     producer           the delivery protocol as a state machine
     actions            what it asks of whoever runs it
@@ -31,6 +32,7 @@ from embertrace.emit.draining import Drained, DrainReport, drain
 from embertrace.emit.emitter import Emitter
 from embertrace.emit.spool_directory import default_directory
 from embertrace.emit.stats import EmitterStats
+from embertrace.emit.survey import survey
 from embertrace.keys import ClientKey
 
 log = logging.getLogger("embertrace")
@@ -105,6 +107,20 @@ def flush_all(timeout_s: float) -> bool:
     return all(flushed)
 
 
+def adopt(endpoint: str, key: ClientKey | None, timeout_s: float) -> bool:
+    """Deliver what dead processes of this machine left for the aggregator at `endpoint`; whether none of it is left.
+
+    Without anything left for it, nothing is started. At most `timeout_s` seconds. Thread-safe.
+    """
+    directory = spool_path(collect.settings)
+    left = survey(directory, deadline=0.0) if directory is not None else []
+    if not any(
+        stream.owner == "dead" and stream.meta is not None and stream.meta.endpoint == endpoint for stream in left
+    ):
+        return True
+    return emitter_for(endpoint, key).adopt(timeout_s)
+
+
 def _after_fork_in_child() -> None:
     """The parent's sockets and threads are not here: its emitters pass on to the child's own, and are never freed."""
     global _lock
@@ -139,6 +155,7 @@ __all__ = [
     "Drained",
     "Emitter",
     "EmitterStats",
+    "adopt",
     "close_all",
     "drain",
     "emitter_for",

@@ -3,7 +3,7 @@
 Rules:
 - A stream goes to its recording and nowhere else: to an aggregator that writes that recording; or, where it never heard
   of one, to the endpoint it was meant for. Key, user and host must be the adopter's.
-- One stream at a time; a look every LOOK_S, and again at once after a stream was delivered.
+- One stream at a time; a look every LOOK_S, and again at once after a stream was delivered, or when asked to.
 - What nobody could deliver for KEEP_S since somebody first tried is counted and deleted.
 """
 
@@ -45,6 +45,13 @@ class Adopter:
         self._poller = poller
         self._adoption: Adoption | None = None
         self._look_at = 0.0
+        self.exhausted = False
+        """Whether the last look found nothing to adopt."""
+
+    def look_now(self) -> None:
+        """Look with the next step, whenever the last time was."""
+        self._look_at = 0.0
+        self.exhausted = False
 
     def step(self, now: float, recording: str | None) -> None:
         """Do what is due; never waits, never raises. `recording` is the aggregator's, None while it was not heard."""
@@ -53,6 +60,7 @@ class Adopter:
         except Exception:  # what others left must not stop this process's own events
             log.exception("looking for the events of dead processes in %s stopped", self._directory)
             self._look_at = math.inf
+            self.exhausted = True
             self.close()
 
     def _step(self, now: float, recording: str | None) -> None:
@@ -75,6 +83,7 @@ class Adopter:
             self._adoption = None
 
     def _look(self, now: float, recording: str) -> None:
+        self.exhausted = False
         spool_directory.sweep(self._directory, time.time())
         found = spool_directory.streams(self._directory)
         for path in random.sample(found, min(len(found), LOOK_STREAMS)):
@@ -89,6 +98,7 @@ class Adopter:
                 return
             expire(claim, meta, time.time())
             claim.release()
+        self.exhausted = True
 
     def _begin(self, claim: Claim, recording: str, now: float) -> None:
         try:

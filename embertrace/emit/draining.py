@@ -69,10 +69,10 @@ def drain(
 ) -> DrainReport:
     """Deliver every stream in `directory` whose process has died, one after the other; blocks until that is done.
 
-    Each goes to its own endpoint, or to the aggregator at `to` if that writes its recording. A stream that gets no
-    answer for 10 seconds is left, and so is one whose aggregator wants another key than `key`. `progress(done, of)`
-    counts streams. A directory that is empty, or not there, gives an empty report. Raises ConfigError for a bad
-    endpoint, or where `directory` is a file.
+    Each goes to its own endpoint, if `key` is the one that is wanted there; or to the aggregator at `to`, if that
+    writes its recording, under whatever key. A stream that gets no answer for 10 seconds is left.
+    `progress(done, of)` counts streams. A directory that is empty, or not there, gives an empty report. Raises
+    ConfigError for a bad endpoint, or where `directory` is a file.
     """
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
@@ -99,7 +99,7 @@ def _drain_one(path: Path, to: str | None, sockets: Sockets) -> Drained:
     if target is None:
         claim.release()
         return Drained(path.name, None, None, 0, "where it was to go can't be read; name an aggregator with --to")
-    if meta is not None and meta.key != sockets.key_name:
+    if to is None and meta is not None and meta.key != sockets.key_name:
         claim.release()
         wanted = f"its aggregator wants key {meta.key!r}: name its file by EMBERTRACE_KEY"
         return Drained(path.name, target, recording, 0, wanted if meta.key is not None else "it goes without a key")

@@ -54,6 +54,7 @@ class Emitter:
         self.endpoint = endpoint
         self.key = key
         self.linger_s = linger_s
+        self._adopts = directory is not None
         self.producer = secrets.token_bytes(16)
         self._store: Store = Memory(spool_bytes)
         if directory is not None:
@@ -94,6 +95,19 @@ class Emitter:
         with self._progress:
             self._progress.wait_for(lambda: self._machine.mark >= wanted or self._sender.stop, timeout_s)
         return self._machine.mark >= wanted
+
+    def adopt(self, timeout_s: float) -> bool:
+        """Deliver now what dead processes of this machine left for this recording; whether none of it is left."""
+        if self.closed or not self._adopts:
+            return not self._adopts
+        self._ensure_started()
+        with self._progress:
+            self._sender.looks_asked += 1
+            asked = self._sender.looks_asked
+        self._wake()
+        with self._progress:
+            self._progress.wait_for(lambda: self._sender.looks_answered >= asked or self.closed, timeout_s)
+        return self._sender.looks_answered >= asked
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, tell the aggregator that the stream is complete, and stop; within `timeout_s` (default the linger).
@@ -140,6 +154,9 @@ class Emitter:
 
     def _first_put(self, packed: bytes) -> None:
         self._intake.put(packed)
+        self._ensure_started()
+
+    def _ensure_started(self) -> None:
         with self._lock:
             if self._started or self._sender.stop:
                 return

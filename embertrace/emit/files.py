@@ -99,17 +99,7 @@ class Files:
         """Raises OSError."""
         if self._held_by_node() + self.extent_bytes > self._node_bytes:
             raise OSError(errno.EDQUOT, f"all streams may hold {self._node_bytes} bytes", str(self._directory))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            if not hasattr(os, "posix_fallocate"):
-                raise OSError(errno.ENOTSUP, "this system can't allocate files ahead", str(path))
-            os.posix_fallocate(descriptor, 0, self.extent_bytes)
-            room = _MappedFile(self._rooms, path, mmap.mmap(descriptor, self.extent_bytes))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+        room = _MappedFile(self._rooms, path, map_ahead(path, self.extent_bytes))
         self._rooms.add(room)
         self._node_held += self.extent_bytes
         return room
@@ -135,6 +125,21 @@ class Files:
         log.warning("undelivered events are held in memory, and die with this process: %s", error)
         self._memory = Memory(self._capacity)
         return self._memory.allocate()
+
+
+def map_ahead(path: Path, size: int) -> mmap.mmap:
+    """A new file of `size` bytes, all of them allocated, mapped. Raises OSError, and leaves no file then."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if not hasattr(os, "posix_fallocate"):
+            raise OSError(errno.ENOTSUP, "this system can't allocate files ahead", str(path))
+        os.posix_fallocate(descriptor, 0, size)
+        return mmap.mmap(descriptor, size)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 class _MappedFile:

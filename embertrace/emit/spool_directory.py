@@ -138,6 +138,17 @@ class Claim:
 def create(directory: Path, producer: bytes, meta: Meta) -> Claim:
     """A new stream, locked and described. Raises OSError, also where locks don't hold anybody off."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = prepare(directory, producer, meta)
+    try:
+        made.rename(directory / producer.hex())
+    except BaseException:
+        made.delete()
+        raise
+    return made
+
+
+def prepare(directory: Path, producer: bytes, meta: Meta) -> Claim:
+    """A stream without a name, locked and described: nobody else sees it. Raises OSError as `create`."""
     path = directory / f".{producer.hex()}"
     path.mkdir(mode=0o700)
     lock = _open_lock(path)
@@ -149,7 +160,6 @@ def create(directory: Path, producer: bytes, meta: Meta) -> Claim:
             second.release()
             raise OSError(errno.ENOLCK, "locks hold nobody off", str(directory))
         made.describe(meta)
-        made.rename(directory / producer.hex())
     except BaseException:
         made.delete()
         raise

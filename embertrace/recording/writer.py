@@ -101,6 +101,11 @@ class RecordingWriter:
         self.position = self.synced = self.recovered = self.missing = self.base = 0
         self._open(name)
 
+    @property
+    def received_ns(self) -> int:
+        """When the last record was appended, by whichever writer: Unix nanoseconds; 0 for an empty recording."""
+        return self._now_ns
+
     def append(
         self, kind: int, producer: bytes, first_seq: int, count: int, payload: bytes, payload_crc: int | None = None
     ) -> int:

@@ -6,6 +6,8 @@
     alive    producer →  nothing to send, but still there; answered with an ack
     end      producer →  the stream is complete up to `last`; answered with an end once that is recorded
     locate   client →    answered with a welcome (mark 0): where PUSH and RPC are
+    inspect  client →    answered with a state
+    state    →           how the aggregator fares: what it counted since it started, and what it has left to record into
     refuse   →           why not, and which versions are spoken
 
 Every map has `kind` and `version`. A mark in an ack or welcome is cumulative: it acknowledges all seqs up to it.
@@ -14,7 +16,8 @@ Every map has `kind` and `version`. A mark in an ack or welcome is cumulative: i
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import msgpack
 
@@ -25,6 +28,10 @@ from embertrace.wire.fields import field, optional, unpack_map, unsigned
 
 MAX_CONTROL_BYTES = 4096
 """Host names and versions fit many times over; nothing here carries user data."""
+MAX_LOSSES = 8
+"""Producers that a state names: the worst are enough to know where to look."""
+MAX_LOSS_HOST = 64
+"""Characters of a host's name in a state: eight of the longest still leave most of the message free."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +115,46 @@ class Locate:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Inspect:
+    kind: ClassVar[str] = "inspect"
+    version: int = VERSION
+
+
+class Loss(NamedTuple):
+    """A producer that lost events: how many since the aggregator started, and who it said it is."""
+
+    producer: bytes
+    events: int
+    host: str
+    pid: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """How an aggregator fares. All times are Unix nanoseconds of its own clock, `now_ns` among them."""
+
+    kind: ClassVar[str] = "state"
+    recording: str
+    name: str
+    library: str
+    """Which embertrace it runs, as a version."""
+    pid: int
+    started_ns: int
+    now_ns: int
+    received_ns: int
+    """When the last record of the recording was received; 0 for an empty one."""
+    durable: int
+    """The end of what is recorded, as a position: bytes since the recording began."""
+    counters: Mapping[str, int]
+    """What happened since it started, by name; readers take any names."""
+    free_bytes: int | None = None
+    """What the recording's file system has left; None where that can't be told."""
+    losses: tuple[Loss, ...] = ()
+    """The producers that lost most since it started, worst first; MAX_LOSSES at most."""
+    version: int = VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Refuse:
     kind: ClassVar[str] = "refuse"
     reason: str
@@ -115,7 +162,7 @@ class Refuse:
     version: int = VERSION
 
 
-Control = Hello | Welcome | Ack | Alive | End | Locate | Refuse
+Control = Hello | Welcome | Ack | Alive | End | Locate | Inspect | State | Refuse
 
 
 def pack_control(message: Control) -> bytes:
@@ -167,6 +214,10 @@ def unpack_control(packed: bytes) -> Control:
         return End(_producer(message, kind), _seq(message, "last", kind), _clock(message), version)
     if kind == "locate":
         return Locate(version)
+    if kind == "inspect":
+        return Inspect(version)
+    if kind == "state":
+        return _state(message, kind, version)
     if kind == "refuse":
         return Refuse(field(message, "reason", str, kind), _optional_producer(message, kind), version)
     raise WireError(f"a control message of unknown kind {kind[:40]!r}")
@@ -191,6 +242,37 @@ def _seq(message: dict[str, Any], key: str, kind: str) -> int:
     if value > MAX_SEQ:
         raise WireError(f"a {kind} with {key} = {value}; seqs end at {MAX_SEQ}")
     return value
+
+
+def _state(message: dict[str, Any], kind: str, version: int) -> State:
+    counters = field(message, "counters", dict, kind)
+    losses = field(message, "losses", list, kind, [])
+    if len(losses) > MAX_LOSSES:
+        raise WireError(f"a state with {len(losses)} losses; at most {MAX_LOSSES} are allowed")
+    return State(
+        recording=field(message, "recording", str, kind),
+        name=field(message, "name", str, kind),
+        library=field(message, "library", str, kind),
+        pid=unsigned(message, "pid", kind),
+        started_ns=unsigned(message, "started_ns", kind),
+        now_ns=unsigned(message, "now_ns", kind),
+        received_ns=unsigned(message, "received_ns", kind),
+        durable=unsigned(message, "durable", kind),
+        counters={name: unsigned(counters, name, "counter") for name in counters},
+        free_bytes=None if message.get("free_bytes") is None else unsigned(message, "free_bytes", kind),
+        losses=tuple(_loss(loss) for loss in losses),
+        version=version,
+    )
+
+
+def _loss(values: object) -> Loss:
+    if not isinstance(values, list) or len(values) < len(Loss._fields):
+        raise WireError(f"a loss is an array of {len(Loss._fields)} elements, not {str(values)[:60]}")
+    named = dict(zip(Loss._fields, values, strict=False))
+    return Loss(
+        _producer(named, "loss"), unsigned(named, "events", "loss"), field(named, "host", str, "loss"),
+        unsigned(named, "pid", "loss"),
+    )  # fmt: skip
 
 
 def _producer(message: dict[str, Any], kind: str) -> bytes:

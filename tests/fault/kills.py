@@ -30,10 +30,11 @@ from embertrace.emit.spool_directory import Meta
 from fault import bare, worker
 from fault.experiment import DEADLINE_S, POLL_S, Experiment
 from fault.verdict import Verdict, judge, read_oracle, read_recording
-from support.aggregators import free_ports
+from support.spools import free_endpoint
 
 RATE = 500.0
 """Events per second and worker."""
+LOADED = 5000.0
 FLAT_OUT = 0.0
 """As fast as they go: so that there is always something on its way."""
 BYSTANDER_RATE = 20.0
@@ -78,8 +79,7 @@ class Farm:
         self.chance = random.Random(seed)
         self.experiment = Experiment(directory)
         self.spools = directory / "spools"
-        self.port = free_ports(3)
-        self.dialled = f"tcp://127.0.0.1:{self.port}"
+        self.bound = self.dialled = free_endpoint()
         """Where workers look for the aggregator."""
         self.caught_up_s = self.adopted_s = 0.0
         self.aggregator: subprocess.Popen[bytes] | None = None
@@ -92,7 +92,7 @@ class Farm:
             "aggregator",
             str(self.directory / "recording"),
             "--bind",
-            f"tcp://127.0.0.1:{self.port}",
+            self.bound,
         ]
         command += ["--ready-json", "--with-parent"]
         self.aggregator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -207,8 +207,8 @@ def _figures(scenario: str, seed: int, kills: int, made: Farm) -> Figures:
 def aggregator_kills(seed: int, kills: int) -> Figures:
     """R1: the aggregator is killed, again and again, in the middle of everything."""
     with farm(seed) as made:
-        for _ in range(2):
-            made.start_worker()
+        for rate in (RATE, LOADED):
+            made.start_worker(None, rate)
         made.experiment.await_acknowledged_after(0.0)
         for _ in range(kills):
             made.let_run()
@@ -349,11 +349,11 @@ def _bare(scenario: str, seed: int, kills: int, *, receiver_dies: bool, sender_d
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="fault-") as name, contextlib.ExitStack() as running:
         directory = pathlib.Path(name)
-        endpoint = f"tcp://127.0.0.1:{free_ports(1)}"
+        endpoint = free_endpoint()
 
         def start(role: str, number: int) -> subprocess.Popen[bytes]:
             command = [sys.executable, bare.__file__, role, endpoint, str(directory / f"{role}{number}")]
-            rate = FLAT_OUT if sender_dies and not receiver_dies else RATE  # else nothing would wait in the sender
+            rate = RATE if sender_dies and receiver_dies else FLAT_OUT  # else nothing would wait in their queues
             process = subprocess.Popen([*command, str(rate)], stdin=subprocess.PIPE)
             running.callback(bare.end, process)
             return process

@@ -20,9 +20,9 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from embertrace.testing import Relay
 from fault.experiment import Experiment, Figures, figures, prepared_directory, workers
 from fault.hosts import TwoHosts, two_hosts
-from fault.relay import Relay, relay
 from support.aggregators import aggregator
 
 PORT = 5557
@@ -54,7 +54,7 @@ def _through_relay(
     with prepared_directory() as directory:
         with (
             _aggregator(directory, "tcp://127.0.0.1:0", list) as (ready, _),
-            relay("127.0.0.1", _ports(ready)) as through,
+            Relay("127.0.0.1", _ports(ready)) as through,
             workers(directory, through.endpoint, seed, list) as experiment,
         ):
             faults = strike(through, experiment, duration_s)

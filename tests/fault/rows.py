@@ -40,7 +40,7 @@ def _suite(*paths: str) -> Callable[[bool], Iterable[Finding]]:
     """Tests; the same in short and in full."""
 
     def run(full: bool) -> Iterable[Finding]:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rs", *paths]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", "-rs", *paths]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         closing = done.stdout.strip().splitlines()[-1:] or ["nothing ran"]
         yield Finding(f"`pytest {' '.join(paths)}`: {closing[0].strip('= ')}", done.returncode == 0)
@@ -117,19 +117,123 @@ def _soak(full: bool) -> Iterable[Finding]:
 
 
 ROWS = (
-    Row("R1", "aggregator killed under load, 20 times", "0 lost, 0 twice, in order; caught up in ≤ 5 s", _aggregator_kills),
-    Row("R2", "workers killed, or gone by `os._exit`, 50 times", "0 lost of the emits that returned; adopted in ≤ 10 s", _worker_kills),
-    Row("R3", "both at once, 20 times", "0 lost, 0 twice", _both_killed),
-    Row("R4", "a kill at each failpoint: before, amid and after every write, sync, seal, rename", "0 acknowledged lost, 0 twice", _suite("tests/integration/test_failpoints.py")),
-    Row("R5", "the last segment cut, and every byte of a small recording flipped", "all before the damage; none invented; every flip noticed", _suite("tests/property/test_recording_damage.py", "tests/unit/test_recording_repair.py")),
-    Row("R6", "disk full, EIO, failing fsync", "acknowledgements stop; operators go on; 0 lost", _suite("tests/integration/test_full_disk.py", "tests/unit/test_recording_disks.py")),
-    Row("R7", "reset, half-open, delay, loss, a partition of 30 s", "0 lost; reconnected in ≤ 2 s; memory flat", _network),
-    Row("R8", "aggregator stopped (SIGSTOP) for 60 s, small spool", "emit p99 ≤ 2× before; memory and spool within their caps; drops exact", _stopped),
-    Row("R11", "poison, oversized, fuzzed: 100,000 messages at all doors", "0 crashes; neighbours whole; memory ≤ +64 MB", _both(_poison, _suite("tests/property/test_hostile_bytes.py", "tests/property/test_hostile_events.py"))),
-    Row("R12", "retries, cancel, forced cancel, actor restart, kills", "right attempts; every call ends, or is lost", _suite("tests/integration/test_ray_retries.py")),
-    Row("R13", "every kind of task, actor, thread, process; 10,000 interleaved calls each", "every parent right; 0 leaks; kinds unchanged", _suite("tests/integration/test_context_matrix.py")),
-    Row("R14", "clocks ± 5 s apart; a clock set back", "no negative duration; no causal inversion", _skews),
-    Row("R15", "wrong key, no key, unknown client, `../`, symbolic links", "refused; the client says so in ≤ 5 s", _suite("tests/integration/test_security.py", "tests/unit/test_keys.py")),
-    Row("R16", "a recording made under faults, replayed twice", "identical digest of all answers", _replays),
-    Row("R17", "everything at random, 30 min", "0 lost, 0 twice; memory ≤ +1 MB/min; descriptors flat", _soak),
-)  # fmt: skip
+    Row(
+        "R1",
+        "aggregator killed under load, 20 times",
+        "0 lost, 0 twice, in order; caught up in ≤ 5 s",
+        _aggregator_kills,
+    ),
+    Row(
+        "R2",
+        "workers killed, or gone by `os._exit`, 50 times",
+        "0 lost of the emits that returned; adopted in ≤ 10 s",
+        _worker_kills,
+    ),
+    Row(
+        "R3",
+        "both at once, 20 times",
+        "0 lost, 0 twice",
+        _both_killed,
+    ),
+    Row(
+        "R4",
+        "a kill at each failpoint: before, amid and after every write, sync, seal, rename",
+        "0 acknowledged lost, 0 twice",
+        _suite("tests/integration/test_failpoints.py"),
+    ),
+    Row(
+        "R5",
+        "the last segment cut, and every byte of a small recording flipped",
+        "all before the damage; none invented; every flip noticed",
+        _suite("tests/property/test_recording_damage.py", "tests/unit/test_recording_repair.py"),
+    ),
+    Row(
+        "R6",
+        "disk full, EIO, failing fsync",
+        "acknowledgements stop; operators go on; 0 lost",
+        _suite("tests/integration/test_full_disk.py", "tests/unit/test_recording_disks.py"),
+    ),
+    Row(
+        "R7",
+        "reset, half-open, delay, loss, a partition of 30 s",
+        "0 lost; reconnected in ≤ 2 s; memory flat",
+        _network,
+    ),
+    Row(
+        "R8",
+        "aggregator stopped (SIGSTOP) for 60 s, small spool",
+        "emit p99 ≤ 2× before; memory and spool within their caps; drops exact",
+        _stopped,
+    ),
+    Row(
+        "R11",
+        "poison, oversized, fuzzed: 100,000 messages at all doors",
+        "0 crashes; neighbours whole; memory ≤ +64 MB",
+        _both(_poison, _suite("tests/property/test_hostile_bytes.py", "tests/property/test_hostile_events.py")),
+    ),
+    Row(
+        "R12",
+        "retries, cancel, forced cancel, actor restart, kills",
+        "right attempts; every call ends, or is lost",
+        _suite("tests/integration/test_ray_retries.py"),
+    ),
+    Row(
+        "R13",
+        "every kind of task, actor, thread, process; 10,000 interleaved calls each",
+        "every parent right; 0 leaks; kinds unchanged",
+        _suite("tests/integration/test_context_matrix.py"),
+    ),
+    Row(
+        "R14",
+        "clocks ± 5 s apart; a clock set back",
+        "no negative duration; no causal inversion",
+        _skews,
+    ),
+    Row(
+        "R15",
+        "wrong key, no key, unknown client, `../`, symbolic links",
+        "refused; the client says so in ≤ 5 s",
+        _suite("tests/integration/test_security.py", "tests/unit/test_keys.py"),
+    ),
+    Row(
+        "R16",
+        "a recording made under faults, replayed twice",
+        "identical digest of all answers",
+        _replays,
+    ),
+    Row(
+        "R17",
+        "everything at random, 30 min",
+        "0 lost, 0 twice; memory ≤ +1 MB/min; descriptors flat",
+        _soak,
+    ),
+    Row(
+        "R18",
+        "tracing off",
+        "no thread, socket or file exists",
+        _suite("tests/unit/test_traced.py", "-k", "test_off_means"),
+    ),
+    Row(
+        "R19",
+        "two sessions in turn with the same actors; orphans of one while only the other is up; a fresh recording met "
+        "at seq 5,000; a trimmed orphan; dropped seqs",
+        "0 crossed, no stall, gaps exact",
+        _suite(
+            "tests/integration/test_spool_survival.py",
+            "tests/integration/test_ray_collect.py",
+            "tests/unit/test_producer.py",
+            "-k",
+            "in_turn or fresh or dropped",
+        ),
+    ),
+    Row(
+        "R20",
+        "spool on a full disk, a torn last record, a forked child with the mapping, a finaliser that emits",
+        "operator lives; 0 invented; adopted; no deadlock",
+        _suite(
+            "tests/unit/test_spool_files.py",
+            "tests/integration/test_spool_survival.py",
+            "tests/property/test_extent_bytes.py",
+        ),
+    ),
+)

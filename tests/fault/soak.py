@@ -20,9 +20,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from embertrace.emit import spool_directory
+from embertrace.testing import relay
 from fault.experiment import Sample
 from fault.kills import Farm, farm
-from fault.relay import relay
 from fault.verdict import Verdict
 
 WORKERS = 2
@@ -67,7 +67,7 @@ class Figures:
 def soak(seed: int, seconds: float) -> Figures:
     """R17, for `seconds`."""
     faults: collections.Counter[str] = collections.Counter()
-    with farm(seed) as made, relay("127.0.0.1", range(made.port, made.port + 3)) as through:
+    with farm(seed) as made, relay(made.bound) as through:
         made.dialled = through.endpoint
         names = [made.start_worker(None, RATE) for _ in range(WORKERS)]
         over = time.monotonic() + seconds

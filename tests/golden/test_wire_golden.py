@@ -22,8 +22,11 @@ from embertrace.wire.control import (
     Control,
     End,
     Hello,
+    Inspect,
     Locate,
+    Loss,
     Refuse,
+    State,
     Welcome,
     pack_control,
     unpack_control,
@@ -60,8 +63,13 @@ CONTROL: dict[str, Control] = {
     "alive": Alive(PRODUCER, Reading(1_700_000_000_000_000_000, 7, 8), Offset(17, -5, 6)),
     "end": End(PRODUCER, 16),
     "locate": Locate(),
+    "inspect": Inspect(),
+    "state": State(
+        "rec", "monday", "0.1.0", 42, 1_700_000_000_000_000_000, 1_700_000_060_000_000_000, 1_700_000_059_000_000_000,
+        4096, {"events": 17, "gaps": 3}, 1 << 30, (Loss(PRODUCER, 3, "host", 43),),
+    ),
     "refuse": Refuse("speaks version 1", PRODUCER),
-}
+}  # fmt: skip
 CARRIER = Carrier(
     TRACE, (FRAME,), 2, 7, (3, 4), "run-1", ITEM, payload.pack({"lang": "en"}), "tcp://127.0.0.1:5557"
 )  # fmt: skip

@@ -102,7 +102,7 @@ def test_replay_and_report_of_an_aggregator(recording: pathlib.Path, tmp_path: p
 def test_version_and_help() -> None:
     assert json.loads(embertrace("version", "--json"))["embertrace"] == et.__version__
     text = embertrace("--help")
-    for command in ("aggregate", "demo", "report", "show", "replay", "flow", "check", "version"):
+    for command in ("aggregate", "demo", "report", "show", "replay", "flow", "check", "doctor", "version"):
         assert command in text
 
 

@@ -24,7 +24,7 @@ def event(name: str) -> bytes:
 
 def test_a_full_disk_stops_the_acknowledgements_until_there_is_space(tmp_path: pathlib.Path) -> None:
     log = tmp_path / "log"
-    with mounted(tmp_path / "disk", 1024 * 1024) as disk, aggregator(disk / "rec", log=log) as (ready, process):
+    with mounted(1024 * 1024) as disk, aggregator(disk / "rec", log=log) as (ready, process):
         emitter = Emitter(ready["endpoint"], spool_bytes=64 * 1024 * 1024, linger_s=30.0)
         for number in range(3000):
             emitter.put(event(f"{number:<1000}"))
@@ -53,7 +53,7 @@ def test_a_full_disk_stops_the_acknowledgements_until_there_is_space(tmp_path: p
 
 def test_an_aggregator_that_is_stopped_on_a_full_disk_says_so(tmp_path: pathlib.Path) -> None:
     log = tmp_path / "log"
-    with mounted(tmp_path / "disk", 1024 * 1024) as disk:
+    with mounted(1024 * 1024) as disk:
         with aggregator(disk / "rec", log=log) as (ready, process):
             emitter = Emitter(ready["endpoint"], spool_bytes=64 * 1024 * 1024, linger_s=0.1)
             for number in range(2000):

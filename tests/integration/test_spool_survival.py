@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from embertrace import emit
-from embertrace.emit import Emitter, drain, spool_directory
+from embertrace.client import Client
+from embertrace.emit import Emitter, drain, extent, spool_directory
+from embertrace.emit.spool_directory import Meta
 from embertrace.event import METRIC
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
@@ -105,6 +107,28 @@ def test_both_dead_then_drained(tmp_path: pathlib.Path) -> None:
     assert done.left == 0
     check_recorded(tmp_path / "rec", returned(oracle))
     assert list(spools.iterdir()) == []
+
+
+def test_what_a_session_left_under_its_own_key_is_drained_to_another_aggregator_of_its_recording(
+    tmp_path: pathlib.Path,
+) -> None:
+    with aggregator(tmp_path / "rec") as (ready, _), Client(ready["endpoint"]) as client:
+        recording = client.locate().recording
+    meta = Meta("tcp://127.0.0.1:1", key="embedded-0123", recording=recording)
+    left = spool_directory.create(tmp_path / "spools", b"p" * 16, meta)
+    buffer = bytearray(4096)
+    extent.begin(buffer, b"p" * 16, 1)
+    extent.write(buffer, extent.HEADER_BYTES, 1, event("kept"))
+    (left.path / "00000000.ext").write_bytes(buffer)
+    left.release()
+    (stream,) = drain(tmp_path / "spools").streams
+    assert "key 'embedded-0123'" in (stream.left or "")
+    with aggregator(tmp_path / "other") as (ready, _):
+        (stream,) = drain(tmp_path / "spools", to=ready["endpoint"]).streams
+        assert "refused" in (stream.left or ""), "it is another recording"
+    with aggregator(tmp_path / "rec") as (ready, _):
+        assert drain(tmp_path / "spools", to=ready["endpoint"]).left == 0
+    assert recorded(tmp_path / "rec") == {b"p" * 16: [(1, "kept")]}
 
 
 def test_os_exit_loses_nothing(tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from embertrace.event import Frame
 from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch, unpack_batch
 from embertrace.wire.carrier import MAX_CARRIER_BYTES, Carrier, pack_carrier, unpack_carrier
 from embertrace.wire.context import NOTHING_ADDED, pack_context, unpack_context
-from embertrace.wire.control import unpack_control
+from embertrace.wire.control import MAX_LOSSES, Loss, State, pack_control, unpack_control
 from embertrace.wire.event import BadEvent, RawEvent, iter_events, pack_event, unpack_event
 from embertrace.wire.rpc import unpack_answer, unpack_request
 
@@ -94,3 +94,35 @@ def test_carriers_stay_small_and_keep_root_and_leaf(depth: int, links: int, tags
 def test_a_context_that_adds_nothing_has_no_bytes() -> None:
     assert pack_context(NOTHING_ADDED) == b""
     assert unpack_context(b"") == NOTHING_ADDED
+
+
+LOSSES = st.builds(
+    Loss, st.binary(min_size=16, max_size=16), st.integers(0, 2**64 - 1), st.text(max_size=64), st.just(0)
+)
+NUMBERS = st.integers(0, 2**64 - 1)
+
+
+@given(st.dictionaries(st.text(max_size=12), NUMBERS, max_size=15), st.lists(LOSSES, max_size=MAX_LOSSES), NUMBERS)
+def test_a_state_comes_back_as_it_was(counters: dict[str, int], losses: list[Loss], number: int) -> None:
+    state = State("rec", "monday", "0.1.0", 1, 2, 3, 4, number, counters, number, tuple(losses))
+    assert unpack_control(pack_control(state)) == state
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("counters", {"events": -1}),
+        ("counters", {"events": "many"}),
+        ("counters", [1]),
+        ("losses", [[b"short", 1, "host", 1]]),
+        ("losses", [[b"p" * 16, 1, "host"]]),
+        ("losses", ["text"]),
+        ("losses", [[b"p" * 16, 1, "host", 1]] * (MAX_LOSSES + 1)),
+        ("free_bytes", -1),
+        ("durable", None),
+    ],
+)
+def test_a_state_with_a_bad_field_is_refused(key: str, value: object) -> None:
+    good = msgpack.unpackb(pack_control(State("rec", "monday", "0.1.0", 1, 2, 3, 4, 5, {})))
+    with pytest.raises(WireError):
+        unpack_control(msgpack.packb({**good, key: value}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -43,21 +42,6 @@ def aggregator(
         process.stdin.close()
         process.wait(30)
         process.stdout.close()
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on now."""
-    while True:
-        with contextlib.ExitStack() as probes:
-            first = probes.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for number in range(1, count):
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
-            except OSError:
-                continue
-            return port
 
 
 def refused(directory: pathlib.Path, *arguments: str) -> str:

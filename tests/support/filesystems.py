@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import subprocess
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 
 @contextlib.contextmanager
-def mounted(at: pathlib.Path, size_bytes: int) -> Iterator[pathlib.Path]:
-    """A tmpfs of that size at a new directory; skips the test where mounting is not permitted."""
-    at.mkdir()
+def mounted(size_bytes: int) -> Iterator[pathlib.Path]:
+    """A tmpfs of that size at a new directory; skips the test where mounting is not permitted.
+
+    Not below pytest's own directories: it could not clean them up if this process were killed before it unmounts.
+    """
+    at = pathlib.Path(tempfile.mkdtemp(prefix="embertrace-disk-"))
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(at)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -25,6 +29,7 @@ def mounted(at: pathlib.Path, size_bytes: int) -> Iterator[pathlib.Path]:
         yield at
     finally:
         subprocess.run(["umount", str(at)], check=True)
+        at.rmdir()
 
 
 def resize(at: pathlib.Path, size_bytes: int) -> None:

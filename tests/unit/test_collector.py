@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aggregator.collector import MISSED, Collector, Entry, Identity
+from aggregator.collector import Collector, Entry, Identity
+from aggregator.lives import MISSED
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import BATCH, GAP, Batch
 from embertrace.wire.control import Ack, Alive, Control, End, Hello, Welcome, pack_control

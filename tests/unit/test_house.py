@@ -29,7 +29,7 @@ LAYERS = {
     **dict.fromkeys(("client", "playback", "report"), 3),
     # what people start
     **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
-    **dict.fromkeys(("cli", "demo", "interop", "__main__"), 5),
+    **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "__main__"), 5),
     # the public names
     "": 6,
 }
@@ -52,8 +52,9 @@ BESIDE = {
     "crossing": {"gather"},
     "threads": {"crossing"},
     "ray": {"crossing", "embedded"},
-    "cli": {"demo", ""},
+    "cli": {"demo", "doctor", ""},
     "demo": {""},
+    "doctor": {""},
     "__main__": {"cli"},
 }
 """Imports that are allowed although they don't go down. It has no cycle: a test below holds that."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from aggregator.collector import Collector, Identity
 from embertrace.emit.producer import HELLO_S, Connect, Producer, Push, Say
 from embertrace.emit.spool import Spool
 from embertrace.emit.storage import Memory
+from embertrace.recording import KIND_NAMES
 from embertrace.wire.batch import GAP, Batch, unpack_batch
 from embertrace.wire.control import Ack, Alive, End, Hello, Welcome
 
@@ -121,6 +123,45 @@ def test_an_end_is_said_until_it_is_answered_and_an_ack_is_no_answer() -> None:
     assert (machine.tick(100.0), machine.wait_s(100.0)) == ([], None)
     spool.append(b"x")
     assert not machine.ended, "the answer was about what was there then"
+
+
+def deliver(machine: Producer, collector: Collector) -> list[tuple[str, int, int]]:
+    """Let both talk until nothing is owed; what was recorded, as (kind, first seq, count)."""
+    recorded = []
+    actions = machine.tick(0.0, hurry=True)
+    for _ in range(20):
+        entries = []
+        for action in actions:
+            if isinstance(action, Say):
+                entries += collector.on_control(b"address", action.message, 0)
+            elif isinstance(action, Push):
+                entries += collector.on_batch(unpack_batch(action.message))
+        recorded += [(KIND_NAMES[entry.kind], entry.first_seq, entry.count) for entry in entries if entry.count]
+        actions = [more for reply in collector.due() for more in machine.receive(reply.message, 0.0)]
+        actions += machine.tick(0.0, hurry=True)
+        if not machine.owes:
+            return recorded
+    raise AssertionError("it does not come to an end")
+
+
+def test_a_fresh_recording_meets_a_producer_that_is_far_already() -> None:
+    """Also a trimmed orphan: the seqs that nobody holds any more are a gap, and everything after it is taken."""
+    spool = Spool(Memory(1 << 20), ME)
+    for _ in range(5003):
+        spool.append(b"x")
+    spool.trim(5000)
+    fresh = Collector(Identity("rec", "name", 1, 2), {})
+    assert deliver(Producer(ME, spool, 0.0), fresh) == [("gap", 1, 5000), ("batch", 5001, 3)]
+
+
+def test_dropped_seqs_are_one_gap_and_hold_up_nothing() -> None:
+    spool = Spool(Memory(1 << 20), ME)
+    spool.append(b"x")
+    for _ in range(7):
+        spool.drop()
+    spool.append(b"x")
+    fresh = Collector(Identity("rec", "name", 1, 2), {})
+    assert deliver(Producer(ME, spool, 0.0), fresh) == [("batch", 1, 1), ("gap", 2, 7), ("batch", 9, 1)]
 
 
 def test_whoever_is_welcomed_says_once_that_it_is_alive() -> None:

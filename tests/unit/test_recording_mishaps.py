@@ -67,7 +67,7 @@ def test_a_segment_of_another_format_is_damage_that_names_it(small: pathlib.Path
 
 
 def test_a_read_only_recording_is_read_and_can_not_be_written(small: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with mounted(tmp_path / "disk", 1024 * 1024) as disk:
+    with mounted(1024 * 1024) as disk:
         shutil.copytree(small, disk / "rec")
         make_read_only(disk)
         assert records(disk / "rec") == records(small)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fault.relay import Relay, relay
+from embertrace.testing import Relay
 
 WAIT_S = 30.0
 
@@ -33,7 +33,7 @@ class Ends:
 def ends() -> Iterator[Ends]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(WAIT_S)
-        with relay("127.0.0.1", [server.getsockname()[1]]) as through:
+        with Relay("127.0.0.1", [server.getsockname()[1]]) as through:
             yield Ends(server, through)
 
 
@@ -114,12 +114,12 @@ def test_a_half_closed_connection_still_brings_the_answer(ends: Ends) -> None:
 def test_a_connection_that_nobody_takes_is_closed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with relay("127.0.0.1", [port]), socket.create_connection(("127.0.0.2", port), WAIT_S) as end:
+    with Relay("127.0.0.1", [port]), socket.create_connection(("127.0.0.2", port), WAIT_S) as end:
         assert end.recv(1) == b""
 
 
 def test_a_port_that_is_taken_is_said() -> None:
     with socket.create_server(("127.0.0.2", 0)) as taken:
-        made = relay("127.0.0.1", [taken.getsockname()[1]])
+        made = Relay("127.0.0.1", [taken.getsockname()[1]])
         with pytest.raises(OSError, match="address already in use"):
             made.__enter__()

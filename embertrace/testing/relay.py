@@ -17,8 +17,12 @@ import itertools
 import socket
 import struct
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+from embertrace import collect, keys
+from embertrace.client import Client
+from embertrace.config import check_endpoint
 
 LISTEN = "127.0.0.2"
 """Linux answers on all of 127.0.0.0/8; elsewhere an address has to be added to the loopback device first."""
@@ -32,9 +36,12 @@ _Pair = tuple[int, asyncio.StreamWriter, asyncio.StreamWriter]
 
 
 class Relay:
-    """Passes TCP connections to `host`:port on, for each of `ports`. Made by `relay`. Thread-safe."""
+    """Passes TCP connections to `host`:port on, for each of `ports`, while its `with` block runs. Thread-safe.
 
-    def __init__(self, host: str, ports: Sequence[int], listen: str) -> None:
+    Entering raises OSError where a port is taken at `listen`, or that address can't be used.
+    """
+
+    def __init__(self, host: str, ports: Sequence[int], listen: str = LISTEN) -> None:
         self.host = host
         self.listen = listen
         self.ports = tuple(ports)
@@ -69,13 +76,20 @@ class Relay:
         """What comes from now on is passed on so much later, each way. 0 ends it."""
         self._do(lambda: setattr(self, "_delay_s", seconds))
 
-    def start(self) -> None:
-        """Listen. Raises OSError where a port is taken or the address can't be used."""
+    def __enter__(self) -> Relay:
         self._thread.start()
-        for port in self.ports:
-            self._run(self._listen(port))
+        try:
+            for port in self.ports:
+                self._run(self._listen(port))
+        except BaseException:
+            self._close()
+            raise
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         """Reset what lives, and let go of all ports."""
         self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -165,15 +179,12 @@ class Relay:
         await asyncio.sleep(0)  # aborted transports close their sockets in the next round
 
 
-@contextlib.contextmanager
-def relay(host: str, ports: Sequence[int], listen: str = LISTEN) -> Iterator[Relay]:
-    """A running relay to `host` while the block runs. `ports` are the aggregator's: control, events, questions.
+def relay(endpoint: str, listen: str = LISTEN) -> Relay:
+    """A relay to the aggregator at `endpoint`; to be used in a `with` block. Dial its `endpoint` instead.
 
-    Raises OSError where a port is taken at `listen`, or that address can't be used.
+    Raises AggregatorError where no aggregator answers, SecurityError where it wants another key.
     """
-    made = Relay(host, ports, listen)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
+    host, port = check_endpoint(endpoint)
+    with Client(endpoint, key=keys.load(collect.settings.key)) as client:
+        where = client.locate()
+    return Relay(where.host or host, [port, where.push_port, where.rpc_port], listen)
