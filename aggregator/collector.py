@@ -188,7 +188,6 @@ class Collector:
 
     def due(self) -> Iterator[Reply]:
         """The answers owed, now that everything decided so far is durable. Taking them clears them."""
-        yield from self.due_at_once()
         welcomes, self._welcomes = self._welcomes, {}
         ends, self._ends = self._ends, {}
         touched, self._touched = self._touched, {}
@@ -201,6 +200,7 @@ class Collector:
             where = self._lives.address(producer)
             if where is not None:
                 yield Reply(where, Ack(producer, self._marks.get(producer, 0)))
+        yield from self.due_at_once()
 
     def _on_hello(self, address: bytes, hello: Hello) -> list[Entry]:
         reason = self._why_refuse(hello)

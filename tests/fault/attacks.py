@@ -19,7 +19,18 @@ import zmq
 from embertrace import payload
 from embertrace.wire.batch import BATCH, GAP, MAGIC, MAX_BATCH_BYTES, MAX_SEQ, pack_batch, pack_gap
 from embertrace.wire.context import Added, pack_context
-from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Alive, End, Hello, Locate, Refuse, Welcome, pack_control
+from embertrace.wire.control import (
+    MAX_CONTROL_BYTES,
+    Ack,
+    Alive,
+    End,
+    Hello,
+    Locate,
+    Refuse,
+    Welcome,
+    pack_control,
+    unpack_control,
+)
 from embertrace.wire.event import pack_event
 from embertrace.wire.rpc import MAX_REQUEST_BYTES, Request, pack_request
 from support.mutations import NUMBERS, STRANGE, mutate, twist
@@ -79,6 +90,7 @@ class Attacker:
             "events": self._dial(zmq.PUSH, push),
             "questions": self._dial(zmq.DEALER, rpc),
         }
+        self._greeter = self._dial(zmq.DEALER, control)
         self._bare: deque[socket.socket] = deque()
         self._producers: dict[bytes, int] = {}
 
@@ -107,14 +119,16 @@ class Attacker:
         inner = b"\xdc\x04\x00" + b"\x90" * 1021
         body = (b"\xdc\x04\x00" + inner * 1024)[:MAX_BATCH_BYTES]
         for _ in range(megabytes):
-            batch = pack_batch(BATCH, self._random.randbytes(16), 1, 1, body)
+            producer = self._random.randbytes(16)
+            self._greet(producer)
+            batch = pack_batch(BATCH, producer, 1, 1, body)
             self.sent["flood" if self._hand_over("events", [batch]) else "flood not taken"] += 1
 
     def close(self) -> None:
         """Let go of everything. What was handed over gets a moment to leave."""
         while self._bare:
             self._bare.popleft().close()
-        for each in self._sockets.values():
+        for each in (self._greeter, *self._sockets.values()):
             each.close(linger=2000)
         self._context.term()
 
@@ -151,6 +165,8 @@ class Attacker:
         producer = random.randbytes(16)
         if self._producers and random.random() < 0.7:
             producer = random.choice(list(self._producers)[-200:])
+        elif how < 0.55 and random.random() < 0.8:  # without a hello nothing more of it is looked at
+            self._greet(producer)
         first = min(self._producers.get(producer, 0) + 1, MAX_SEQ)
         if how < 0.5:
             self._producers[producer] = first + 2
@@ -162,6 +178,14 @@ class Attacker:
         if how < 0.75:
             return self._lying(producer, body)
         return mutate(random, pack_batch(random.choice((BATCH, GAP)), producer, first, 3, body))
+
+    def _greet(self, producer: bytes) -> None:
+        """Say hello for a producer, and wait for the welcome."""
+        with contextlib.suppress(zmq.Again):
+            self._greeter.send(pack_control(Hello(producer, 1, 1, heartbeat_s=60)))
+            while self._greeter.poll(PATIENCE_MS):
+                if getattr(unpack_control(self._greeter.recv()), "producer", None) == producer:
+                    return
 
     def _lying(self, producer: bytes, body: bytes) -> bytes:
         """A batch whose checksums hold and whose header says anything."""

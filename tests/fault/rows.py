@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from fault import experiment, kills, network, poison, replays, skews, soak
 from fault.hosts import permitted
+from support import delivery_machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SEED = 20_241_123
@@ -93,6 +94,15 @@ def _stopped(full: bool) -> Iterable[Finding]:
     yield Finding(str(found), found.drops_are_exact and bounded and (calm or not full))
 
 
+def _machine(full: bool) -> Iterable[Finding]:
+    try:
+        found = delivery_machine.run(SEED, 10_000 if full else 300)
+    except AssertionError as error:
+        yield Finding(f"a sequence that breaks a rule: {error}", False)
+    else:
+        yield Finding(str(found), True)
+
+
 def _poison(full: bool) -> Iterable[Finding]:
     found = poison.run(SEED, 100_000 if full else 3_000)
     safe = not found.crashes and not found.lost and not found.twice
@@ -164,6 +174,18 @@ ROWS = (
         "aggregator stopped (SIGSTOP) for 60 s, small spool",
         "emit p99 ≤ 2× before; memory and spool within their caps; drops exact",
         _stopped,
+    ),
+    Row(
+        "R9",
+        "acknowledgements and welcomes dropped, delayed, doubled, reordered",
+        "0 twice, no livelock, at most 2× the bytes sent",
+        _suite("tests/property/test_delivery_machine.py", "-k", "disturbed"),
+    ),
+    Row(
+        "R10",
+        "any sequence of producers × network × log × crashes, 10,000 of them",
+        "every rule holds after every step",
+        _machine,
     ),
     Row(
         "R11",

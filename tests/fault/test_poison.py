@@ -16,7 +16,7 @@ from embertrace.client import Client
 from embertrace.config import check_endpoint
 from embertrace.recording import RecordingWriter
 from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, MAX_SEQ, pack_batch, pack_gap
-from embertrace.wire.control import Alive, End, Hello, Welcome, pack_control, unpack_control
+from embertrace.wire.control import Ack, Alive, End, Hello, Welcome, pack_control, unpack_control
 from embertrace.wire.event import RawEvent, pack_event
 from embertrace.wire.rpc import Request, pack_request, unpack_answer
 from fault.poison import Use, child, run
@@ -69,6 +69,11 @@ def _of_hello(packed: bytes) -> bool:
     return getattr(unpack_control(packed), "producer", None) is not None
 
 
+def greet(where: dict[str, Any], producer: bytes) -> None:
+    """Say hello for a producer; what is sent of it from then on is recorded."""
+    assert _of_hello(say(where, hello(producer=producer))[0])
+
+
 def hello(**fields: Any) -> bytes:
     about = {"kind": "hello", "version": 1, "producer": ID, "oldest": 1, "next": 1, **fields}
     return encode(about)
@@ -113,15 +118,23 @@ def test_an_event_leaves_it_running(running: tuple[dict[str, Any], Any], body: b
     producer = body[:8].rjust(16, b"\0")[-16:-4] + len(body).to_bytes(4, "big")
     with zmq.Context() as context, context.socket(zmq.PUSH) as push, Client(where["endpoint"]) as client:
         before = client.call("info")["position"]
+        greet(where, producer)
+        begun = _beyond(client, before)
         push.connect(f"tcp://{check_endpoint(where['endpoint'])[0]}:{where['push_port']}")
         push.send(pack_batch(BATCH, producer, 1, 1, body))
-        while client.call("info")["position"] == before:  # the timeout of the test ends it
-            pass
+        _beyond(client, begun)
         for verb in ("judge_accuracy", "items", "runs", "flow", "health"):
             client.call("query", verb=verb, options={"pool": True})
         assert client.call("events")["events"] is not None
         client.call("progress")
     assert lives(*running)
+
+
+def _beyond(client: Client, position: int) -> int:
+    """Wait until the analyst has read on; how far. The timeout of the test ends it."""
+    while (reached := client.call("info")["position"]) == position:
+        pass
+    return int(reached)
 
 
 def test_a_client_that_never_reads_fills_no_memory(tmp_path: pathlib.Path) -> None:
@@ -133,6 +146,7 @@ def test_a_client_that_never_reads_fills_no_memory(tmp_path: pathlib.Path) -> No
         Client(where["endpoint"]) as client,
     ):
         with context.socket(zmq.PUSH) as push:
+            greet(where, ID)
             push.connect(f"tcp://127.0.0.1:{where['push_port']}")
             for seq in range(1, 17, 4):
                 push.send(pack_batch(BATCH, ID, seq, 4, events))
@@ -172,6 +186,7 @@ def test_an_event_over_the_limits_does_not_hide_those_behind_it(running: tuple[d
         ]
     )
     with zmq.Context() as context, context.socket(zmq.PUSH) as push, Client(where["endpoint"]) as client:
+        greet(where, b"behind the limit")
         push.connect(f"tcp://127.0.0.1:{where['push_port']}")
         push.send(pack_batch(BATCH, b"behind the limit", 1, 4, body))
         found: list[int] = []
@@ -189,11 +204,16 @@ def test_a_producer_that_has_no_seq_left_may_still_begin(tmp_path: pathlib.Path)
             with context.socket(zmq.PUSH) as push, context.socket(zmq.DEALER) as dealer:
                 push.connect(f"tcp://127.0.0.1:{doors.push_port}")
                 dealer.connect(f"tcp://127.0.0.1:{doors.control_port}")
-                push.send(pack_gap(ID, 1, MAX_SEQ, "all of them"))
-                assert ingest.step(10_000)
                 dealer.send(pack_control(Hello(ID, 1, 1)))
                 assert ingest.step(10_000)
-                assert unpack_control(dealer.recv()).mark == MAX_SEQ  # type: ignore[union-attr]
+                push.send(pack_gap(ID, 1, MAX_SEQ, "all of them"))
+                assert ingest.step(10_000)
+                for message in (End(ID, MAX_SEQ), Hello(ID, 1, 1)):
+                    dealer.send(pack_control(message))
+                    assert ingest.step(10_000)
+                answers = [unpack_control(dealer.recv()) for _ in range(4)]
+                assert [type(answer) for answer in answers] == [Welcome, Ack, End, Welcome]
+                assert answers[-1].mark == MAX_SEQ  # type: ignore[union-attr]
         finally:
             doors.close()
         assert writer.marks == {ID: MAX_SEQ}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from aggregator import lives
 from aggregator.collector import Collector, Entry, Identity
 from aggregator.lives import MISSED
 from embertrace.recording import BEGIN, END
@@ -104,3 +107,21 @@ def test_one_address_may_greet_for_many() -> None:
         collector.on_control(b"a", Hello(producer, 1, 1, number=1), 1)
     assert collector.due_at_once() == []
     assert [message.producer for message in answers(collector) if isinstance(message, Welcome)] == [ME, other]
+
+
+def test_of_too_many_lives_the_one_longest_unheard_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "MAX_LIVES", 2)
+    collector = Collector(IDENTITY, {})
+    one, two, three = (bytes([letter]) * 16 for letter in b"123")
+    for producer in (one, two):
+        collector.on_control(b"a", Hello(producer, 1, 1), 1)
+    collector.on_control(b"a", Alive(one), 1)
+    entries = collector.on_control(b"a", Hello(three, 1, 1), 1)
+    assert [(entry.kind, entry.producer) for entry in entries] == [(BEGIN, three), (END, two)]
+
+
+def test_what_a_hello_says_of_itself_is_recorded_within_bounds() -> None:
+    """A begin is said again in every segment."""
+    collector = Collector(IDENTITY, {})
+    (begin,) = collector.on_control(b"a", Hello(ME, 1, 1, host="h" * 3000, library="l" * 900), 1)
+    assert len(begin.payload) < 1024
