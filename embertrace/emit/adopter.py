@@ -45,6 +45,8 @@ class Adopter:
         self._poller = poller
         self._adoption: Adoption | None = None
         self._look_at = 0.0
+        self._chance = random.Random()
+        """Its own: a program that seeds `random` gets the numbers it would get without tracing."""
         self.exhausted = False
         """Whether the last look found nothing to adopt."""
 
@@ -86,7 +88,7 @@ class Adopter:
         self.exhausted = False
         spool_directory.sweep(self._directory, time.time())
         found = spool_directory.streams(self._directory)
-        for path in random.sample(found, min(len(found), LOOK_STREAMS)):
+        for path in self._chance.sample(found, min(len(found), LOOK_STREAMS)):
             meta = Meta.read(path)
             if meta is not None and (meta.host, meta.uid) != (platform.node(), os.geteuid()):
                 continue

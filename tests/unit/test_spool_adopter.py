@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pathlib
+import random
 from typing import Any
 
 import pytest
@@ -75,6 +76,14 @@ def test_a_stream_without_a_whole_event_is_deleted(tmp_path: pathlib.Path) -> No
         adopter.step(0.0, RECORDING)
     adopter.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_takes_no_number_from_the_programs_random(tmp_path: pathlib.Path) -> None:
+    """A seeded program draws what it would draw without tracing."""
+    spool_directory.create(tmp_path, b"p" * 16, MINE).release()
+    before = random.getstate()
+    assert look(tmp_path)
+    assert random.getstate() == before
 
 
 def test_a_failure_is_said_and_ends_the_looking_only(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
