@@ -168,7 +168,7 @@ class Selection:
                 yield judge, ensembles, True
 
     def check_runs(self, pool: bool) -> None:
-        """Raises QueryError, naming them as they began, where the selected calls are of several runs and none is to pool."""
+        """Raises QueryError, naming them as they began, where the selected calls are of several runs: unless `pool`."""
         runs = list(dict.fromkeys(call.run for call in self.calls if call.run is not None))
         if len(runs) > 1 and not pool:
             names = {run["id"]: run.get("name") for run in self.forest.runs()}
