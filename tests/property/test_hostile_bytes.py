@@ -200,13 +200,21 @@ def test_memory_is_bounded_by_the_input(decoder: Decoder) -> None:
     inputs += [(prefix * 1000).ljust(60_000, b"\xc0") for prefix in STRANGE if len(prefix) in (3, 5)]
     inputs += [b"\x81\xa1k" + packed for packed in inputs[-20:]]
     for packed in inputs:
-        tracemalloc.start()
-        try:
-            attempt(decoder, packed)
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        assert peak <= decoder.slack + 150 * len(packed), f"{peak} bytes for {len(packed)}: {packed[:40]!r}"
+        limit = decoder.slack + 150 * len(packed)
+        peak = _peak(decoder, packed)
+        for _ in range(5):  # what other threads of this process allocate meanwhile is counted too: once, or twice
+            if peak > limit:
+                peak = min(peak, _peak(decoder, packed))
+        assert peak <= limit, f"{peak} bytes for {len(packed)}: {packed[:40]!r}"
+
+
+def _peak(decoder: Decoder, packed: bytes) -> int:
+    tracemalloc.start()
+    try:
+        attempt(decoder, packed)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["name", "server_public", "public", "secret"])
