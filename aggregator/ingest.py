@@ -43,8 +43,9 @@ RETAIN_S = 60.0
 """How often retention looks what has grown too old when no segment is sealed."""
 TRY_AGAIN_S = 1.0
 """How often a full disk is tried again."""
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
-"""A connection on which nothing comes back for so long has nobody at its other end."""
+KEEPALIVE_S = 60
+"""A connection on which nothing comes for so long is probed. By TCP, not by ZeroMQ's heartbeats: those can abort the
+process (an assertion in its engine) where one end was stopped for a while."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -81,7 +82,8 @@ def bind(socket: zmq.Socket[bytes], host: str, port: int) -> int:
 
     Connections of hosts that vanished are given up; TCP itself would keep them for hours.
     """
-    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+    socket.tcp_keepalive, socket.tcp_keepalive_idle = 1, KEEPALIVE_S
+    socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = KEEPALIVE_S // 6, 3
     if port == 0:
         return int(socket.bind_to_random_port(f"tcp://{host}"))
     socket.bind(f"tcp://{host}:{port}")

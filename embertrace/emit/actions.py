@@ -23,6 +23,11 @@ class Connect:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Redial:
+    """Open a fresh socket to the control port; drop the old one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Push:
     """Send this message over the PUSH socket."""
 
@@ -36,4 +41,4 @@ class Report:
     text: str
 
 
-Action = Say | Connect | Push | Report
+Action = Say | Connect | Redial | Push | Report

@@ -5,7 +5,8 @@ does what it answers (actions). The rules, all of them:
 
 1. Say hello first, and again whenever nothing that was sent was acknowledged for HELLO_S (or nobody ever answered, or
    nobody answered an alive). An ack that acknowledges nothing new is no progress: what it waits for may be lost. A
-   hello states the oldest seq still held, so that the aggregator can tell a loss from a delay.
+   hello states the oldest seq still held, so that the aggregator can tell a loss from a delay. After REDIAL_HELLOS in
+   vain the connection itself is made anew.
 2. A welcome states the mark: everything up to it is durable. Forget that, and go on from mark + 1 *over a fresh PUSH
    socket*: what lingers in the old one must not arrive late. Duplicates do no harm, an aggregator refuses them. But a
    welcome is only an ack where its mark reaches what had been sent when its hello was said (nothing was lost), or its
@@ -32,7 +33,7 @@ import platform
 from collections import deque
 from typing import Protocol
 
-from embertrace.emit.actions import Action, Connect, Push, Report, Say
+from embertrace.emit.actions import Action, Connect, Push, Redial, Report, Say
 from embertrace.emit.spool import Batch, Hole
 from embertrace.wire.batch import BATCH, MAX_BATCH_EVENTS, pack_batch, pack_gap
 from embertrace.wire.control import Ack, Alive, Control, End, Hello, Refuse, Welcome
@@ -45,6 +46,9 @@ WINDOW_BYTES = 1024 * 1024
 """Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
 HELLO_S = 1.0
 """Time without progress after which something is wrong: a group commit takes milliseconds."""
+REDIAL_HELLOS = 3
+"""Hellos without an answer after which the connection is taken for dead, whatever TCP still hopes for: left alone, it
+waits ever longer to try again, and so long after a network has healed."""
 HELLOS_KEPT = 64
 """Hellos whose answers still count: an answer that comes after more than a minute is old news."""
 HEARTBEAT_S = 8
@@ -96,6 +100,7 @@ class Producer:
         self._moved = now
         self._hello_due = now
         self._hellos = 0
+        self._unanswered = 0
         self._sent_at: dict[int, int] = {}
         """For the latest hellos since this last started anew, what had been sent when they were said."""
         self._reported: set[str] = set()
@@ -142,6 +147,7 @@ class Producer:
 
     def receive(self, message: Control, now: float) -> list[Action]:
         """A control message came."""
+        self._unanswered = 0
         if isinstance(message, Welcome) and message.producer == self.id:
             return self._on_welcome(message, now)
         if isinstance(message, Ack) and message.producer == self.id:
@@ -187,9 +193,11 @@ class Producer:
             self.id, self._held.oldest, self._held.next, self.recording, self._host, self._pid, self._library,
             self._heartbeat_s, number=self._hellos,
         )  # fmt: skip
+        self._unanswered += 1
+        redial: list[Action] = [Redial()] if self._unanswered % REDIAL_HELLOS == 0 else []
         unheard = self.welcomed is None and self.recording is None and now - self._started >= UNHEARD_S
         report = self._report("did not answer; events are held, and dropped when the spool is full") if unheard else []
-        return [*report, Say(hello)]
+        return [*report, *redial, Say(hello)]
 
     def _say_alive(self, now: float) -> list[Action]:
         self._asked = True

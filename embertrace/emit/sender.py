@@ -17,6 +17,7 @@ from pathlib import Path
 import zmq
 
 from embertrace.config import check_endpoint
+from embertrace.emit.actions import Redial
 from embertrace.emit.adopter import Adopter
 from embertrace.emit.clock import Clock
 from embertrace.emit.intake import Intake
@@ -153,18 +154,14 @@ class _Connection:
 
     def __init__(self, sockets: Sockets, endpoint: str, host: str, waker: Waker) -> None:
         self.sockets = sockets
-        self.dealer = sockets.control()
         self._endpoint = endpoint
         self._host = host
-        self._watch = Watch(self.dealer)
         self._refused: set[str] = set()
         self.clock = Clock()
         self._push: Socket | None = None
         self.poller = zmq.Poller()
-        self.poller.register(self.dealer, zmq.POLLIN)
-        self.poller.register(self._watch.socket, zmq.POLLIN)
         self.poller.register(waker.fileno(), zmq.POLLIN)
-        self.dealer.connect(endpoint)
+        self._dial()
 
     def perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -174,6 +171,8 @@ class _Connection:
                 send_now(self.dealer, pack_control(self.clock.stamp(action.message)))
             elif isinstance(action, Connect):
                 self._connect(action)
+            elif isinstance(action, Redial):
+                self._redial()
             elif isinstance(action, Report):
                 log.warning("the aggregator at %s %s", self._endpoint, action.text)
 
@@ -184,9 +183,25 @@ class _Connection:
             self._refused.add(reason)
             log.warning("the aggregator at %s %s; events are held", self._endpoint, reason)
 
-    def close(self) -> None:
+    def _dial(self) -> None:
+        self.dealer = self.sockets.control()
+        self._watch = Watch(self.dealer)
+        self.poller.register(self.dealer, zmq.POLLIN)
+        self.poller.register(self._watch.socket, zmq.POLLIN)
+        self.dealer.connect(self._endpoint)
+
+    def _hang_up(self) -> None:
+        self.poller.unregister(self.dealer)
+        self.poller.unregister(self._watch.socket)
         self._watch.close()
         self.dealer.close(linger=0)
+
+    def _redial(self) -> None:
+        self._hang_up()
+        self._dial()
+
+    def close(self) -> None:
+        self._hang_up()
         if self._push is not None:
             self._push.close(linger=0)
 

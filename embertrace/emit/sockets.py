@@ -19,8 +19,6 @@ PUSH_HWM = 0
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 250
 CONNECT_MS = 1000
 """After it a connection is tried anew: left alone, TCP waits ever longer, and so long after a network has healed."""
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
-"""A connection on which nothing comes back is dead, whatever TCP still hopes for."""
 
 
 class Sockets:
@@ -54,8 +52,6 @@ class Sockets:
         made.reconnect_ivl = RECONNECT_MS
         made.reconnect_ivl_max = RECONNECT_MAX_MS
         made.connect_timeout = CONNECT_MS
-        made.heartbeat_ivl = HEARTBEAT_MS
-        made.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
         secure_client(made, self._key)
         return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aggregator.collector import Collector, Identity
+from embertrace.emit.actions import Redial, Report
 from embertrace.emit.producer import HEARTBEAT_S, WINDOW_BYTES
 from embertrace.wire.batch import BATCH, GAP, HEADER_BYTES
 from embertrace.wire.control import Alive, unpack_control
@@ -149,15 +150,18 @@ def test_an_unanswered_producer_wakes_about_once_a_second_and_says_so_once() -> 
     world, process = told()
     world.aggregator = None
     emit(process, 1)
-    wakes, reports, begun = 0, 0, world.now
+    wakes, reports, redials, begun = 0, 0, 0, world.now
     while world.now < begun + 20:
-        reports += sum(not hasattr(action, "message") for action in process.machine.tick(world.now))
+        actions = process.machine.tick(world.now)
+        reports += sum(isinstance(action, Report) for action in actions)
+        redials += sum(isinstance(action, Redial) for action in actions)
         wait = process.machine.wait_s(world.now)
         assert wait is not None
         world.now += max(wait, 1e-3)
         wakes += 1
     assert wakes < 50
     assert reports == 1
+    assert redials == 20 // 3, "the connection is made anew after every third hello in vain"
 
 
 def test_an_idle_producer_comes_back_to_an_aggregator_that_believed_it_gone() -> None:
