@@ -6,8 +6,10 @@ line of JSON, when it listens; it ends when its standard input does. It only eve
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+import time
 from pathlib import Path
 
 import zmq
@@ -19,6 +21,9 @@ from aggregator.rpc import Door
 from embertrace.keys import ServerKey
 from embertrace.recording import Follower, Recording
 
+TAKE_OVER_S = 8.0
+"""An analyst that takes in a large recording looks for the end of its input between two portions only."""
+TRY_AGAIN_S = 0.1
 POLL_MS = 20
 """How often it looks for new events: what was emitted is visible well within a person's patience, at 0.1% of a core."""
 
@@ -29,7 +34,7 @@ def main(directory: str, host: str, port: int, keys: Path | None = None) -> int:
     gate = Gate(context, keys)
     door = Door(context, ServerKey.read(keys) if keys is not None else None)
     try:
-        bound = bind(door.socket, host, port)
+        bound = take_over(door, host, port)
         sys.stdout.write(json.dumps({"rpc_port": bound}) + "\n")
         sys.stdout.flush()
         follow(directory, door)
@@ -38,6 +43,18 @@ def main(directory: str, host: str, port: int, keys: Path | None = None) -> int:
         gate.close()
         context.destroy(linger=0)
     return 0
+
+
+def take_over(door: Door, host: str, port: int) -> int:
+    """Bind, as soon as the analyst of an aggregator that was killed has noticed that, and let go of the port."""
+    deadline = time.monotonic() + TAKE_OVER_S
+    while True:
+        try:
+            return bind(door.socket, host, port)
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise
+        time.sleep(TRY_AGAIN_S)
 
 
 def follow(directory: str, door: Door) -> None:
