@@ -16,7 +16,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.judging import add_judge
-from embertrace.analysis.query import Selection
+from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.results import NAN, Rows
 from embertrace.analysis.tally import Tally
 from embertrace.analysis.voting import add_majority, why_left_out
@@ -155,7 +155,7 @@ def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
 def item(selection: Selection, *, key: Any) -> Records:
     """All calls of one item, each below its parent, `depth` steps from its root."""
     records = Records()
-    names, wanted = ItemNames(selection), canonical(key)
+    names, wanted = ItemNames(selection), key_of(key)
     for root in selection.trees.roots:
         if canonical(names.of(root)[0]) != wanted and not any(
             canonical(call.item.get("key")) == wanted for call in root.children

@@ -51,47 +51,72 @@ class Subject(Protocol):
 Test = Callable[[Any], bool]
 
 
+def _named(attribute: str) -> Callable[[str], Test]:
+    def make(name: str) -> Test:
+        return lambda subject: getattr(subject, attribute) == name
+
+    return make
+
+
 def _item(key: Any) -> Test:
-    wanted = canonical(key)
+    wanted = key_of(key)
     return lambda subject: "key" in subject.item and canonical(subject.item["key"]) == wanted
 
 
 def _tag(name: str, *value: Any) -> Test:
     if not value:
         return lambda subject: name in subject.tags
-    (wanted,) = (canonical(part) for part in value)
+    (given,) = value
+    wanted = _plain("tag() takes a value", given)
     return lambda subject: name in subject.tags and canonical(subject.tags[name]) == wanted
 
 
 FILTERS: dict[str, Callable[..., Test]] = {
-    "stage": lambda name: lambda subject: subject.stage == name,
-    "operator": lambda name: lambda subject: subject.operator_id == name,
-    "type": lambda name: lambda subject: subject.operator_type == name,
+    "stage": _named("stage"),
+    "operator": _named("operator_id"),
+    "type": _named("operator_type"),
     "tag": _tag,
-    "trace": lambda trace_id: lambda subject: subject.trace_id == trace_id,
+    "trace": _named("trace_id"),
     "item": _item,
-    "run": lambda run: lambda subject: subject.run == run,
+    "run": _named("run"),
     "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
     "where": lambda predicate: lambda subject: isinstance(subject, Call) and predicate(subject),
 }
 """Filters by name; each makes a test of its arguments."""
 
+BY_NAME = frozenset(FILTERS) - {"item", "between", "where"}
+"""Filters whose first argument is a name."""
+
+
+def key_of(key: Any) -> bytes:
+    """An item's key as it is compared. Raises QueryError for what can be none."""
+    return _plain("item() takes a key", key)
+
+
+def _plain(takes: str, value: Any) -> bytes:
+    try:
+        return canonical(value)
+    except (TypeError, ValueError, OverflowError):
+        raise QueryError(f"{takes} of plain data, not a {type(value).__name__}") from None
+
 
 def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = None) -> Test:
     """The test of one filter. `run_ids` says which run ids a run's name stands for. Raises QueryError."""
     name, *arguments = entry if entry else ("",)
-    if name not in FILTERS:
+    if not isinstance(name, str) or name not in FILTERS:
         raise QueryError(f"there is no filter {name!r}; known are {', '.join(FILTERS)}")
     if name == "where" and not (len(arguments) == 1 and callable(arguments[0])):
         raise QueryError("where() takes one callable and works locally only: a callable can't be sent to an aggregator")
     if name == "between" and not all(isinstance(argument, int | float) for argument in arguments):
         raise QueryError(f"between() takes two times in Unix seconds, not {arguments!r}")
-    if name == "run" and run_ids is not None and len(arguments) == 1 and isinstance(arguments[0], str):
+    if name in BY_NAME and arguments and not isinstance(arguments[0], str):
+        raise QueryError(f"{name}() takes a name, not a {type(arguments[0]).__name__}; to choose several, use where(…)")
+    if name == "run" and run_ids is not None and len(arguments) == 1:
         wanted = run_ids(arguments[0])
         return lambda subject: subject.run in wanted
     try:
         return FILTERS[name](*arguments)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # of Python itself, about their number
         raise QueryError(f"{name}() was called with {len(arguments)} arguments that it does not take") from None
 
 

@@ -62,7 +62,10 @@ VERBS: dict[str, Verb] = {
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     """The result of one query. Raises QueryError for what it does not know, and for runs pooled silently."""
-    name, options = query.get("verb"), dict(query.get("options") or {})
+    name, options = query.get("verb"), query.get("options") or {}
+    if not isinstance(options, Mapping):
+        raise QueryError(f"options are a mapping of names to values, not {options!r}")
+    options = dict(options)
     verb = VERBS.get(name) if isinstance(name, str) else None
     if verb is None:
         raise QueryError(f"there is no question {name!r}; known are {', '.join(sorted(VERBS))}")
@@ -76,7 +79,7 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     if missing:
         raise QueryError(f"{name} needs {', '.join(missing)}")
     filters = query.get("filters") or ()
-    if isinstance(filters, str | bytes) or not all(isinstance(entry, list | tuple) for entry in filters):
+    if not isinstance(filters, list | tuple) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
     selection = Selection(forest, filters, every_attempt=attempts == "all" and verb.attempts)
     if not verb.pools:

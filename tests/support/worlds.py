@@ -114,7 +114,7 @@ class World:
     def _happen(
         self, call: Happened, slot: int, parent: tuple[int, int], path: tuple[tuple[Frame, bytes], ...], before: int = 0
     ) -> None:
-        """`path`: every call above, with the producer it was in. `before`: the call that ran before under its parent."""
+        """`path`: every call above, with its producer. `before`: the call that ran before this one under its parent."""
         self._last_id += 1
         call.call_id, call.slot, call.read = self._last_id, slot, before
         for attempt in call.attempts:
