@@ -20,6 +20,7 @@ from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
+from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.tally import Unit
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
@@ -194,14 +195,14 @@ class Selection:
 
     def check_runs(self, pool: bool) -> None:
         """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
-        runs = sorted({call.run for call in self.calls if call.run is not None})
-        if len(runs) > 1 and not pool:
-            names = {run["id"]: run.get("name") for run in self.forest.runs()}
-            listed = ", ".join(
-                f"{run} ({names[run]})" if names.get(run) not in (None, run) else run for run in runs[:20]
-            )
-            more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
-            raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+        chosen = {call.run for call in self.calls if call.run is not None}
+        if pool or len(chosen) < 2:
+            return
+        runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]
+        names = [(run, known.about.get("name")) for run, known in runs[:20]]
+        listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
+        more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
+        raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
 
 
 def _whole(feed: Feed, answers: Answers) -> Ensemble:

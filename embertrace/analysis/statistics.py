@@ -161,8 +161,8 @@ def _binomial_tail(n: int, least: int, bits: int) -> tuple[int, int]:
     """The sum of the binomial coefficients of n up to `least`, as (s, e): s · 2^(e − bits).
 
     Each comes from the one before, and all are cut alike once the sum has twice `bits` digits; with bits ≥ n that never
-    happens, and the sum is exact. Cuts only make it smaller, each by a relative n · 2^−bits at most: n < 2^60 of them by
-    less than 2^(−bits/2) at 256 bits.
+    happens, and the sum is exact. Cuts only make it smaller, each by a relative n · 2^−bits at most: n < 2^60 of them
+    by less than 2^(−bits/2), at 256 bits.
     """
     term = total = 1 << bits
     scale = 0

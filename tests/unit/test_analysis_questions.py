@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from embertrace.analysis.forest import Forest
 from embertrace.analysis.operator_analysis import OperatorAnalysis
 from embertrace.analysis.source import LocalSource
 from embertrace.errors import QueryError
+from embertrace.flow import visualize_operator_flow
 from support.forests import Story, grown
 
 
@@ -442,6 +444,52 @@ def test_several_runs_are_never_pooled_silently() -> None:
     assert OperatorAnalysis(LocalSource(forest), pool=True).ensemble_disagreement().n == 2
     assert [run["id"] for run in asked.runs()] == ["r1", "r2"]
     assert [run["id"] for run in asked.run("r2").runs()] == ["r2"]
+
+
+def of_three_runs() -> Forest:
+    """Runs in the order of their beginning, which is none of their names'; the middle one is known from calls only."""
+    events = []
+    for place, run in enumerate(("r9", "r1", "r5")):
+        story = Story(run, run=run, first_id=100 * place + 1)
+        story._now += 1000 * place
+        if run != "r1":
+            story.describe_run(run, name=f"run {place}")
+        story.ensemble("ab")
+        events += story.events
+    return grown(events[::-1])
+
+
+def test_runs_are_in_the_order_in_which_they_began() -> None:
+    asked = OperatorAnalysis(LocalSource(of_three_runs()))
+    assert [run["id"] for run in of_three_runs().runs()] == ["r9", "r1", "r5"]
+    assert [run["id"] for run in asked.runs()] == ["r9", "r1", "r5"]
+    assert [run["id"] for run in asked.where(lambda call: call.run != "r1").runs()] == ["r9", "r5"]
+    with pytest.raises(QueryError, match=r"3 runs are in question: r9 \(run 0\), r1, r5 \(run 2\);"):
+        asked.ensemble_disagreement()
+
+
+def test_a_run_that_is_described_late_began_with_its_calls() -> None:
+    story, other = Story("a", run="r1"), Story("b", run="r2", first_id=50)
+    story.ensemble("ab")
+    other._now += 500
+    other.describe_run("r2")
+    other.ensemble("ab")
+    story._now += 1000
+    story.describe_run("r1", status="finished")
+    assert [run["id"] for run in grown([*other.events, *story.events]).runs()] == ["r1", "r2"]
+
+
+def test_the_flow_of_several_runs_is_never_pooled_silently() -> None:
+    asked = OperatorAnalysis(LocalSource(of_three_runs()))
+    for drawn in (asked, list(asked.events)):
+        with pytest.raises(QueryError, match=r"3 runs are in question: r9 \(run 0\), r1, r5 \(run 2\);"):
+            visualize_operator_flow(drawn)
+    with pytest.raises(QueryError, match="3 runs are in question"):
+        asked.flow()
+    assert asked.run("r1").flow()["nodes"][0]["calls"] == 1
+    pooled = OperatorAnalysis(asked.events, pool=True)
+    assert "panel" in visualize_operator_flow(pooled)
+    assert pooled.flow()["nodes"][-1]["calls"] == 3
 
 
 def test_what_is_missing_is_said_in_every_answer() -> None:
