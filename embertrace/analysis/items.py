@@ -149,6 +149,7 @@ def described(call: Call) -> dict[str, Any]:
         "type": call.operator_type,
         "stage": call.stage,
         "call_id": call_hex(call.call_id),
+        "attempt": call.attempt,
         "outcome": call.outcome,
         "answer": call.answer if error is None else None,
         "error": f"{error.get('type')}: {error.get('message')}" if error is not None else None,

@@ -34,7 +34,8 @@ class Trees:
         kept = _plant({key: _call(key, begins, ends, ended) for key in keys}, every_attempt)
         self._keys = {*begins, *ends}
         self.calls: list[Call] = sorted(kept, key=lambda call: call.origin)
-        self.by_id: dict[int, Call] = {call.call_id: call for call in self.calls}
+        by_worth = sorted(self.calls, key=_worth) if every_attempt else self.calls
+        self.by_id: dict[int, Call] = {call.call_id: call for call in by_worth}
         self._by_key: dict[CallKey, Call] = {call.key: call for call in self.calls}
         for call in self.calls:
             call.children.sort(key=lambda child: (child.slot, child.origin))
@@ -70,6 +71,11 @@ def _selected_attempts(begins: Iterable[CallKey], ends: Iterable[CallKey]) -> li
         for call_id, attempt in keys:
             best[call_id] = max(best.get(call_id, (False, -1)), (has_end, attempt))
     return [(call_id, attempt) for call_id, (_, attempt) in best.items()]
+
+
+def _worth(call: Call) -> tuple[bool, int]:
+    """Of two attempts of a call, the one that is worth more is selected."""
+    return call.ended, call.attempt
 
 
 def _call(

@@ -530,6 +530,20 @@ def test_items_without_a_key_are_told_apart_by_their_arguments_and_order() -> No
     assert [row["outcome"] for row in ask(story).show(third)] == ["result"] * 3
 
 
+def test_attempts_of_a_call_without_a_key_are_one_item_in_any_case() -> None:
+    """Its name is that of the attempt that counts, which here began after another call with the same arguments."""
+    story = Story()
+    first = story.begin("flaky", args=["x"], at=1.0)
+    story.end(story.begin("steady", args=["x"], at=2.0), "b")
+    story.end(story.begin("flaky", args=["x"], at=3.0, call_id=first.call_id, attempt=1), "a")
+    for attempts in ("selected", "all"):
+        asked = ask(story, attempts=attempts)
+        (name, other) = sorted(row["item"] for row in ask(story).items())
+        assert [row["operator"] for row in asked.show(name)] == ["steady"]
+        assert {row["operator"] for row in asked.show(other)} == {"flaky"}
+    assert [row["attempt"] for row in asked.show(other)] == [0, 1]
+
+
 def test_stages_and_operators() -> None:
     story = Story()
     for error in (None, None, "ValueError"):
