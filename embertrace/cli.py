@@ -133,10 +133,13 @@ def show(
     source: Source,
     item: Annotated[str, typer.Argument(help="The item's key; a number is also looked up as one.")],
     run: RunName = None,
+    attempts: Annotated[
+        str, typer.Option(help='Of calls that were tried again: the attempt that counts ("selected"), or "all".')
+    ] = "selected",
     as_json: AsJson = False,
 ) -> None:
     """One item: its calls as a tree, with answers, times and errors."""
-    analysis = _analysis(source, run)
+    analysis = _analysis(source, run, attempts)
     rows = analysis.show(item)
     if not rows and _is_number(item):
         rows = analysis.show(int(item))
@@ -295,13 +298,13 @@ def version(as_json: AsJson = False) -> None:
         print("\n".join(f"{name} {number}" for name, number in versions.items()))
 
 
-def _analysis(source: str, run: str | None) -> OperatorAnalysis:
+def _analysis(source: str, run: str | None, attempts: Any = "selected") -> OperatorAnalysis:
     """The analysis of a recording or an endpoint; of its only run, or the one asked for."""
     if source.startswith("tcp://"):
-        analysis = sources.connect(source)
+        analysis = sources.connect(source, attempts=attempts)
     else:
         with _progress("reading") as advance:
-            analysis = sources.open(source, progress=advance)
+            analysis = sources.open(source, attempts=attempts, progress=advance)
     return analysis.run(run) if run is not None else analysis
 
 

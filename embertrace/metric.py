@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from embertrace import context, payload
 from embertrace.collect import EventCollector
+from embertrace.errors import ConfigError
 from embertrace.event import OperatorEvent
 
 
@@ -22,7 +24,17 @@ def score(**values: Any) -> None:
 
 
 def label(key: str | int, *, truth: Any, by: str | None = None, epoch: int | None = None) -> None:
-    """State the truth of an item, at any time, also long after its calls. The last label per annotator wins."""
+    """State the truth of an item, at any time, also long after its calls. The last label per annotator wins.
+
+    `truth` may be a list of accepted answers; None withdraws what this annotator (`by`) said before. Raises
+    ConfigError, whether or not anything is traced, for a key that is longer than an item keeps (about 2 KB).
+    """
+    kept = payload.unpack(payload.pack({"key": key}, context.ITEM_BYTES))
+    if not isinstance(kept, dict) or isinstance(kept.get("key"), payload.Cut):
+        raise ConfigError(
+            f"label() got a key that is no item's: {str(key)[:40]!r}…; items keep {context.ITEM_BYTES} bytes of a key, "
+            "so use a shorter one for both, as an id or a digest"
+        )
     stated = {"key": key, "truth": truth, "by": by, "epoch": epoch}
     data = {"label": {name: value for name, value in stated.items() if value is not None}}
     EventCollector.emit(OperatorEvent(event_type="metric", data=data))

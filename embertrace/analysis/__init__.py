@@ -4,6 +4,7 @@
     answers, correctness    what a call answered, and whether that is right
     ensembles, links        members and their votes; which ensemble fed which judge
     query                   filters as data, and what they select
+    naming                  which item a call belongs to; names of items that got no key
     voting, judging, …      the questions, each a partial state that merges exactly
     verbs                   the table of questions: `answer(forest, query)`
     operator_analysis       the fluent face of it

@@ -33,13 +33,22 @@ def accuracy_distribution(selection: Selection) -> Histograms:
     for metric in selection.scores():
         if "accuracy" not in metric.data:
             continue
-        value = metric.data["accuracy"]
-        if isinstance(value, bool | int | float) and math.isfinite(value):
-            counts = histograms.by_name.setdefault(f"{metric.operator_type}:{metric.stage}", Counter())
-            counts[float(value)] += 1
-        else:
+        value = _finite(metric.data["accuracy"])
+        if value is None:
             histograms.left_out["not a finite number"] += 1
+        else:
+            counts = histograms.by_name.setdefault(f"{metric.operator_type}:{metric.stage}", Counter())
+            counts[value] += 1
     return histograms
+
+
+def _finite(value: Any) -> float | None:
+    """A number as a float; None for anything else, and for integers that no float holds."""
+    try:
+        number = float(value) if isinstance(value, bool | int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def finish_accuracy(histograms: Histograms) -> Table:
@@ -53,7 +62,13 @@ def mean_and_std(counts: Counter[float]) -> dict[str, Any]:
     exact = [(Fraction(value), times) for value, times in counts.items()]
     mean = sum((value * times for value, times in exact), Fraction(0)) / n
     variance = sum(((value - mean) ** 2 * times for value, times in exact), Fraction(0)) / n
-    return {"mean": float(mean), "std": math.sqrt(variance), "samples": n}
+    return {"mean": float(mean), "std": _root(variance), "samples": n}
+
+
+def _root(square: Fraction) -> float:
+    """A square root; also of squares that are too large or too small for a float, while their roots are not."""
+    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
+    return math.ldexp(math.sqrt(square / Fraction(4) ** shift), shift)
 
 
 Group = tuple[str, ...]

@@ -135,12 +135,12 @@ class Forest:
         return self._trees[every_attempt]
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every run seen, by first mention: `id`, `status`, `calls` and whatever its events say of it.
+        """Every run seen, in the order in which they began: `id`, `status`, `calls` and whatever its events say of it.
 
         `status` is "running", "finished", "failed", "crashed" (its producers ended, it never did) or "unknown" (the
         run is known from contexts only).
         """
-        return describe_runs(self.trees, self.ended)
+        return [run.about for run in describe_runs(self.trees, self.ended).values()]
 
     def progress(self, run: str | None = None) -> dict[str, int]:
         """How far a run is (all runs for None): counts of `calls`, `open`, `lost`, `missing`, `roots`, `events`.

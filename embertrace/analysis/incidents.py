@@ -3,50 +3,89 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
+from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.ensembles import is_judge
-from embertrace.analysis.items import ItemNames, Records, described
+from embertrace.analysis.items import described
+from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
-from embertrace.analysis.results import Table
+from embertrace.analysis.results import Rows, Table
+from embertrace.analysis.runs import describe_runs
 from embertrace.errors import QueryError
 
 
-def failures(selection: Selection, *, outcome: str) -> Records:
+class Incidents:
+    """Calls, each with its item, in the order of their begin."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._names = Names(selection)
+        self.rows: dict[Origin, tuple[Any, dict[str, Any]]] = {}
+
+    def add(self, call: Call) -> None:
+        self.rows[call.origin] = self._names.of(call)[0], described(call)
+
+    def merge(self, other: Incidents) -> Incidents:
+        self._names = self._names.merge(other._names)
+        self.rows |= other.rows
+        return self
+
+    def finish(self) -> Rows:
+        final = self._names.finish()
+        rows = [self.rows[origin] for origin in sorted(self.rows)]
+        return Rows({"item": final(item), **row} for item, row in rows)
+
+
+def failures(selection: Selection, *, outcome: str) -> Incidents:
     """The calls with one outcome: "error", "lost" or "open"."""
     if outcome not in ("error", "lost", "open"):
         raise QueryError(f"outcome={outcome!r} is none of error, lost, open")
-    records, names = Records(), ItemNames(selection)
+    found = Incidents(selection)
     for call in selection.calls:
         if call.outcome == outcome:
-            records.rows[call.origin] = {"item": names.of(call)[0], **described(call)}
-    return records
+            found.add(call)
+    return found
 
 
-def unlinked(selection: Selection) -> Records:
+def unlinked(selection: Selection) -> Incidents:
     """The judge calls of which nobody knows what they judged."""
-    records, names = Records(), ItemNames(selection)
+    found = Incidents(selection)
     for call in selection.calls:
         if is_judge(call) and not selection.links.feeds(call):
-            records.rows[call.origin] = {"item": names.of(call)[0], **described(call)}
-    return records
+            found.add(call)
+    return found
 
 
-def runs(selection: Selection) -> Records:
-    """Descriptions of the runs that the filters leave, by id."""
-    records = Records()
-    chosen = {call.run for call in selection.calls} if selection.filtered else None
-    for run in selection.forest.runs():
-        if chosen is None or run["id"] in chosen:
-            records.rows[run["id"]] = run
-    return records
+class Runs:
+    """Descriptions of the runs that the filters leave, in the order in which they began."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._runs = describe_runs(selection.forest.trees, selection.forest.ended)
+        self._chosen = {call.run for call in selection.calls} if selection.filtered else {*self._runs}
+
+    def merge(self, other: Runs) -> Runs:
+        for name, run in other._runs.items():
+            self._runs[name] = self._runs[name].merge(run) if name in self._runs else run
+        self._chosen |= other._chosen
+        return self
+
+    def finish(self) -> Rows:
+        chosen = [run for name, run in self._runs.items() if name in self._chosen]
+        return Rows(run.about for run in sorted(chosen, key=lambda run: run.began))
 
 
-def losses(selection: Selection) -> Records:
+class Losses:
     """The events that are known to be missing, by producer and reason, whatever the filters: nobody knows of what."""
-    records = Records()
-    for loss in selection.forest.losses:
-        records.rows[(loss.producer, loss.reason)] = loss.to_row()
-    return records
+
+    def __init__(self, selection: Selection) -> None:
+        self._rows = {(loss.producer, loss.reason): loss.to_row() for loss in selection.forest.losses}
+
+    def merge(self, other: Losses) -> Losses:
+        self._rows |= other._rows
+        return self
+
+    def finish(self) -> Rows:
+        return Rows(self._rows[place] for place in sorted(self._rows))
 
 
 class Health:

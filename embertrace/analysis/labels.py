@@ -1,8 +1,9 @@
 """Ground truth that was given by labels: for an item, or for one call.
 
 A label is a metric event with data {"label": {"key": item key, or "call": call id in hex; "truth", "by", "epoch"}}.
-Of one annotator (`by`) the last counts; of several annotators the one who labelled last. A label of one epoch goes
-before a label of the item, and any label before the truth that the item itself brought along.
+Of one annotator (`by`) the last counts; of several annotators the one who labelled last. A label without a truth
+withdraws the annotator's own. A label of one epoch goes before a label of the item, and any label before the truth that
+the item itself brought along.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ Target = tuple[str, bytes, bytes]
 
 
 def is_label(data: Mapping[str, Any]) -> bool:
-    label = data.get("label")
-    return isinstance(label, dict) and "truth" in label and ("key" in label or "call" in label)
+    """Whether a metric event is a label, if only a damaged one: then it says nothing, and is no score either."""
+    return isinstance(data.get("label"), dict)
 
 
 class Labels:
@@ -29,10 +30,13 @@ class Labels:
         self._truths: dict[Target, dict[str, Any]] = {}
         for metric in metrics:
             label = metric.data["label"]
+            if "key" not in label and "call" not in label:
+                continue
             annotators = self._truths.setdefault(_target(label), {})
             by = str(label.get("by", ""))
             annotators.pop(by, None)
-            annotators[by] = label["truth"]
+            if label.get("truth") is not None:
+                annotators[by] = label["truth"]
 
     def __len__(self) -> int:
         return len(self._truths)

@@ -20,6 +20,7 @@ from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
+from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.tally import Unit
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
@@ -51,30 +52,53 @@ class Subject(Protocol):
 Test = Callable[[Any], bool]
 
 
+def _named(attribute: str) -> Callable[[str], Test]:
+    def make(name: str) -> Test:
+        return lambda subject: getattr(subject, attribute) == name
+
+    return make
+
+
 def _item(key: Any) -> Test:
-    wanted = canonical(key)
+    wanted = key_of(key)
     return lambda subject: "key" in subject.item and canonical(subject.item["key"]) == wanted
 
 
 def _tag(name: str, *value: Any) -> Test:
     if not value:
         return lambda subject: name in subject.tags
-    (wanted,) = (canonical(part) for part in value)
+    (given,) = value
+    wanted = _plain("tag() takes a value", given)
     return lambda subject: name in subject.tags and canonical(subject.tags[name]) == wanted
 
 
 FILTERS: dict[str, Callable[..., Test]] = {
-    "stage": lambda name: lambda subject: subject.stage == name,
-    "operator": lambda name: lambda subject: subject.operator_id == name,
-    "type": lambda name: lambda subject: subject.operator_type == name,
+    "stage": _named("stage"),
+    "operator": _named("operator_id"),
+    "type": _named("operator_type"),
     "tag": _tag,
-    "trace": lambda trace_id: lambda subject: subject.trace_id == trace_id,
+    "trace": _named("trace_id"),
     "item": _item,
-    "run": lambda run: lambda subject: subject.run == run,
+    "run": _named("run"),
     "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
     "where": lambda predicate: lambda subject: isinstance(subject, Call) and predicate(subject),
 }
 """Filters by name; each makes a test of its arguments."""
+
+BY_NAME = frozenset(FILTERS) - {"item", "between", "where"}
+"""Filters whose first argument is a name."""
+
+
+def key_of(key: Any) -> bytes:
+    """An item's key as it is compared. Raises QueryError for what can be none."""
+    return _plain("item() takes a key", key)
+
+
+def _plain(takes: str, value: Any) -> bytes:
+    try:
+        return canonical(value)
+    except (TypeError, ValueError, OverflowError):
+        raise QueryError(f"{takes} of plain data, not a {type(value).__name__}") from None
 
 
 def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = None) -> Test:
@@ -86,12 +110,14 @@ def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = 
         raise QueryError("where() takes one callable and works locally only: a callable can't be sent to an aggregator")
     if name == "between" and not all(isinstance(argument, int | float) for argument in arguments):
         raise QueryError(f"between() takes two times in Unix seconds, not {arguments!r}")
-    if name == "run" and run_ids is not None and len(arguments) == 1 and isinstance(arguments[0], str):
+    if name in BY_NAME and arguments and not isinstance(arguments[0], str):
+        raise QueryError(f"{name}() takes a name, not a {type(arguments[0]).__name__}; to choose several, use where(…)")
+    if name == "run" and run_ids is not None and len(arguments) == 1:
         wanted = run_ids(arguments[0])
         return lambda subject: subject.run in wanted
     try:
         return FILTERS[name](*arguments)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # of Python itself, about their number
         raise QueryError(f"{name}() was called with {len(arguments)} arguments that it does not take") from None
 
 
@@ -168,15 +194,15 @@ class Selection:
                 yield judge, ensembles, True
 
     def check_runs(self, pool: bool) -> None:
-        """Raises QueryError, naming them as they began, where the selected calls are of several runs: unless `pool`."""
-        runs = list(dict.fromkeys(call.run for call in self.calls if call.run is not None))
-        if len(runs) > 1 and not pool:
-            names = {run["id"]: run.get("name") for run in self.forest.runs()}
-            listed = ", ".join(
-                f"{run} ({names[run]})" if names.get(run) not in (None, run) else run for run in runs[:20]
-            )
-            more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
-            raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+        """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
+        chosen = {call.run for call in self.calls if call.run is not None}
+        if pool or len(chosen) < 2:
+            return
+        runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]
+        names = [(run, known.about.get("name")) for run, known in runs[:20]]
+        listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
+        more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
+        raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
 
 
 def _whole(feed: Feed, answers: Answers) -> Ensemble:

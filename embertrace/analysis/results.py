@@ -249,6 +249,6 @@ def _branch(row: Mapping[str, Any]) -> str:
     told = [
         f"{name}={_cell(cell)}"
         for name, cell in row.items()
-        if name not in ("depth", "operator") and cell not in (None, {}, [], "")
+        if name not in ("depth", "operator") and cell not in (None, {}, [], "") and (name, cell) != ("attempt", 0)
     ]
     return f"{'  ' * row['depth']}{row.get('operator')} {' '.join(told)}".rstrip()

@@ -2,18 +2,23 @@
 
 A description is a metric event with data {"run": {"id": …, …}}. Descriptions of one id are merged, later fields over
 earlier; an end ("finished", "failed") stands whatever a clock says. A run whose describing producers have all ended
-while it was still "running" has crashed.
+while it was still "running" has crashed. A run begins with the first event that names it: an order of runs that no
+random id can change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from embertrace.analysis.calls import Origin
 
 if TYPE_CHECKING:
     from embertrace.analysis.trees import Trees
 
 ENDS = ("finished", "failed")
+UNKNOWN = "unknown"
+"""The status of a run that only contexts name."""
 
 
 def is_run(data: Mapping[str, Any]) -> bool:
@@ -21,16 +26,31 @@ def is_run(data: Mapping[str, Any]) -> bool:
     return isinstance(described, dict) and isinstance(described.get("id"), str)
 
 
-def describe_runs(trees: Trees, ended: set[bytes]) -> list[dict[str, Any]]:
-    """One mapping per run, in the order in which they were first described, then those only contexts name, by id."""
+class Run(NamedTuple):
+    """When a run began, and all that is said of it, with the number of its calls."""
+
+    began: Origin
+    about: dict[str, Any]
+
+    def merge(self, other: Run) -> Run:
+        """The same run as two parts of the events know it. What describes it is in both, or else in one of them."""
+        described = other if self.about["status"] == UNKNOWN else self
+        calls = self.about["calls"] + other.about["calls"]
+        return Run(min(self.began, other.began), {**described.about, "calls": calls})
+
+
+def describe_runs(trees: Trees, ended: set[bytes]) -> dict[str, Run]:
+    """The runs by their ids, in the order in which they began."""
     runs: dict[str, dict[str, Any]] = {}
     producers: dict[str, set[bytes]] = {}
+    began: dict[str, Origin] = {}
     for metric in trees.run_events:
         news = metric.data["run"]
         known = runs.setdefault(news["id"], {"status": "running"})
         status = known["status"] if known["status"] in ENDS else news.get("status", "running")
         known.update(news, status=status)
         producers.setdefault(news["id"], set()).add(metric.origin.producer)
+        began.setdefault(news["id"], metric.origin)
     for run, known in runs.items():
         if known["status"] == "running" and producers[run] <= ended:
             known["status"] = "crashed"
@@ -38,6 +58,7 @@ def describe_runs(trees: Trees, ended: set[bytes]) -> list[dict[str, Any]]:
     for call in trees.calls:
         if call.run is not None:
             counts[call.run] = counts.get(call.run, 0) + 1
-    for run in sorted(counts.keys() - runs.keys()):
-        runs[run] = {"id": run, "status": "unknown"}
-    return [{**known, "calls": counts.get(run, 0)} for run, known in runs.items()]
+            began[call.run] = min(call.origin, began.get(call.run, call.origin))
+    unknown = {run: {"id": run, "status": UNKNOWN} for run in counts.keys() - runs.keys()}
+    found = {run: Run(began[run], {**known, "calls": counts.get(run, 0)}) for run, known in (runs | unknown).items()}
+    return dict(sorted(found.items(), key=lambda entry: entry[1].began))

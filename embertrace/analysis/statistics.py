@@ -17,6 +17,8 @@ NAN = float("nan")
 UNDEFINED: Interval = (NAN, NAN)
 
 Z95 = NormalDist().inv_cdf(0.975)
+BITS = 256
+"""Binary digits of long sums: those of a float, and many more than a million roundings can reach."""
 PERMUTATIONS = 10_000
 SEED = 0
 
@@ -138,10 +140,38 @@ def _away(value: float, tiny: float) -> float:
 
 
 def mcnemar_p(b: int, c: int) -> float:
-    """Exact McNemar: the two-sided binomial p-value of b against c discordant pairs at 1/2; 1 where there are none."""
-    n = b + c
-    tail = sum(math.comb(n, k) for k in range(min(b, c) + 1))
-    return float(min(Fraction(1), Fraction(2 * tail, 2**n)))
+    """Exact McNemar: the two-sided binomial p-value of b against c discordant pairs at 1/2; 1 where there are none.
+
+    The float next to the true value: sums of BITS digits enclose it, and where both ends of that are not the same
+    float (the value lies between two, as it can for few pairs only), the sum is made again without rounding.
+    """
+    n, least = b + c, min(b, c)
+    if b == c:
+        return 1.0
+    for bits in (min(BITS, n), n):
+        low, scale = _binomial_tail(n, least, bits)
+        high = low + (low >> BITS // 2 if bits < n else 0)
+        p, bound = ((2 * end << scale) / (1 << n + bits) for end in (low, high))
+        if p == bound:
+            break
+    return p
+
+
+def _binomial_tail(n: int, least: int, bits: int) -> tuple[int, int]:
+    """The sum of the binomial coefficients of n up to `least`, as (s, e): s · 2^(e − bits).
+
+    Each comes from the one before, and all are cut alike once the sum has twice `bits` digits; with bits ≥ n that never
+    happens, and the sum is exact. Cuts only make it smaller, each by a relative n · 2^−bits at most: n < 2^60 of them
+    by less than 2^(−bits/2), at 256 bits.
+    """
+    term = total = 1 << bits
+    scale = 0
+    for k in range(least):
+        term = term * (n - k) // (k + 1)
+        total += term
+        if total >> 2 * bits:
+            term, total, scale = term >> bits, total >> bits, scale + bits
+    return total, scale
 
 
 def bonett_price(b: int, c: int, n: int) -> Interval:

@@ -80,6 +80,11 @@ def _selected_attempts(begins: Iterable[CallKey], ends: Iterable[CallKey]) -> li
     return [(call_id, attempt) for call_id, (_, attempt) in best.items()]
 
 
+def _worth(call: Call) -> tuple[bool, int]:
+    """Of two attempts of a call, the one that is worth more is selected."""
+    return call.ended, call.attempt
+
+
 def _call(
     key: CallKey, begins: Mapping[CallKey, Sighting], ends: Mapping[CallKey, Sighting], ended: set[bytes]
 ) -> Call:

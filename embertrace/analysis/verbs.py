@@ -48,26 +48,26 @@ VERBS: dict[str, Verb] = {
     "judge_accuracy": Verb(judging.judge_accuracy, Tally.finish),
     "judge_accuracy_by_agreement": Verb(judging.judge_accuracy_by_agreement, judging.finish_by_agreement),
     "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
-    "items": Verb(items.items, items.ItemRows.finish),
-    "item": Verb(items.item, items.finish_records, pools=True, attempts=True),
-    "outcomes": Verb(items.outcomes, items.Outcomes.finish),
+    "items": Verb(items.items, items.finish_items),
+    "item": Verb(items.item, items.ItemCalls.finish, pools=True, attempts=True),
+    "outcomes": Verb(items.outcomes, items.finish_outcomes),
     "stages": Verb(distributions.stages, distributions.finish_activity, attempts=True),
     "operators": Verb(distributions.operators, distributions.finish_activity, attempts=True),
-    "failures": Verb(incidents.failures, items.finish_records, pools=True, attempts=True),
-    "unlinked": Verb(incidents.unlinked, items.finish_records, pools=True),
-    "losses": Verb(incidents.losses, items.finish_records, pools=True),
-    "runs": Verb(incidents.runs, items.finish_records, pools=True),
-    "flow": Verb(flowing.flow, flowing.Flow.finish, pools=True),
+    "failures": Verb(incidents.failures, incidents.Incidents.finish, pools=True, attempts=True),
+    "unlinked": Verb(incidents.unlinked, incidents.Incidents.finish, pools=True),
+    "losses": Verb(incidents.Losses, incidents.Losses.finish, pools=True),
+    "runs": Verb(incidents.Runs, incidents.Runs.finish, pools=True),
+    "flow": Verb(flowing.flow, flowing.Flow.finish),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
 
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     """The result of one query. Raises QueryError for what it does not know, and for runs pooled silently."""
-    name, given = query.get("verb"), query.get("options") or {}
-    if not isinstance(given, Mapping):
-        raise QueryError(f"options are a map of names and values, not {given!r}")
-    options = dict(given)
+    name, options = query.get("verb"), query.get("options") or {}
+    if not isinstance(options, Mapping):
+        raise QueryError(f"options are a mapping of names to values, not {options!r}")
+    options = dict(options)
     verb = VERBS.get(name) if isinstance(name, str) else None
     if verb is None:
         raise QueryError(f"there is no question {name!r}; known are {', '.join(sorted(VERBS))}")

@@ -17,12 +17,13 @@ def visualize_operator_flow(events: Iterable[OperatorEvent] | OperatorAnalysis, 
     """The flow of operators as "dot" (Graphviz) or "svg" text: who called whom how often, whose results went where.
 
     Ensembles show their disagreement, labelled operators their accuracy. Takes events or an analysis (then with its
-    filters). No events give an empty drawing.
+    filters). No events give an empty drawing. Raises QueryError where they are of several runs; an analysis with
+    `pool=True` takes them as one.
     """
     drawings = {"dot": to_dot, "svg": to_svg}
     if format not in drawings:
         raise ValueError(f"format is {format!r}; it must be one of {', '.join(drawings)}")
-    analysis = events if isinstance(events, OperatorAnalysis) else OperatorAnalysis(events, pool=True)
+    analysis = events if isinstance(events, OperatorAnalysis) else OperatorAnalysis(events)
     return drawings[format](flow_graph(analysis))
 
 

@@ -59,6 +59,34 @@ def test_show(recording: pathlib.Path) -> None:
     assert "no item 'nope'" in embertrace("show", recording, "nope", code=2)
 
 
+def test_show_of_every_attempt(tmp_path: pathlib.Path) -> None:
+    """A call that failed, was tried again, and came through."""
+    with et.session(tmp_path / "rec", quiet=True) as session:
+        for attempt, end, data in ((0, "error", {"error": {"type": "OSError"}}), (1, "result", {"result": "a"})):
+            for event_type in ("call", end):
+                event = et.OperatorEvent(
+                    operator_id="flaky",
+                    event_type=event_type,
+                    call_id="7" * 16,
+                    attempt=attempt,
+                    context={"item": {"key": "q1"}},
+                    data={} if event_type == "call" else data,
+                )
+                et.EventCollector.emit(event)
+        session.settle(10)
+        lived = embertrace("show", session.endpoint, "q1", "--attempts", "all", "--json")
+    selected = embertrace("show", tmp_path / "rec", "q1")
+    assert (selected.count("flaky"), selected.count("answer=a"), selected.count("OSError")) == (1, 1, 0)
+    every = embertrace("show", tmp_path / "rec", "q1", "--attempts", "all")
+    assert [line.split()[0] for line in every.splitlines()] == ["flaky", "flaky"]
+    assert ["attempt=1" in line for line in every.splitlines()] == [False, True]
+    rows = json.loads(embertrace("show", tmp_path / "rec", "q1", "--attempts", "all", "--json"))["rows"]
+    assert [(row["attempt"], row["outcome"]) for row in rows] == [(0, "error"), (1, "result")]
+    assert rows == json.loads(lived)["rows"]
+    said = embertrace("show", tmp_path / "rec", "q1", "--attempts", "some", code=2)
+    assert "attempts='some' is none of selected, all" in said
+
+
 def test_flow(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert embertrace("flow", recording).startswith("digraph")
     embertrace("flow", recording, "-o", tmp_path / "flow.svg")

@@ -53,23 +53,68 @@ def test_order_and_repetition_change_nothing(
     assert one.runs() == other.runs()
 
 
-@given(stories(), st.integers(2, 4))
-@settings(max_examples=40, deadline=None)
-def test_parts_merge_to_the_whole(events: list[Placed], parts: int) -> None:
-    """Traces are never split, as shards don't; labels are small and go everywhere."""
-    forests = [Forest() for _ in range(parts)]
+@st.composite
+def recordings(draw: st.DrawFn) -> list[Placed]:
+    """Several runs, described or only named by their calls; roots without an item, many with equal arguments."""
+    told = []
+    for place, run in enumerate(draw(st.permutations(["r1", "r2", "r3", None]))):
+        story = Story(f"of {run}", run=run, first_id=1 + 10_000 * place)
+        if run is not None and draw(st.booleans()):
+            story.describe_run(run, name=draw(st.sampled_from(["nightly", "weekly"])))
+        for _ in range(draw(st.integers(0, 4))):
+            at, args = 1e9 + draw(st.integers(0, 3)), [draw(st.sampled_from("xy"))]
+            call_id = story._take_id()
+            for attempt in draw(st.sampled_from([[0], [0, 1]])):
+                root = story.begin("pipeline", args=args, at=at + attempt, attempt=attempt, call_id=call_id, follows=0)
+                story.ensemble(draw(ANSWERS), parent=root)
+                story.judge(draw(st.sampled_from(["a", "b"])), parent=root)
+                if draw(st.booleans()):
+                    story.end(root, error=draw(st.sampled_from([None, "ValueError"])))
+        told += story.events
+    return told
+
+
+def split(events: list[Placed], places: dict[bytes | None, int]) -> list[Forest]:
+    """Forests of the parts into which traces are put; labels and what describes a run are small, and go everywhere."""
+    forests = [Forest() for _ in range(max(places.values(), default=0) + 1)]
     for producer, seq, event in events:
         everywhere = event.type == METRIC and event.trace_id is None
         for place, forest in enumerate(forests):
-            if everywhere or place == int.from_bytes(event.trace_id or b"", "big") % parts:
+            if everywhere or place == places[event.trace_id]:
                 forest.add(producer, seq, event)
-    whole = Selection(grown(events))
-    for name in VERBS.keys() - {"health"}:  # it counts events, and labels are in every part
-        verb, options = VERBS[name], OPTIONS.get(name, {})
-        state = verb.partial(Selection(forests[0]), **options)
-        for forest in forests[1:]:
-            state = state.merge(verb.partial(Selection(forest), **options))
-        assert verb.finish(state).to_data() == verb(whole, **options).to_data(), name
+    return forests
+
+
+def questions(events: list[Placed]) -> list[tuple[str, dict[str, Any]]]:
+    """Every verb that merges, with options: also each name of an item that was derived, under which it can be shown."""
+    asked = [(name, OPTIONS.get(name, {})) for name in VERBS.keys() - {"health"}]  # it counts what is in every part
+    rows = answer(grown(events), {"verb": "items", "options": {"pool": True}})["rows"]
+    named = [("item", {"key": row["item"]}) for row in rows if isinstance(row["item"], str)]
+    return [*asked, ("outcomes", {"on": "majority"}), ("failures", {"outcome": "open"}), *named]
+
+
+@given(st.one_of(stories(), recordings()), st.randoms(use_true_random=False), st.data())
+@settings(max_examples=60)
+def test_parts_merge_to_the_whole_in_any_order(
+    events: list[Placed], shuffler: random.Random, data: st.DataObject
+) -> None:
+    traces = sorted({event.trace_id for _, _, event in events if event.trace_id is not None})
+    forests = split(events, {trace: data.draw(st.integers(0, 3)) for trace in traces})
+    filters = data.draw(st.sampled_from([[], [["stage", "members"]], [["type", "judge"]], [["run", "r2"]],
+                                         [["run", "nightly"]], [["operator", "m0"]], [["item", 1]]]))  # fmt: skip
+    for every_attempt in (False, True):
+        whole = Selection(grown(events), filters, every_attempt=every_attempt)
+        for name, options in questions(events):
+            verb = VERBS[name]
+            if every_attempt and not verb.attempts:
+                continue
+            parts = [Selection(forest, filters, every_attempt=every_attempt) for forest in forests]
+            states = [verb.partial(part, **options) for part in parts]
+            while len(states) > 1:
+                one = states.pop(shuffler.randrange(len(states)))
+                other = states.pop(shuffler.randrange(len(states)))
+                states.append(one.merge(other))
+            assert verb.finish(states[0]).to_data() == verb(whole, **options).to_data(), (name, options)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2), st.integers(0, 2)), max_size=20))

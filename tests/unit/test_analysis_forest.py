@@ -73,6 +73,17 @@ def test_the_highest_attempt_that_ended_counts_and_children_of_others_are_left_o
     assert forest.trees.by_id[77].result == "done"
 
 
+def test_with_every_attempt_an_id_still_names_the_attempt_that_counts() -> None:
+    story = Story()
+    for attempt, ends in ((0, False), (1, True), (2, False)):
+        call = story.begin("task", attempt=attempt, call_id=77)
+        if ends:
+            story.end(call, "done")
+    forest = story.forest()
+    assert [call.attempt for call in forest.trees_of(every_attempt=True).calls] == [0, 1, 2]
+    assert forest.trees_of(every_attempt=True).by_id[77].attempt == forest.trees.by_id[77].attempt == 1
+
+
 def test_without_any_end_the_highest_attempt_counts() -> None:
     story = Story()
     for attempt in (0, 3, 1):

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from embertrace.analysis.forest import Forest
 from embertrace.analysis.losses import Loss
 from embertrace.analysis.losses import note as losses_note
 from embertrace.analysis.operator_analysis import OperatorAnalysis
 from embertrace.analysis.source import LocalSource
 from embertrace.errors import QueryError
+from embertrace.flow import visualize_operator_flow
 from support.forests import Story, grown
 
 
@@ -446,6 +448,52 @@ def test_several_runs_are_never_pooled_silently() -> None:
     assert [run["id"] for run in asked.run("r2").runs()] == ["r2"]
 
 
+def of_three_runs() -> Forest:
+    """Runs in the order of their beginning, which is none of their names'; the middle one is known from calls only."""
+    events = []
+    for place, run in enumerate(("r9", "r1", "r5")):
+        story = Story(run, run=run, first_id=100 * place + 1)
+        story._now += 1000 * place
+        if run != "r1":
+            story.describe_run(run, name=f"run {place}")
+        story.ensemble("ab")
+        events += story.events
+    return grown(events[::-1])
+
+
+def test_runs_are_in_the_order_in_which_they_began() -> None:
+    asked = OperatorAnalysis(LocalSource(of_three_runs()))
+    assert [run["id"] for run in of_three_runs().runs()] == ["r9", "r1", "r5"]
+    assert [run["id"] for run in asked.runs()] == ["r9", "r1", "r5"]
+    assert [run["id"] for run in asked.where(lambda call: call.run != "r1").runs()] == ["r9", "r5"]
+    with pytest.raises(QueryError, match=r"3 runs are in question: r9 \(run 0\), r1, r5 \(run 2\);"):
+        asked.ensemble_disagreement()
+
+
+def test_a_run_that_is_described_late_began_with_its_calls() -> None:
+    story, other = Story("a", run="r1"), Story("b", run="r2", first_id=50)
+    story.ensemble("ab")
+    other._now += 500
+    other.describe_run("r2")
+    other.ensemble("ab")
+    story._now += 1000
+    story.describe_run("r1", status="finished")
+    assert [run["id"] for run in grown([*other.events, *story.events]).runs()] == ["r1", "r2"]
+
+
+def test_the_flow_of_several_runs_is_never_pooled_silently() -> None:
+    asked = OperatorAnalysis(LocalSource(of_three_runs()))
+    for drawn in (asked, list(asked.events)):
+        with pytest.raises(QueryError, match=r"3 runs are in question: r9 \(run 0\), r1, r5 \(run 2\);"):
+            visualize_operator_flow(drawn)
+    with pytest.raises(QueryError, match="3 runs are in question"):
+        asked.flow()
+    assert asked.run("r1").flow()["nodes"][0]["calls"] == 1
+    pooled = OperatorAnalysis(asked.events, pool=True)
+    assert "panel" in visualize_operator_flow(pooled)
+    assert pooled.flow()["nodes"][-1]["calls"] == 3
+
+
 def test_what_is_missing_is_said_in_every_answer() -> None:
     forest = questions(("aab", "a", "a")).forest()
     assert OperatorAnalysis(LocalSource(forest)).judge_accuracy().notes == ()
@@ -508,6 +556,20 @@ def test_items_without_a_key_are_told_apart_by_their_arguments_and_order() -> No
     first, second, third = sorted((row["item"] for row in ask(story).items()), key=lambda name: name.endswith("#2"))
     assert third in (f"{first}#2", f"{second}#2")
     assert [row["outcome"] for row in ask(story).show(third)] == ["result"] * 3
+
+
+def test_attempts_of_a_call_without_a_key_are_one_item_in_any_case() -> None:
+    """Its name is that of the attempt that counts, which here began after another call with the same arguments."""
+    story = Story()
+    first = story.begin("flaky", args=["x"], at=1.0)
+    story.end(story.begin("steady", args=["x"], at=2.0), "b")
+    story.end(story.begin("flaky", args=["x"], at=3.0, call_id=first.call_id, attempt=1), "a")
+    for attempts in ("selected", "all"):
+        asked = ask(story, attempts=attempts)
+        (name, other) = sorted(row["item"] for row in ask(story).items())
+        assert [row["operator"] for row in asked.show(name)] == ["steady"]
+        assert {row["operator"] for row in asked.show(other)} == {"flaky"}
+    assert [row["attempt"] for row in asked.show(other)] == [0, 1]
 
 
 def test_stages_and_operators() -> None:

@@ -53,6 +53,28 @@ def test_mcnemar_and_bonett_price() -> None:
     assert all(math.isnan(bound) for bound in bonett_price(0, 0, 0))
 
 
+def mcnemar_by_definition(b: int, c: int) -> float:
+    n = b + c
+    tail = sum(Fraction(math.comb(n, k), 2**n) for k in range(min(b, c) + 1))
+    return float(min(Fraction(1), 2 * tail))
+
+
+def test_mcnemar_is_the_sum_of_binomials_to_the_last_digit() -> None:
+    small = [(b, c) for b in range(45) for c in range(45)]
+    large = [(b, n - b) for n in (127, 128, 300, 1074, 1200, 2500) for b in (0, 1, 7, n // 4, n // 2 - 1, n // 2)]
+    for b, c in small + large:
+        assert mcnemar_p(b, c) == mcnemar_p(c, b) == mcnemar_by_definition(b, c), (b, c)
+
+
+@pytest.mark.timeout(30)
+def test_mcnemar_of_a_million_pairs() -> None:
+    """About the normal distribution there; a sum over separate binomials would take hours."""
+    normal = math.erfc((2000 - 1) / math.sqrt(2 * 1_000_000))  # with the correction for continuity
+    assert mcnemar_p(499_000, 501_000) == pytest.approx(normal, rel=1e-5)
+    assert mcnemar_p(499_999, 500_001) == pytest.approx(0.9992, abs=1e-4)
+    assert mcnemar_p(0, 1_000_000) == 0
+
+
 def test_t_of_single_observations_is_the_textbook_interval() -> None:
     spread = Spread(Counter({(1, Fraction(x)): 1 for x in (1, 2, 3, 4, 5)}))
     half = 2.7764451052 * math.sqrt(2.5 / 5)
