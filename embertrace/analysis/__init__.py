@@ -5,9 +5,10 @@
     ensembles, links        members and their votes; which ensemble fed which judge
     query                   filters as data, and what they select
     naming                  which item a call belongs to; names of items that got no key
-    voting, judging, …      the questions, each a partial state that merges exactly
+    questions               how each question is computed: a partial state that merges exactly
     verbs                   the table of questions: `answer(forest, query)`
-    operator_analysis       the fluent face of it
+    fluent                  the questions as methods
+    operator_analysis       filters that chain, and those methods
 
 Everything here is pure: no I/O, no clock. numpy is imported where it is needed, when it is needed.
 """

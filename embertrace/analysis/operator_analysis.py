@@ -1,7 +1,6 @@
-"""OperatorAnalysis: the questions as methods, filters that chain. The same class locally and over RPC.
+"""OperatorAnalysis: filters that chain, and the questions of `fluent`. The same class locally and over RPC.
 
-Each question is one line that asks the source; what it means stands in its docstring, how it is computed in the module
-named there. Filters return a new analysis; nothing is computed before a question is asked.
+Filters return a new analysis; nothing is computed before a question is asked.
 """
 
 from __future__ import annotations
@@ -16,20 +15,23 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.compare import Comparison, compare
 from embertrace.analysis.correctness import Grade
 from embertrace.analysis.events_view import EventsView
+from embertrace.analysis.fluent.activity import ActivityQuestions
+from embertrace.analysis.fluent.ensembles import EnsembleQuestions
+from embertrace.analysis.fluent.incidents import IncidentQuestions
+from embertrace.analysis.fluent.items import ItemQuestions
+from embertrace.analysis.fluent.judges import JudgeQuestions
 from embertrace.analysis.forest import Forest
-from embertrace.analysis.judging import Over
 from embertrace.analysis.query import Filter, Selection, make_test
-from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
+from embertrace.analysis.results import result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
 from embertrace.analysis.verbs import check_attempts
-from embertrace.analysis.voting import Ties
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
 
 Attempts = Literal["selected", "all"]
 
 
-class OperatorAnalysis:
+class OperatorAnalysis(EnsembleQuestions, JudgeQuestions, ActivityQuestions, ItemQuestions, IncidentQuestions):
     """Questions to a set of events: a list, what `collect_events` gives, a recording, or an aggregator.
 
     Events made by hand need no ids: see `handmade` for how they are paired. `pool=True` takes several runs as one.
@@ -85,72 +87,7 @@ class OperatorAnalysis:
         """Calls for which the predicate holds. Local only: a callable can't be sent to an aggregator."""
         return self._with("where", predicate)
 
-    # Questions about ensembles.
-
-    def ensemble_disagreement(self, *, answer: Rule = None) -> Estimate:
-        """Mean of (distinct − 1)/(n − 1) over ensemble calls with n > 1 answers; 0 … 1, NaN of none.
-
-        `answer` says what is compared: "str", "casefold", "number", "regex:…", a field's name or a callable.
-        """
-        return self._estimate("ensemble_disagreement", answer=answer)
-
-    def non_unanimous_rate(self, *, answer: Rule = None) -> Estimate:
-        """Share of ensemble calls with at least two distinct answers, of those with at least two; NaN of none."""
-        return self._estimate("non_unanimous_rate", answer=answer)
-
-    def majority_accuracy(
-        self, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
-    ) -> Estimate:
-        """Share of ensemble calls whose most frequent answer is right, of the labelled ones; NaN of none.
-
-        `ties`: "expected" (the truth among t leaders scores 1/t), "first" (by slot), "wrong", "abstain" (left out).
-        """
-        return self._estimate("majority_accuracy", answer=answer, ties=ties, grade=grade)
-
-    # Questions about judges.
-
-    def judge_accuracy(self, *, answer: Rule = None, grade: Grade | None = None) -> Estimate:
-        """Share of judge calls that are right, of those that answered and are labelled; NaN of none."""
-        return self._estimate("judge_accuracy", answer=answer, grade=grade)
-
-    def judge_accuracy_by_agreement(
-        self, *, answer: Rule = None, over: Over = "attempted", grade: Grade | None = None
-    ) -> Table:
-        """{"3/3": share right, "2/3": …}: by the largest group of equal answers over the members; empty of none.
-
-        `over="answered"` counts only the members that answered. Judges of two ensembles have a row in each.
-        """
-        return self._table("judge_accuracy_by_agreement", answer=answer, over=over, grade=grade)
-
-    def judge_lift(self, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None) -> Estimate:
-        """Judge right − majority right, paired over the same judge calls; −1 … 1, NaN of none."""
-        return self._estimate("judge_lift", answer=answer, ties=ties, grade=grade)
-
-    # Questions about scores, time and single items.
-
-    def accuracy_distribution(self) -> Table:
-        """{"type:stage": {"mean", "std" (population), "samples"}} of all scores named accuracy; empty of none."""
-        return self._table("accuracy_distribution")
-
-    def stages(self) -> Rows:
-        """Per stage: calls, errors, lost, open, and the 50th and 95th percentile of duration in seconds."""
-        return self._rows("stages")
-
-    def operators(self) -> Rows:
-        """As `stages`, per operator."""
-        return self._rows("operators")
-
-    def items(self, *, answer: Rule = None, grade: Grade | None = None) -> Rows:
-        """Per item: truth, the members' answers and agreement, the judge's answer, and whether it is right."""
-        return self._rows("items", answer=answer, grade=grade)
-
-    def show(self, key: Any) -> Rows:
-        """The calls about one item, as a tree; no rows where no such item was seen."""
-        return self._rows("item", key=key)
-
-    def outcomes(self, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None) -> Rows:
-        """Per item: how right the judge (or the majority) was, over its epochs. What `compare` joins."""
-        return self._rows("outcomes", on=on, answer=answer, grade=grade)
+    # Two analyses.
 
     def compare(
         self, other: OperatorAnalysis, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None
@@ -158,44 +95,6 @@ class OperatorAnalysis:
         """What changes from this to the other, item by item, with a paired test; NaN of no common items."""
         sides = [side.outcomes(on=on, answer=answer, grade=grade) for side in (self, other)]
         return compare(sides[0], sides[1], self.runs(), other.runs())
-
-    def flow(self) -> Table:
-        """{"nodes": operators with counts, disagreement and accuracy, "edges": calls between them, and links}."""
-        return self._table("flow")
-
-    # Questions about what went wrong or is missing.
-
-    def errors(self) -> Rows:
-        """The calls that raised."""
-        return self._rows("failures", outcome="error")
-
-    def lost(self) -> Rows:
-        """The calls that have no end and whose producer is gone."""
-        return self._rows("failures", outcome="lost")
-
-    def open_calls(self) -> Rows:
-        """The calls that have no end yet."""
-        return self._rows("failures", outcome="open")
-
-    def unlinked(self) -> Rows:
-        """The judge calls of which nobody knows what they judged."""
-        return self._rows("unlinked")
-
-    def gaps(self) -> int:
-        """How many events are known never to arrive."""
-        return int(self.health()["gaps"])
-
-    def losses(self) -> Rows:
-        """Where those were lost: producer, host, pid, events, reason. Every answer has their sum in its `notes`."""
-        return self._rows("losses")
-
-    def health(self) -> Table:
-        """Counts of calls, errors, lost, open, missing, unlinked, and of events, gaps, undecodable ones."""
-        return self._table("health")
-
-    def runs(self) -> Rows:
-        """The runs the selected calls belong to: id, name, status, config and what else was said of them."""
-        return self._rows("runs")
 
     # What the questions are about.
 
@@ -253,15 +152,6 @@ class OperatorAnalysis:
             given["attempts"] = "all"
         query = {"verb": verb, "filters": [list(entry) for entry in self._filters], "options": given}
         return result_from_data(self._source.answer(query))
-
-    def _estimate(self, verb: str, **options: Any) -> Estimate:
-        return cast("Estimate", self._ask(verb, options))
-
-    def _table(self, verb: str, **options: Any) -> Table:
-        return cast("Table", self._ask(verb, options))
-
-    def _rows(self, verb: str, **options: Any) -> Rows:
-        return cast("Rows", self._ask(verb, options))
 
 
 class _Asked:

@@ -11,10 +11,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from embertrace.analysis import distributions, flowing, incidents, items, judging, voting
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.losses import note
 from embertrace.analysis.query import Selection
+from embertrace.analysis.questions import distributions, flowing, incidents, items, judging, voting
 from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError

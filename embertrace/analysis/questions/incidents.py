@@ -7,9 +7,9 @@ from typing import Any
 
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.ensembles import is_judge
-from embertrace.analysis.items import described
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import Rows, Table
 from embertrace.analysis.runs import describe_runs
 from embertrace.errors import QueryError

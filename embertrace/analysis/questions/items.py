@@ -11,12 +11,12 @@ from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
-from embertrace.analysis.judging import add_judge
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
+from embertrace.analysis.questions.judging import add_judge
+from embertrace.analysis.questions.voting import add_majority, why_left_out
 from embertrace.analysis.results import NAN, Rows
 from embertrace.analysis.tally import Tally
-from embertrace.analysis.voting import add_majority, why_left_out
 from embertrace.errors import QueryError
 from embertrace.event import call_hex
 from embertrace.payload import canonical

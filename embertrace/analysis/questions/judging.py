@@ -11,9 +11,9 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.analysis.results import Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
-from embertrace.analysis.voting import Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.errors import QueryError
 
 Over = Literal["attempted", "answered"]

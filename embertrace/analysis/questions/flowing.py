@@ -16,8 +16,8 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
 from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.voting import disagreement_of, leaders_of, majority_share, why_left_out
 from embertrace.analysis.results import Table
-from embertrace.analysis.voting import disagreement_of, leaders_of, majority_share, why_left_out
 
 Node = tuple[str, str, str]
 

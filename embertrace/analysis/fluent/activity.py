@@ -1,0 +1,26 @@
+"""Questions about scores and time, by stage and by operator."""
+
+from __future__ import annotations
+
+from embertrace.analysis.fluent.asks import Asks
+from embertrace.analysis.results import Rows, Table
+
+
+class ActivityQuestions(Asks):
+    """Asked of the selected calls; computed in `questions.distributions` and `questions.flowing`."""
+
+    def accuracy_distribution(self) -> Table:
+        """{"type:stage": {"mean", "std" (population), "samples"}} of all scores named accuracy; empty of none."""
+        return self._table("accuracy_distribution")
+
+    def stages(self) -> Rows:
+        """Per stage: calls, errors, lost, open, and the 50th and 95th percentile of duration in seconds."""
+        return self._rows("stages")
+
+    def operators(self) -> Rows:
+        """As `stages`, per operator."""
+        return self._rows("operators")
+
+    def flow(self) -> Table:
+        """{"nodes": operators with counts, disagreement and accuracy, "edges": calls between them, and links}."""
+        return self._table("flow")

@@ -1,0 +1,26 @@
+"""Questions about single items: what was said of each, and how right it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embertrace.analysis.answers import Rule
+from embertrace.analysis.correctness import Grade
+from embertrace.analysis.fluent.asks import Asks
+from embertrace.analysis.results import Rows
+
+
+class ItemQuestions(Asks):
+    """Asked of the items of the selected calls; computed in `questions.items`."""
+
+    def items(self, *, answer: Rule = None, grade: Grade | None = None) -> Rows:
+        """Per item: truth, the members' answers and agreement, the judge's answer, and whether it is right."""
+        return self._rows("items", answer=answer, grade=grade)
+
+    def show(self, key: Any) -> Rows:
+        """The calls about one item, as a tree; no rows where no such item was seen."""
+        return self._rows("item", key=key)
+
+    def outcomes(self, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None) -> Rows:
+        """Per item: how right the judge (or the majority) was, over its epochs. What `compare` joins."""
+        return self._rows("outcomes", on=on, answer=answer, grade=grade)

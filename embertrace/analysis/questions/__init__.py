@@ -1,0 +1,1 @@
+"""How each question is computed: (partial state of one part of the events, merge, finish). Pure; see `verbs`."""
