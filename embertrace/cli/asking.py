@@ -1,0 +1,79 @@
+"""Commands that ask a recording or an aggregator: the same questions of both."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from embertrace.cli.shell import AsJson, RunName, Source, analysis_of, app, print_json
+from embertrace.errors import EmbertraceError
+from embertrace.report import as_data, as_text, report
+
+
+@app.command("report")
+def report_command(
+    source: Source,
+    run: RunName = None,
+    answer: Annotated[
+        str | None, typer.Option(help='How answers are compared: "str", "casefold", "number", "regex:…", or a field.')
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The story of a run: what ran, agreement, judge against majority, and what is missing."""
+    sections = report(analysis_of(source, run), answer)
+    if as_json:
+        print_json(as_data(sections))
+    else:
+        print(as_text(sections))
+
+
+@app.command()
+def show(
+    source: Source,
+    item: Annotated[str, typer.Argument(help="The item's key; a number is also looked up as one.")],
+    run: RunName = None,
+    attempts: Annotated[
+        str, typer.Option(help='Of calls that were tried again: the attempt that counts ("selected"), or "all".')
+    ] = "selected",
+    as_json: AsJson = False,
+) -> None:
+    """One item: its calls as a tree, with answers, times and errors."""
+    analysis = analysis_of(source, run, attempts)
+    rows = analysis.show(item)
+    if not rows and _is_number(item):
+        rows = analysis.show(int(item))
+    if not rows:
+        raise EmbertraceError(f"no item {item!r} in {source}; `embertrace report {source}` shows what there is")
+    if as_json:
+        print_json(rows.to_data())
+    else:
+        print(rows)
+
+
+@app.command()
+def flow(
+    source: Source,
+    output: Annotated[
+        pathlib.Path | None, typer.Option("-o", "--output", help="A .svg or .dot file; else DOT text.")
+    ] = None,
+    run: RunName = None,
+) -> None:
+    """Draw the flow of operators: who calls whom, whose results go where, disagreement and accuracy."""
+    from embertrace.flow import visualize_operator_flow
+
+    kind = "dot" if output is None else output.suffix.lstrip(".").lower()
+    if kind not in ("dot", "svg"):
+        raise EmbertraceError(f"can't draw into {output}: the name must end in .svg or .dot")
+    drawn = visualize_operator_flow(analysis_of(source, run), format=kind)
+    if output is None:
+        print(drawn)
+    else:
+        output.write_text(drawn, encoding="utf-8")
+        print(f"wrote {output}", file=sys.stderr)
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").isascii() and text.lstrip("-").isdecimal()

@@ -1,0 +1,60 @@
+"""What all commands share: the application, the arguments that mean the same everywhere, printing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from embertrace import OperatorAnalysis, sources
+
+app = typer.Typer(
+    name="embertrace",
+    help="Trace compound-AI operators and answer questions about them: ensembles, judges, verifiers, chains.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Source = Annotated[
+    str, typer.Argument(metavar="RECORDING|ENDPOINT", help="A recording's directory, or tcp://host:port.")
+]
+RecordingPath = Annotated[pathlib.Path, typer.Argument(metavar="RECORDING", help="A recording's directory.")]
+RunName = Annotated[str | None, typer.Option("--run", help="Which run, by name or id, if there are several.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def analysis_of(source: str, run: str | None, attempts: Any = "selected") -> OperatorAnalysis:
+    """The analysis of a recording or an endpoint; of its only run, or the one asked for."""
+    if source.startswith("tcp://"):
+        analysis = sources.connect(source, attempts=attempts)
+    else:
+        with progress("reading") as advance:
+            analysis = sources.open(source, attempts=attempts, progress=advance)
+    return analysis.run(run) if run is not None else analysis
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int | None = None) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal's stderr, nothing elsewhere: `advance(done, of)`."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2, default=lambda value: value.hex()))
