@@ -7,12 +7,19 @@ Reserved keys in a metric's data: `label` (ground truth), `run` (a run's descrip
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from embertrace import context, payload
 from embertrace.collect import EventCollector
 from embertrace.errors import ConfigError
-from embertrace.event import OperatorEvent
+from embertrace.event import OperatorEvent, call_hex
+
+
+class HasCallId(Protocol):
+    """A call, by its id: a `Call` of an analysis, or an event of one."""
+
+    @property
+    def call_id(self) -> int | str | None: ...
 
 
 def score(**values: Any) -> None:
@@ -23,21 +30,51 @@ def score(**values: Any) -> None:
     EventCollector.emit(OperatorEvent(event_type="metric", data=values))
 
 
-def label(key: str | int, *, truth: Any, by: str | None = None, epoch: int | None = None) -> None:
-    """State the truth of an item, at any time, also long after its calls. The last label per annotator wins.
+def label(
+    about: str | int | HasCallId,
+    truth: Any,
+    *,
+    by: str | None = None,
+    epoch: int | None = None,
+    run: str | None = None,
+) -> None:
+    """State the truth of an item, or of one call, at any time, also long after. The last label per annotator wins.
 
-    `truth` may be a list of accepted answers; None withdraws what this annotator (`by`) said before. Raises
-    ConfigError, whether or not anything is traced, for a key that is longer than an item keeps (about 2 KB).
+    `about` is an item's key, or a call as analyses give it (or an event of it). `truth` may be a list of accepted
+    answers; None withdraws what this annotator (`by`, as "human:ann") said before. `epoch` and `run` (an id or a name)
+    narrow it to one repetition, to one run. Raises ConfigError, whether or not anything is traced, for what can't
+    name an item (a key longer than an item keeps, about 2 KB) or a call.
     """
+    EventCollector.emit(OperatorEvent(event_type="metric", data=label_data(about, truth, by=by, epoch=epoch, run=run)))
+
+
+def label_data(
+    about: str | int | HasCallId, truth: Any, *, by: str | None = None, epoch: int | None = None, run: str | None = None
+) -> dict[str, Any]:
+    """The data of a label's event. Raises ConfigError as `label`."""
+    stated: dict[str, Any] = {"truth": truth, "by": by}
+    if hasattr(about, "call_id"):
+        if epoch is not None or run is not None:
+            raise ConfigError(
+                "label() got an epoch or a run beside a call: a call has its own; name the item, or neither"
+            )
+        call_id = about.call_id
+        if not call_id:
+            raise ConfigError("label() got an event that belongs to no call; name its item, or a call")
+        stated["call"] = call_hex(call_id) if isinstance(call_id, int) else str(call_id)
+    else:
+        stated |= {"key": _checked(about), "epoch": epoch, "run": run}
+    return {"label": {name: value for name, value in stated.items() if value is not None}}
+
+
+def _checked(key: str | int) -> str | int:
     kept = payload.unpack(payload.pack({"key": key}, context.ITEM_BYTES))
-    if not isinstance(kept, dict) or isinstance(kept.get("key"), payload.Cut):
+    if not isinstance(kept, dict) or kept.get("key") is None or isinstance(kept["key"], payload.Cut):
         raise ConfigError(
             f"label() got a key that is no item's: {str(key)[:40]!r}…; items keep {context.ITEM_BYTES} bytes of a key, "
             "so use a shorter one for both, as an id or a digest"
         )
-    stated = {"key": key, "truth": truth, "by": by, "epoch": epoch}
-    data = {"label": {name: value for name, value in stated.items() if value is not None}}
-    EventCollector.emit(OperatorEvent(event_type="metric", data=data))
+    return key
 
 
 class AccuracyMetric:

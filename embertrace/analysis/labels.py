@@ -1,21 +1,45 @@
 """Ground truth that was given by labels: for an item, or for one call.
 
-A label is a metric event with data {"label": {"key": item key, or "call": call id in hex; "truth", "by", "epoch"}}.
-Of one annotator (`by`) the last counts; of several annotators the one who labelled last. A label without a truth
-withdraws the annotator's own. A label of one epoch goes before a label of the item, and any label before the truth that
-the item itself brought along.
+A label is a metric event with data {"label": {"key": item key, or "call": call id in hex; "truth", "by", "epoch",
+"run"}}. Rules:
+- Of one annotator (`by`) the last counts; of several annotators the one who labelled last. A label without a truth
+  withdraws the annotator's own. All of them stay known: see `history`.
+- A label of a call goes before those of its item. Of an item's, one of the call's run (by id, or by name) goes before
+  one of every run, and then one of its epoch before one of every epoch; any before the truth that the item itself
+  brought along.
+- The order is that of their origins. A damaged label says nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-from embertrace.analysis.calls import Call, Metric
+from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.event import parse_call_id
 from embertrace.payload import canonical
 
-Target = tuple[str, bytes, bytes]
+NOTHING = canonical(None)
+
+
+class Target(NamedTuple):
+    """What a label names, as far as it says: a call, or an item; a `run` of None, or a packed None, is every one."""
+
+    kind: str
+    key: bytes
+    epoch: bytes = NOTHING
+    run: str | None = None
+
+
+class Label(NamedTuple):
+    """One label as it was given. `truth` is None where it withdraws; `names` is the item's key, or the call's id."""
+
+    origin: Origin
+    target: Target
+    names: Any
+    epoch: Any
+    by: str
+    truth: Any
 
 
 def is_label(data: Mapping[str, Any]) -> bool:
@@ -23,40 +47,78 @@ def is_label(data: Mapping[str, Any]) -> bool:
     return isinstance(data.get("label"), dict)
 
 
-class Labels:
-    """Labels by what they name. Given in order: later ones win."""
+def read_label(metric: Metric) -> Label | None:
+    """The label a metric event is; None where it names nothing."""
+    told = metric.data["label"]
+    by = told.get("by")
+    about = ("" if by is None else str(by), told.get("truth"))
+    if "call" in told:
+        try:
+            key = canonical(parse_call_id(told["call"]))
+        except ValueError:
+            key = canonical(str(told["call"]))
+        return Label(metric.origin, Target("call", key), told["call"], None, *about)
+    if "key" not in told:
+        return None
+    run, epoch = told.get("run"), told.get("epoch")
+    target = Target("item", canonical(told["key"]), canonical(epoch), None if run is None else str(run))
+    return Label(metric.origin, target, told["key"], epoch, *about)
 
-    def __init__(self, metrics: Iterable[Metric]) -> None:
+
+def run_names(descriptions: Iterable[Metric]) -> dict[str, str]:
+    """Run ids and their names, from the events that describe runs."""
+    told = (metric.data["run"] for metric in descriptions)
+    return {run["id"]: run["name"] for run in told if isinstance(run.get("name"), str)}
+
+
+class Labels:
+    """Labels by what they name. Given in order: later ones win. `descriptions` are of runs, for the names of runs."""
+
+    def __init__(self, metrics: Iterable[Metric], descriptions: Iterable[Metric] = ()) -> None:
+        read = (read_label(metric) for metric in metrics)
+        self.history: list[Label] = [label for label in read if label is not None]
+        self.run_names = run_names(descriptions)
         self._truths: dict[Target, dict[str, Any]] = {}
-        for metric in metrics:
-            label = metric.data["label"]
-            if "key" not in label and "call" not in label:
-                continue
-            annotators = self._truths.setdefault(_target(label), {})
-            by = str(label.get("by", ""))
-            annotators.pop(by, None)
-            if label.get("truth") is not None:
-                annotators[by] = label["truth"]
+        for label in self.history:
+            annotators = self._truths.setdefault(label.target, {})
+            annotators.pop(label.by, None)
+            if label.truth is not None:
+                annotators[label.by] = label.truth
 
     def __len__(self) -> int:
         return len(self._truths)
 
-    def truth(self, call: Call) -> Any:
-        """The truth of what a call was asked; None where nobody knows."""
-        annotators = self._truths.get(("call", canonical(call.call_id), b""))
-        if annotators is None and "key" in call.item:
-            key = canonical(call.item["key"])
-            annotators = self._truths.get(("item", key, canonical(call.item.get("epoch"))))
-            annotators = annotators or self._truths.get(("item", key, canonical(None)))
-        if annotators:
-            return next(reversed(annotators.values()))
-        return call.item.get("truth")
+    def truth(self, call: Call, by: str | None = None) -> Any:
+        """The truth of what a call was asked; None where nobody knows.
+
+        With `by`, as that annotator has it; where it ends with a colon ("human:"), as any whose name begins so.
+        """
+        for target in self._targets(call):
+            annotators = self._truths.get(target)
+            for name in reversed(annotators or ()):
+                if by is None or is_by(name, by):
+                    return annotators[name] if annotators else None
+        return call.item.get("truth") if by is None else None
+
+    def _targets(self, call: Call) -> Iterator[Target]:
+        """What could name a call, the most particular first."""
+        if not self._truths:
+            return
+        yield Target("call", canonical(call.call_id))
+        if "key" in call.item:
+            yield from targets_of_item(
+                canonical(call.item["key"]), canonical(call.item.get("epoch")), call.run, self.run_names
+            )
 
 
-def _target(label: Mapping[str, Any]) -> Target:
-    if "call" in label:
-        try:
-            return "call", canonical(parse_call_id(label["call"])), b""
-        except ValueError:
-            return "call", canonical(str(label["call"])), b""
-    return "item", canonical(label["key"]), canonical(label.get("epoch"))
+def targets_of_item(key: bytes, epoch: bytes, run: str | None, names: Mapping[str, str]) -> Iterator[Target]:
+    """What could name an item in one of its epochs and runs, the most particular first."""
+    runs = dict.fromkeys([run, names.get(run) if run is not None else None, None])
+    for given in runs:
+        for wanted in dict.fromkeys([epoch, NOTHING]):
+            yield Target("item", key, wanted, given)
+
+
+def is_by(annotator: str, wanted: str) -> bool:
+    """Whether an annotator is the one that is wanted, or of the kind ("human:")."""
+    return annotator.startswith(wanted) if wanted.endswith(":") else annotator == wanted

@@ -20,6 +20,7 @@ from embertrace.analysis.fluent.ensembles import EnsembleQuestions
 from embertrace.analysis.fluent.incidents import IncidentQuestions
 from embertrace.analysis.fluent.items import ItemQuestions
 from embertrace.analysis.fluent.judges import JudgeQuestions
+from embertrace.analysis.fluent.labels import LabelQuestions
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.results import result_from_data
@@ -31,7 +32,9 @@ from embertrace.event import OperatorEvent
 Attempts = Literal["selected", "all"]
 
 
-class OperatorAnalysis(EnsembleQuestions, JudgeQuestions, ActivityQuestions, ItemQuestions, IncidentQuestions):
+class OperatorAnalysis(
+    EnsembleQuestions, JudgeQuestions, ActivityQuestions, ItemQuestions, LabelQuestions, IncidentQuestions
+):
     """Questions to a set of events: a list, what `collect_events` gives, a recording, or an aggregator.
 
     Events made by hand need no ids: see `handmade` for how they are paired. `pool=True` takes several runs as one.

@@ -49,7 +49,7 @@ class Trees:
         self.roots: list[Call] = [call for call in self.calls if call.parent is None]
         self.metrics: list[Metric] = [Metric(seen) for seen in sorted(metrics, key=lambda seen: seen.origin)]
         self.run_events: list[Metric] = [metric for metric in self.metrics if is_run(metric.data)]
-        self.labels = Labels(metric for metric in self.metrics if is_label(metric.data))
+        self.labels = Labels((metric for metric in self.metrics if is_label(metric.data)), self.run_events)
         self.scores: list[Metric] = self._attach_scores()
 
     def _attach_scores(self) -> list[Metric]:

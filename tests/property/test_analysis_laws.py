@@ -14,7 +14,11 @@ from embertrace.analysis.verbs import VERBS, answer
 from embertrace.event import METRIC
 from support.forests import Placed, Story, grown
 
-OPTIONS: dict[str, dict[str, Any]] = {"item": {"key": 0}, "failures": {"outcome": "error"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "item": {"key": 0},
+    "failures": {"outcome": "error"},
+    "unknown_items": {"targets": [[0, None, None], [1, None, "r"], [9, None, None], [2, 0, None]]},
+}
 ANSWERS = st.lists(st.sampled_from(["a", "b", "c", 1, None, ValueError]), min_size=1, max_size=5)
 
 
@@ -31,7 +35,9 @@ def stories(draw: st.DrawFn) -> list[Placed]:
             call = story.ensemble(draw(ANSWERS), missing=draw(st.integers(0, 1)))
             story.score(call, accuracy=draw(st.floats(0, 1)), correct=draw(st.booleans()))
             story.begin("retried", attempt=draw(st.integers(0, 2)), call_id=5000 + place)
-            story.label(draw(st.integers(0, 4)), draw(st.sampled_from("ab")), by=draw(st.sampled_from(["ann", "bob"])))
+            about = draw(st.sampled_from([{}, {"run": "r"}, {"run": "nightly"}, {"epoch": 0}]))
+            by, truth = draw(st.sampled_from(["ann", "bob"])), draw(st.sampled_from(["a", "b", None]))
+            story.label(draw(st.integers(0, 6)), truth, by=by, **about)
         told += story.events
     return told
 

@@ -5,6 +5,7 @@
     judges       judges, beside what they judged
     activity     scores, time, flow
     items        single items
+    labels       what annotators said of items
     incidents    what went wrong or is missing
 
 A method gives its options to the verb of its name, in `verbs`; how that is computed stands in `questions`.

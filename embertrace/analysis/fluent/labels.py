@@ -1,0 +1,37 @@
+"""Questions about labels: the ground truth that people gave, and how far they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from embertrace.analysis.fluent.asks import Asks
+from embertrace.analysis.questions.labelling import Level
+from embertrace.analysis.results import Rows, Table
+
+
+class LabelQuestions(Asks):
+    """Asked of the labels of the selected calls and their items; computed in `questions.labelling`."""
+
+    def labels(self, *, by: str | None = None) -> Rows:
+        """Every label ever given, in order: item or call, epoch, run, by, truth, status, known, at (Unix seconds).
+
+        `status` is "current" (the last of its annotator), "replaced" or "withdrawal"; `known` is whether what it names
+        was seen: labels that name nothing are listed in `notes`, and left out where filters choose. `by` chooses one
+        annotator, or with a colon at its end ("human:") all whose names begin so. No rows without labels.
+        """
+        return self._rows("labels", by=by)
+
+    def label_agreement(self, *, level: Level = "nominal", by: str | None = None) -> Table:
+        """How far annotators agree: {"alpha": Krippendorff's, "ann, bob": Cohen's kappa of each pair}.
+
+        Over their current labels; alpha over what two or more labelled (`items`, of `n` labels), a kappa over what
+        both did, with its asymptotic interval. `level` is that of alpha: other levels than "nominal" need numbers. NaN
+        with the reason in `notes` where all labels are equal. Empty with fewer than two annotators. Raises
+        MissingExtraError without the libraries of the extra "stats".
+        """
+        return self._table("label_agreement", level=level, by=by)
+
+    def unknown_items(self, targets: Sequence[Sequence[Any]]) -> Rows:
+        """Of [key, epoch or None, run or None]s, the places (from 0) of those that name no item that was seen."""
+        return self._rows("unknown_items", targets=[list(target) for target in targets])

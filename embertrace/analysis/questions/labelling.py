@@ -1,0 +1,209 @@
+"""Questions about labels themselves: what was said by whom and when, of which items, and how far annotators agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.labels import Label, Target, is_by, targets_of_item
+from embertrace.analysis.optional import library
+from embertrace.analysis.query import Selection
+from embertrace.analysis.results import NAN, Estimate, Rows, Table
+from embertrace.analysis.statistics import UNDEFINED
+from embertrace.errors import QueryError
+from embertrace.payload import canonical, unpack
+
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
+LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
+CONSTANT = "all labels are equal, so agreement by chance is certain and there is none beyond it"
+MAX_LISTED = 10
+"""Keys in a note; the rows have them all."""
+
+Item = tuple[bytes, bytes, str | None]
+"""Packed key, packed epoch, and run."""
+
+
+class Labelling:
+    """The labels of one part of the events, and the items and calls that they may be about: a partial state."""
+
+    def __init__(self, selection: Selection, by: str | None = None, level: Level = "nominal") -> None:
+        given = selection.trees.labels
+        self.level = level
+        self.filtered = selection.filtered
+        self.run_names = dict(given.run_names)
+        self.labels: dict[Origin, Label] = {
+            label.origin: label for label in given.history if by is None or is_by(label.by, by)
+        }
+        self.items = set(items_of(selection.calls))
+        self.calls = {target for target in self._named_calls() if _is_chosen(selection, target)}
+
+    def merge(self, other: Labelling) -> Labelling:
+        self.labels |= other.labels
+        self.run_names |= other.run_names
+        self.items |= other.items
+        self.calls |= other.calls
+        return self
+
+    def chosen(self) -> list[tuple[Label, bool]]:
+        """The labels in question, in order, and whether what they name was seen. Filters choose among the seen."""
+        seen = {target for item in self.items for target in targets_of_item(*item, self.run_names)} | self.calls
+        labels = [(self.labels[origin], self.labels[origin].target in seen) for origin in sorted(self.labels)]
+        return [(label, is_known) for label, is_known in labels if is_known or not self.filtered]
+
+    def _named_calls(self) -> set[Target]:
+        return {label.target for label in self.labels.values() if label.target.kind == "call"}
+
+
+def _is_chosen(selection: Selection, target: Target) -> bool:
+    call_id = unpack(target.key)
+    call = selection.trees.by_id.get(call_id) if isinstance(call_id, int) else None
+    return call is not None and selection.has(call)
+
+
+def items_of(calls: Iterable[Call]) -> Iterator[Item]:
+    """The items that calls are about, where they have keys; some of them several times."""
+    met: dict[tuple[int, str | None], dict[str, Any]] = {}  # calls of one item mostly share one mapping
+    for call in calls:
+        place = (id(call.item), call.run)
+        if place not in met and "key" in call.item:
+            met[place] = call.item
+            yield canonical(call.item["key"]), canonical(call.item.get("epoch")), call.run
+
+
+def labels(selection: Selection, *, by: str | None = None) -> Labelling:
+    return Labelling(selection, by)
+
+
+def finish_labels(found: Labelling) -> Rows:
+    chosen = found.chosen()
+    last = {(label.target, label.by): label.origin for label, _ in chosen}
+    rows = [_described(label, is_known, last[label.target, label.by]) for label, is_known in chosen]
+    return Rows(rows, notes=_unknown([label for label, is_known in chosen if not is_known]))
+
+
+def _described(label: Label, is_known: bool, last: Origin) -> dict[str, Any]:
+    status = "current" if label.truth is not None else "withdrawal"
+    call = label.names if label.target.kind == "call" else None
+    return {
+        "item": label.names if call is None else None,
+        "call": call,
+        "epoch": label.epoch,
+        "run": label.target.run,
+        "by": label.by,
+        "truth": label.truth,
+        "status": status if label.origin == last else "replaced",
+        "known": is_known,
+        "at": label.origin.nanoseconds / 1e9,
+    }
+
+
+def _unknown(labels: Sequence[Label]) -> list[str]:
+    names = dict.fromkeys(repr(label.names) for label in labels)
+    if not names:
+        return []
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return [f"{len(labels)} labels name nothing that was seen: {', '.join(list(names)[:MAX_LISTED])}{more}"]
+
+
+def label_agreement(selection: Selection, *, level: Level = "nominal", by: str | None = None) -> Labelling:
+    if level not in LEVELS:
+        raise QueryError(f"level={level!r} is none of {', '.join(LEVELS)}")
+    return Labelling(selection, by, level)
+
+
+def finish_agreement(found: Labelling) -> Table:
+    ratings: dict[Target, dict[str, bytes]] = {}
+    for label, _ in found.chosen():
+        rated = ratings.setdefault(label.target, {})
+        rated.pop(label.by, None)
+        if label.truth is not None:
+            rated[label.by] = canonical(label.truth)
+    annotators = sorted({by for rated in ratings.values() for by in rated})
+    if len(annotators) < 2:
+        return Table({}, notes=["agreement takes labels of two annotators"] if annotators else [])
+    items = [ratings[target] for target in sorted(ratings, key=_order) if ratings[target]]
+    table: dict[str, Any] = {"alpha": _alpha(items, found.level)}
+    for one, other in combinations(annotators, 2):
+        table[f"{one or 'nobody named'}, {other}"] = _kappa(
+            [(r[one], r[other]) for r in items if {one, other} <= r.keys()]
+        )
+    return Table(table)
+
+
+def _order(target: Target) -> tuple[str, bytes, bytes, str]:
+    return target.kind, target.key, target.epoch, target.run or ""
+
+
+def _alpha(items: Sequence[dict[str, bytes]], level: Level) -> Estimate:
+    """Krippendorff's alpha over the items that two or more annotators labelled."""
+    counted = [Counter(rated.values()) for rated in items]
+    left_out = {"labelled by one annotator": sum(counts.total() < 2 for counts in counted)}
+    pairable = [counts for counts in counted if counts.total() > 1]
+    about: dict[str, Any] = {"n": sum(counts.total() for counts in pairable), "items": len(pairable)}
+    keys = sorted({key for counts in pairable for key in counts})
+    values = list(range(len(keys))) if level == "nominal" else [unpack(key) for key in keys]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return Estimate(NAN, left_out=left_out, notes=[f"labels of level={level!r} are numbers"], **about)
+    if len(keys) < 2:
+        return Estimate(NAN, left_out=left_out, notes=[CONSTANT] if pairable else [], **about)
+    krippendorff = library("krippendorff", "label_agreement()")
+    order = sorted(range(len(keys)), key=lambda place: values[place])
+    table = [[counts[keys[place]] for place in order] for counts in pairable]
+    domain = [values[place] for place in order]
+    value = krippendorff.alpha(value_counts=table, value_domain=domain, level_of_measurement=level)
+    return Estimate(float(value), left_out=left_out, **about)
+
+
+def _kappa(pairs: Sequence[tuple[bytes, bytes]]) -> Estimate:
+    """Cohen's kappa of two annotators over the items that both labelled, with its asymptotic interval."""
+    keys = sorted({key for pair in pairs for key in pair})
+    about: dict[str, Any] = {"n": len(pairs), "items": len(pairs)}
+    if len(keys) < 2:
+        return Estimate(NAN, notes=[CONSTANT] if pairs else ["no item has labels of both"], **about)
+    import numpy as np
+
+    inter_rater = library("statsmodels.stats.inter_rater", "label_agreement()")
+    counts = Counter(pairs)
+    with np.errstate(all="ignore"):  # of a kappa whose variance is 0, the library also divides by that
+        found = inter_rater.cohens_kappa([[counts[one, other] for other in keys] for one in keys])
+    bounds = (max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
+    return Estimate(float(found.kappa), interval=bounds if found.var_kappa > 0 else UNDEFINED, **about)
+
+
+class Sought:
+    """Which of some items were not seen: a partial state."""
+
+    def __init__(self, selection: Selection, targets: Sequence[Sequence[Any]]) -> None:
+        self.targets = [_sought(entry) for entry in targets]
+        self.run_names = dict(selection.trees.labels.run_names)
+        wanted = {target.key for target in self.targets}
+        self.items = {item for item in items_of(selection.calls) if item[0] in wanted}
+
+    def merge(self, other: Sought) -> Sought:
+        self.run_names |= other.run_names
+        self.items |= other.items
+        return self
+
+    def finish(self) -> Rows:
+        seen = {target for item in self.items for target in targets_of_item(*item, self.run_names)}
+        return Rows({"place": place} for place, target in enumerate(self.targets) if target not in seen)
+
+
+def unknown_items(selection: Selection, *, targets: Sequence[Sequence[Any]]) -> Sought:
+    """Of [key, epoch, run]s, the places of those that name no item that was seen."""
+    if not isinstance(targets, list | tuple):
+        raise QueryError(f"targets are a list of [key, epoch, run], not {targets!r:.80}")
+    return Sought(selection, targets)
+
+
+def _sought(entry: Any) -> Target:
+    if not isinstance(entry, list | tuple) or len(entry) != 3:
+        raise QueryError(f"a target is [key, epoch, run], not {entry!r:.80}")
+    key, epoch, run = entry
+    try:
+        return Target("item", canonical(key), canonical(epoch), None if run is None else str(run))
+    except (TypeError, ValueError, OverflowError):
+        raise QueryError(f"a target has a key and an epoch of plain data, not {entry!r:.80}") from None
