@@ -27,6 +27,10 @@ class RecordingError(EmbertraceError):
     """A recording is missing, unreadable, locked by another aggregator, or of a newer format."""
 
 
+class LockedError(RecordingError):
+    """A recording is being written by another process, which is to be asked instead."""
+
+
 class NoSpaceError(RecordingError):
     """There is no space to record; nothing was lost by trying, and it may be tried again."""
 

@@ -3,6 +3,7 @@
     shell         what all commands share
     serving       aggregate, keys, drain, doctor
     asking        report, show, flow
+    labelling     label
     recordings    replay, check
     about         demo, version
 
@@ -23,7 +24,7 @@ except ImportError:
     raise SystemExit(f"embertrace: {MissingExtraError('the command line', 'cli')}") from None
 
 # Each registers its commands; help lists them in this order.
-from embertrace.cli import serving, asking, recordings, about  # noqa: F401, I001
+from embertrace.cli import serving, asking, labelling, recordings, about  # noqa: F401, I001
 from embertrace.cli.shell import app
 
 

@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from embertrace.errors import RecordingError
+from embertrace.errors import LockedError, RecordingError
 from embertrace.recording.files import LOCK, MANIFEST, SEGMENTS, TEMPORARY, sync_directory
 from embertrace.recording.manifest import absence
 
@@ -39,7 +39,7 @@ def take_lock(directory: Path) -> int:
     """The descriptor that holds the lock. The kernel lets go of it when the process dies, however it dies.
 
     A forked child would hold it on: a writer's process starts others with exec, which closes the descriptor.
-    Raises RecordingError where another process has it, or OSError.
+    Raises LockedError where another process has it, or OSError.
     """
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -48,7 +48,7 @@ def take_lock(directory: Path) -> int:
         except BlockingIOError:
             holder = re.match(rb"[0-9]{1,10}", os.pread(descriptor, 32, 0))
             who = f" (process {holder[0].decode()})" if holder else ""
-            raise RecordingError(
+            raise LockedError(
                 f"{directory} is being written by another aggregator{who}: stop that one or choose another directory"
             ) from None
         os.ftruncate(descriptor, 0)

@@ -28,7 +28,7 @@ LAYERS = {
     **dict.fromkeys(("emit", "monitor", "flow"), 3),
     **dict.fromkeys(("client", "playback", "report"), 3),
     # what people start
-    **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
+    **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray", "labelling"), 4),
     **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "__main__"), 5),
     # the public names
     "": 6,
@@ -49,6 +49,7 @@ BESIDE = {
     "playback": {"client", "emit"},
     "embedded": {"run", "sources"},
     "gather": {"embedded"},
+    "labelling": {"sources"},
     "crossing": {"gather"},
     "threads": {"crossing"},
     "ray": {"crossing", "embedded"},
