@@ -65,7 +65,7 @@ def append(directory: Path, clock_ns: Callable[[], int]) -> Iterator[Callable[[I
 def _write(writer: RecordingWriter, events: Iterable[bytes]) -> None:
     producer = secrets.token_bytes(PRODUCER_BYTES)
     last = 0
-    for batch in _batches(events, MAX_BATCH_BYTES, MAX_BATCH_EVENTS):
+    for batch in [*_batches(events, MAX_BATCH_BYTES, MAX_BATCH_EVENTS)]:  # all are made before the first is written
         if not last:
             about = Hello(producer, 1, 1, writer.id, platform.node()[:64], os.getpid(), LABELLING)
             writer.append(BEGIN, producer, 1, 0, pack_control(about))

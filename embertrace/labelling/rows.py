@@ -80,12 +80,7 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
-        missing = [name for name in NEEDED if name not in names]
-        if missing:
-            raise ConfigError(
-                f"{path} has no column {' and no '.join(missing)}, but {', '.join(names)[:200] or 'nothing'}: its first "
-                "line names the columns, key and truth (epoch and by, where wanted), separated by commas"
-            )
+        _check_columns(names, path)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -99,6 +94,18 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise ConfigError(f"{path}, line {reader.line_num} is no CSV: {error}") from None
     finally:
         csv.field_size_limit(limit)
+
+
+def _check_columns(names: list[str], path: Path) -> None:
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise ConfigError(
+            f"{path} has no column {' and no '.join(missing)}, but {', '.join(names)[:200] or 'nothing'}: its first "
+            "line names the columns, key and truth (epoch and by, where wanted), separated by commas"
+        )
+    twice = [name for name in (*NEEDED, "epoch", "by") if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"{path} has two columns {twice[0]}: rename the one that is not meant")
 
 
 def _row(where: str, line: int, cells: dict[str, str], by: str | None, truth_as: TruthAs) -> Row:
