@@ -1,8 +1,11 @@
 """Two analyses side by side, item by item: is the second better, by how much, and on which items.
 
-Items join on their key after their epochs are averaged. Where every joined item is right or wrong, the test is exact
-McNemar with Bonett and Price's interval of the difference; else a sign-flip permutation test (10,000 draws, seed 0)
-with Student's t on the differences. Unmatched items are listed, never guessed.
+Rules:
+- Items join on their key after their epochs are averaged. Those of one side are listed, never guessed.
+- Where every joined item is right or wrong, the test is exact McNemar with Bonett and Price's interval of the
+  difference; else a sign-flip permutation test (10,000 draws, seed 0) with Student's t on the differences.
+- Failures are compared both ways: of the items answered, and `of_attempted`, where failing is wrong.
+- A p-value is of the runs as they are: of one that goes on it is interim, and the comparison says so.
 """
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
-from embertrace.analysis.results import NAN, Rows
+from embertrace.analysis.results import NAN, Rows, plain
 from embertrace.analysis.statistics import (
     UNDEFINED,
     Interval,
@@ -25,80 +28,239 @@ from embertrace.analysis.statistics import (
 )
 from embertrace.payload import canonical
 
+Outcomes = Sequence[Mapping[str, Any]]
+"""Rows of the `outcomes` verb."""
+MAX_DENOMINATOR = 1_000_000
+"""Shares of right answers were fractions of small numbers before they were floats, and are so again."""
+MAX_SHOWN = 20
+"""Flips, and unmatched keys, that are printed; `to_data` has all of them."""
+
 
 @dataclass(frozen=True)
-class Comparison:
-    """`difference` = `after` − `before`, the mean over `n` joined items; positive where the other one is better.
+class Paired:
+    """The numbers: `difference` = `after` − `before`, the mean over `n` joined items.
 
-    `only_before` and `only_after` count the items that one alone got right (binary outcomes). `flips` are the items
-    whose outcome changed. NaN with n = 0 where nothing could be joined.
+    `only_before` and `only_after` count the items on which that side was better (McNemar's discordant counts, where
+    outcomes are binary), `equal` the others. NaN with n = 0 where nothing could be joined.
     """
 
-    n: int
-    before: float
-    after: float
-    difference: float
-    interval: Interval
-    p_value: float
-    test: str
+    n: int = 0
+    before: float = NAN
+    after: float = NAN
+    difference: float = NAN
+    interval: Interval = UNDEFINED
+    p_value: float = NAN
+    test: str = "no joined items"
     only_before: int = 0
     only_after: int = 0
+
+    @property
+    def equal(self) -> int:
+        return self.n - self.only_before - self.only_after
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        counts = f"{self.only_after} gained, {self.only_before} lost, {self.equal} equal"
+        return (
+            f"{self.before:.4g} → {self.after:.4g}: {self.difference:+.4g} [{low:+.3g}, {high:+.3g}] n={self.n}\n"
+            f"{self.test}: p = {self.p_value:.3g}; {counts}"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Paired):
+    """Of `on` ("judge", "majority", "calls"), or of the score named `score`; positive where the other one is better.
+
+    `failed` counts the attempts without an answer on each side; `of_attempted` are the same numbers with those taken
+    as wrong (None where nothing failed). `flips` are the items whose outcome changed: before, after, the answers of
+    both, and the truth. `unmatched` are the keys of items of one side only, `uncompared` of those that are in both and
+    have no value in one (unlabelled, failed). `config` holds settings, versions and program that differ, of one run
+    against one. `runs` are the names of the runs of both sides.
+    """
+
+    on: str = "judge"
+    score: str | None = None
+    runs: tuple[Sequence[str], Sequence[str]] = ((), ())
     failed: tuple[int, int] = (0, 0)
+    of_attempted: Paired | None = None
     flips: Rows = field(default_factory=lambda: Rows([]))
     unmatched: tuple[Sequence[Any], Sequence[Any]] = ((), ())
+    uncompared: Sequence[Any] = ()
     config: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    left_out: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        low, high = self.interval
-        lines = [
-            f"{self.before:.4g} → {self.after:.4g}: {self.difference:+.4g} [{low:+.3g}, {high:+.3g}] n={self.n}",
-            f"{self.test}: p = {self.p_value:.3g}; {self.only_after} gained, {self.only_before} lost",
-        ]
-        if any(self.unmatched):
-            lines.append(f"unmatched items: {len(self.unmatched[0])} before only, {len(self.unmatched[1])} after only")
-        if any(self.failed):
-            lines.append(f"failed attempts: {self.failed[0]} before, {self.failed[1]} after")
+        what = f"score {self.score} of {self.on}" if self.score is not None else f"right answers of {self.on}"
+        names = " → ".join(", ".join(side) or "?" for side in self.runs)
+        lines = [f"{what}, {names}" if any(self.runs) else what, Paired.__str__(self)]
+        if self.of_attempted is not None:
+            lines += [f"failed attempts: {self.failed[0]} before, {self.failed[1]} after; as wrong answers:"]
+            lines += [f"  {line}" for line in str(self.of_attempted).splitlines()]
+        for side, items in zip(("before", "after"), self.unmatched, strict=True):
+            lines += [f"{len(items)} items {side} only: {_listed(items)}"] if items else []
+        lines += [f"{len(self.uncompared)} items without a value on one side: {_listed(self.uncompared)}"] * bool(
+            self.uncompared
+        )
+        for side, reasons in zip(("before", "after"), self.left_out, strict=True):
+            lines += [f"left out {side}: {', '.join(f'{n} {why}' for why, n in sorted(reasons.items()))}"] * bool(
+                reasons
+            )
         lines += [f"config {name}: {old!r} → {new!r}" for name, (old, new) in self.config.items()]
-        return "\n".join([*lines, *self.notes])
+        lines += self.notes
+        if self.flips:
+            more = f"\n… and {len(self.flips) - MAX_SHOWN} more" if len(self.flips) > MAX_SHOWN else ""
+            lines.append(f"\n{Rows(self.flips[:MAX_SHOWN])!r}{more}")
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+    def to_data(self) -> dict[str, Any]:
+        """Everything as plain data, NaN as None: for JSON, pages, and tables of other programs."""
+        config = {name: {"before": plain(old), "after": plain(new)} for name, (old, new) in self.config.items()}
+        return {
+            "result": "comparison",
+            "on": self.on,
+            "score": self.score,
+            "runs": _sides(self.runs),
+            **_numbers(self),
+            "failed": _sides(self.failed),
+            "of_attempted": _numbers(self.of_attempted) if self.of_attempted is not None else None,
+            "flips": [plain(row) for row in self.flips],
+            "unmatched": _sides(self.unmatched),
+            "uncompared": plain(self.uncompared),
+            "config": config,
+            "left_out": _sides(self.left_out),
+            "notes": plain(self.notes),
+        }
+
+
+def _sides(pair: tuple[Any, Any]) -> dict[str, Any]:
+    return {"before": plain(pair[0]), "after": plain(pair[1])}
+
+
+def _numbers(paired: Paired) -> dict[str, Any]:
+    numbers = {name: plain(getattr(paired, name)) for name in Paired.__dataclass_fields__}
+    return {**numbers, "equal": paired.equal}
+
+
+def _listed(items: Sequence[Any]) -> str:
+    more = ", …" if len(items) > MAX_SHOWN else ""
+    return ", ".join(str(item) for item in items[:MAX_SHOWN]) + more
+
+
+class _Pair(NamedTuple):
+    """One item of both sides, and its values."""
+
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    was: Fraction
+    now: Fraction
 
 
 def compare(
-    before: Sequence[Mapping[str, Any]],
-    after: Sequence[Mapping[str, Any]],
+    before: Outcomes,
+    after: Outcomes,
     runs_before: Sequence[Mapping[str, Any]] = (),
     runs_after: Sequence[Mapping[str, Any]] = (),
+    *,
+    on: str = "judge",
+    score: str | None = None,
 ) -> Comparison:
     """The rows of the `outcomes` verb of both sides, and the descriptions of their runs."""
-    old, new = _judged(before), _judged(after)
-    keys = sorted(old.keys() & new.keys())
-    rows = [(old[key]["item"], _share(old[key]), _share(new[key])) for key in keys]
-    flips = [{"item": item, "before": float(was), "after": float(now)} for item, was, now in rows if was != now]
-    unmatched = tuple(
-        [side[key]["item"] for key in sorted(side.keys() - other)]
-        for side, other in ((old, new.keys()), (new, old.keys()))
-    )
-    unfinished = [
-        str(run.get("name") or run.get("id")) for run in (*runs_before, *runs_after) if run.get("status") == "running"
-    ]
-    notes = (f"p is interim: {', '.join(unfinished)} not finished",) if unfinished else ()
+    old, new = ({canonical(row["item"]): row for row in side} for side in (before, after))
+    common = [(old[key], new[key]) for key in sorted(old.keys() & new.keys())]
+    pairs = _pairs(common, "correct", exact=score is not None)
     failed = (sum(row["failed"] for row in before), sum(row["failed"] for row in after))
-    n = len(rows)
-    about: dict[str, Any] = {"flips": Rows(flips), "unmatched": unmatched, "notes": notes, "failed": failed}
-    about["config"] = config_differences(runs_before, runs_after)
+    attempted = _test(_pairs(common, "of_attempted", exact=False)) if any(failed) and score is None else None
+    compared = {canonical(pair.old["item"]) for pair in pairs}
+    return Comparison(
+        **vars(_test(pairs)),
+        on=on,
+        score=score,
+        runs=(_names(runs_before), _names(runs_after)),
+        failed=failed,
+        of_attempted=attempted,
+        flips=Rows(_flip(pair) for pair in pairs if pair.was != pair.now),
+        unmatched=(_only(old, new), _only(new, old)),
+        uncompared=[row["item"] for row, _ in common if canonical(row["item"]) not in compared],
+        config=config_differences(runs_before, runs_after),
+        left_out=(getattr(before, "left_out", {}), getattr(after, "left_out", {})),
+        notes=tuple(_notes(bool(common), len(pairs), (*runs_before, *runs_after), on)),
+    )
+
+
+def _pairs(common: Sequence[tuple[Any, Any]], column: str, *, exact: bool) -> list[_Pair]:
+    """Those that have a value on both sides."""
+    found = []
+    for old, new in common:
+        was, now = old[column], new[column]
+        if was is not None and now is not None and was == was and now == now:  # NaN, or None where it crossed RPC
+            found.append(_Pair(old, new, _fraction(was, exact), _fraction(now, exact)))
+    return found
+
+
+def _fraction(value: float, exact: bool) -> Fraction:
+    return Fraction(value) if exact else Fraction(value).limit_denominator(MAX_DENOMINATOR)
+
+
+def _test(pairs: Sequence[_Pair]) -> Paired:
+    n = len(pairs)
     if not n:
-        return Comparison(0, NAN, NAN, NAN, UNDEFINED, NAN, "no joined items", **about)
-    means = [float(sum((row[side] for row in rows), Fraction(0)) / n) for side in (1, 2)]
-    changes = [now - was for _, was, now in rows]
-    difference = float(sum(changes, Fraction(0)) / n)
+        return Paired()
+    was, now = (sum((getattr(pair, side) for pair in pairs), Fraction(0)) for side in ("was", "now"))
+    changes = [pair.now - pair.was for pair in pairs]
     gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-    about |= {"only_before": lost, "only_after": gained}
-    if all(share in (0, 1) for row in rows for share in row[1:]):
+    if all(value in (0, 1) for pair in pairs for value in (pair.was, pair.now)):
         interval, p, test = bonett_price(gained, lost, n), mcnemar_p(gained, lost), "exact McNemar"
     else:
-        interval = t_of_clusters(Spread(Counter((1, change) for change in changes)), (-1.0, 1.0))
-        p, test = sign_flip_p([float(change) for change in changes]), "sign-flip permutation"
-    return Comparison(n, means[0], means[1], difference, interval, p, test, **about)
+        low, high = t_of_clusters(Spread(Counter((1, change) for change in changes)), _bounds(pairs))
+        interval, p, test = (low, high), sign_flip_p([float(change) for change in changes]), "sign-flip permutation"
+    return Paired(n, float(was / n), float(now / n), float((now - was) / n), interval, p, test, lost, gained)
+
+
+def _bounds(pairs: Sequence[_Pair]) -> Interval:
+    """What a difference can be: of shares −1 … 1, of other scores anything."""
+    is_share = all(0 <= value <= 1 for pair in pairs for value in (pair.was, pair.now))
+    return (-1.0, 1.0) if is_share else (-float("inf"), float("inf"))
+
+
+def _flip(pair: _Pair) -> dict[str, Any]:
+    truth = pair.new.get("truth")
+    return {
+        "item": pair.old["item"],
+        "before": float(pair.was),
+        "after": float(pair.now),
+        "answer_before": pair.old.get("answer"),
+        "answer_after": pair.new.get("answer"),
+        "truth": pair.old.get("truth") if truth is None else truth,
+    }
+
+
+def _only(side: Mapping[bytes, Mapping[str, Any]], other: Mapping[bytes, Any]) -> list[Any]:
+    return [side[key]["item"] for key in sorted(side.keys() - other.keys())]
+
+
+def _names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(run.get("name") or run.get("id")) for run in runs]
+
+
+def _notes(any_common: bool, n: int, runs: Sequence[Mapping[str, Any]], on: str) -> list[str]:
+    by_status: dict[str, list[str]] = {}
+    for run in runs:
+        by_status.setdefault(str(run.get("status")), []).append(str(run.get("name") or run.get("id")))
+    notes = []
+    if "running" in by_status:
+        notes.append(f"p is interim: {', '.join(by_status['running'])} not finished")
+    notes += [
+        f"{', '.join(by_status[how])} {how}: items may be missing" for how in ("failed", "crashed") if how in by_status
+    ]
+    if not any_common:
+        notes.append("no item is in both: items are joined by the key that was given to item(…)")
+    elif not n:
+        others = ", ".join(f"on={other!r}" for other in ("judge", "majority", "calls") if other != on)
+        notes.append(f"no item has a value on both sides; {others} or score=… compare something else")
+    return notes
 
 
 def config_differences(
@@ -120,11 +282,3 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
                 f"{part}.{name}" if part == "versions" else str(name): value for name, value in run[part].items()
             }
     return settings
-
-
-def _judged(rows: Sequence[Mapping[str, Any]]) -> dict[bytes, Mapping[str, Any]]:
-    return {canonical(row["item"]): row for row in rows if row["n"]}
-
-
-def _share(row: Mapping[str, Any]) -> Fraction:
-    return Fraction(row["correct"]).limit_denominator(1_000_000)

@@ -23,6 +23,7 @@ from embertrace.analysis.fluent.judges import JudgeQuestions
 from embertrace.analysis.fluent.labels import LabelQuestions
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Filter, Selection, make_test
+from embertrace.analysis.questions.outcomes import On
 from embertrace.analysis.results import result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
 from embertrace.analysis.verbs import check_attempts
@@ -93,11 +94,22 @@ class OperatorAnalysis(
     # Two analyses.
 
     def compare(
-        self, other: OperatorAnalysis, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None
+        self,
+        other: OperatorAnalysis,
+        *,
+        on: On | None = None,
+        score: str | None = None,
+        answer: Rule = None,
+        grade: Grade | None = None,
     ) -> Comparison:
-        """What changes from this to the other, item by item, with a paired test; NaN of no common items."""
-        sides = [side.outcomes(on=on, answer=answer, grade=grade) for side in (self, other)]
-        return compare(sides[0], sides[1], self.runs(), other.runs())
+        """What changes from this to the other, item by item, with a paired test; NaN with n = 0 of no common items.
+
+        Of what `outcomes` gives of both sides: whether the judge is right, or the majority, or the selected
+        "calls"; or with `score` a score of that name, of all selected calls or on="judge" of the judges.
+        """
+        on = on or ("judge" if score is None else "calls")
+        sides = [side.outcomes(on=on, score=score, answer=answer, grade=grade) for side in (self, other)]
+        return compare(sides[0], sides[1], self.runs(), other.runs(), on=on, score=score)
 
     # What the questions are about.
 

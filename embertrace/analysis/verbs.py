@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.losses import note
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions import distributions, flowing, incidents, items, judging, labelling, voting
+from embertrace.analysis.questions import distributions, flowing, incidents, items, judging, labelling, outcomes, voting
 from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
@@ -50,7 +50,7 @@ VERBS: dict[str, Verb] = {
     "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
     "items": Verb(items.items, items.finish_items),
     "item": Verb(items.item, items.ItemCalls.finish, pools=True, attempts=True),
-    "outcomes": Verb(items.outcomes, items.finish_outcomes),
+    "outcomes": Verb(outcomes.outcomes, outcomes.finish_outcomes),
     "labels": Verb(labelling.labels, labelling.finish_labels, pools=True),
     "label_agreement": Verb(labelling.label_agreement, labelling.finish_agreement, pools=True),
     "unknown_items": Verb(labelling.unknown_items, labelling.Sought.finish, pools=True),

@@ -2,7 +2,7 @@
 
     shell         what all commands share
     serving       aggregate, keys, drain, doctor
-    asking        report, show, flow
+    asking        report, compare, show, flow
     labelling     label
     recordings    replay, check
     about         demo, version

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from embertrace.cli.shell import AsJson, RunName, Source, analysis_of, app, print_json
+from embertrace.cli.shell import AnswerRule, AsJson, RunName, Source, analysis_of, app, print_json
 from embertrace.errors import EmbertraceError
 from embertrace.report import as_data, as_text, report
 
@@ -17,9 +17,7 @@ from embertrace.report import as_data, as_text, report
 def report_command(
     source: Source,
     run: RunName = None,
-    answer: Annotated[
-        str | None, typer.Option(help='How answers are compared: "str", "casefold", "number", "regex:…", or a field.')
-    ] = None,
+    answer: AnswerRule = None,
     as_json: AsJson = False,
 ) -> None:
     """The story of a run: what ran, agreement, judge against majority, and what is missing."""
@@ -28,6 +26,32 @@ def report_command(
         print_json(as_data(sections))
     else:
         print(as_text(sections))
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A recording's directory, or tcp://host:port.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, or the same one with another run.")],
+    run: Annotated[str | None, typer.Option("--run", help="Which run of BEFORE, by name or id.")] = None,
+    other_run: Annotated[str | None, typer.Option("--other-run", help="Which run of AFTER.")] = None,
+    on: Annotated[
+        str | None, typer.Option(help='Whose answers: "judge", "majority", or all "calls" (of --stage).')
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="Compare the scores of this name instead.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only calls of this stage.")] = None,
+    answer: AnswerRule = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two runs of the same items, item by item: the difference, a paired test, what flipped, what is not in both."""
+    sides = [analysis_of(before, run), analysis_of(after, other_run)]
+    if stage is not None:
+        sides = [side.stage(stage) for side in sides]
+    chosen: Any = on
+    found = sides[0].compare(sides[1], on=chosen, score=score, answer=answer)
+    if as_json:
+        print_json(found.to_data())
+    else:
+        print(found)
 
 
 @app.command()

@@ -28,6 +28,10 @@ Source = Annotated[
 ]
 RecordingPath = Annotated[pathlib.Path, typer.Argument(metavar="RECORDING", help="A recording's directory.")]
 RunName = Annotated[str | None, typer.Option("--run", help="Which run, by name or id, if there are several.")]
+AnswerRule = Annotated[
+    str | None,
+    typer.Option("--answer", help='How answers are compared: "str", "casefold", "number", "regex:…", a field.'),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from embertrace.analysis.answers import Rule
 from embertrace.analysis.correctness import Grade
 from embertrace.analysis.fluent.asks import Asks
+from embertrace.analysis.questions.outcomes import On
 from embertrace.analysis.results import Rows
 
 
@@ -21,6 +22,14 @@ class ItemQuestions(Asks):
         """The calls about one item, as a tree; no rows where no such item was seen."""
         return self._rows("item", key=key)
 
-    def outcomes(self, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None) -> Rows:
-        """Per item: how right the judge (or the majority) was, over its epochs. What `compare` joins."""
-        return self._rows("outcomes", on=on, answer=answer, grade=grade)
+    def outcomes(
+        self, *, on: On = "judge", score: str | None = None, answer: Rule = None, grade: Grade | None = None
+    ) -> Rows:
+        """Per item: how right it was (`correct`, 0 … 1, NaN of nothing), over its epochs. What `compare` joins.
+
+        `on` says whose answers: "judge", "majority" of the ensembles, or all selected "calls". With `score`, `correct`
+        is the mean of the scores of that name instead: of the selected calls, or with on="judge" of the judges alone.
+        `n` values were averaged within each of `epochs` epochs, then over them; `failed` attempts count as 0 in
+        `of_attempted`. `truth` and `answer` are the latest.
+        """
+        return self._rows("outcomes", on=on, score=score, answer=answer, grade=grade)

@@ -33,7 +33,7 @@ def accuracy_distribution(selection: Selection) -> Histograms:
     for metric in selection.scores():
         if "accuracy" not in metric.data:
             continue
-        value = _finite(metric.data["accuracy"])
+        value = finite(metric.data["accuracy"])
         if value is None:
             histograms.left_out["not a finite number"] += 1
         else:
@@ -42,7 +42,7 @@ def accuracy_distribution(selection: Selection) -> Histograms:
     return histograms
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
     """A number as a float; None for anything else, and for integers that no float holds."""
     try:
         number = float(value) if isinstance(value, bool | int | float) else math.nan

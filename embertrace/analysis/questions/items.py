@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 from embertrace.analysis.answers import Answers, Rule
@@ -13,11 +11,8 @@ from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
-from embertrace.analysis.questions.judging import add_judge
-from embertrace.analysis.questions.voting import add_majority, why_left_out
-from embertrace.analysis.results import NAN, Rows
-from embertrace.analysis.tally import Tally
-from embertrace.errors import QueryError
+from embertrace.analysis.questions.voting import why_left_out
+from embertrace.analysis.results import Rows
 from embertrace.event import call_hex
 from embertrace.payload import canonical
 
@@ -156,38 +151,3 @@ def described(call: Call) -> dict[str, Any]:
         "duration_s": call.duration_s,
         "scores": dict(call.scores),
     }
-
-
-def outcomes(
-    selection: Selection, *, on: str = "judge", answer: Rule = None, grade: Grade | None = None
-) -> ByItem[Tally]:
-    """How right each item was: a tally per item, its epochs and repeated calls together."""
-    if on not in ("judge", "majority"):
-        raise QueryError(f"on={on!r} is none of judge, majority")
-    names = Names(selection)
-    found = ByItem(names, Tally)
-    answers = Answers(answer)
-    right = Correctness(answers, selection.trees.labels, grade)
-    if on == "judge":
-        for judge, _, _ in selection.judges(answers):
-            add_judge(found.at(names.of(judge)[0]), judge, judge, right)
-        return found
-    for ensemble in selection.ensembles(answers):
-        tally = found.at(names.of(ensemble.call)[0])
-        reason = why_left_out(ensemble)
-        if reason is not None:
-            tally.leave_out(reason)
-        else:
-            add_majority(tally, ensemble, right, "expected")
-    return found
-
-
-def finish_outcomes(found: ByItem[Tally]) -> Rows:
-    """Per item: `n` judged answers, their mean `correct` (NaN of none), `failed` attempts."""
-    rows, left_out = [], Counter[str]()
-    for key, _, tally in found.finish():
-        n = sum(count for count, _ in tally.units.values())
-        total = sum((part for _, part in tally.units.values()), Fraction(0))
-        rows.append({"item": key, "n": n, "correct": float(total / n) if n else NAN, "failed": tally.failed})
-        left_out.update(tally.left_out)
-    return Rows(rows, left_out)
