@@ -80,9 +80,11 @@ def publish(key: ClientKey) -> None:
         if key.name in _holders:
             return
         try:
-            _holders[key.name] = ray.remote(**_lasting())(Holder).options(
-                name=key.name, namespace=NAMESPACE, get_if_exists=True
-            ).remote(key)
+            _holders[key.name] = (
+                ray.remote(**_lasting())(Holder)
+                .options(name=key.name, namespace=NAMESPACE, get_if_exists=True)
+                .remote(key)
+            )
         except Exception:
             collect.report_failure("publish the key of", key.name)
 
