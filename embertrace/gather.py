@@ -22,7 +22,7 @@ from embertrace import collect, emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
 from embertrace.collect import AddressedSink, EventList
-from embertrace.embedded import Embedded
+from embertrace.embedded import ADOPT_S, Embedded
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
 from embertrace.keys import ClientKey
@@ -166,6 +166,8 @@ def _bring(address: Address, gathered: Gathered, since_ns: int, deadline: float)
     """Read the aggregator's events until they are complete, or the deadline."""
     try:
         with Client(address[0], timeout_s=max(ANSWER_S, deadline - time.monotonic()), key=address[1]) as client:
+            recording = client.call("info")["recording"]
+            adopted_at = _adopt(address, recording, deadline)
             page = client.call("events", since_ns=since_ns)
             quiet_since = time.monotonic()
             while True:
@@ -180,10 +182,18 @@ def _bring(address: Address, gathered: Gathered, since_ns: int, deadline: float)
                         gathered.warn()
                         break
                     time.sleep(POLL_S)
+                    if now - adopted_at >= ADOPT_S:
+                        adopted_at = _adopt(address, recording, deadline)
                 page = client.call("events", start=page["position"] if more is None else more)
     except EmbertraceError as error:
         log.warning("the events of other processes are missing: %s", error)
     return gathered.found()
+
+
+def _adopt(address: Address, recording: str, deadline: float) -> float:
+    """Let what dead workers left come too; when that was done."""
+    emit.adopt_orphans(address[0], recording, address[1], deadline - time.monotonic())
+    return time.monotonic()
 
 
 class Gathered:

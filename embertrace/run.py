@@ -184,8 +184,10 @@ def _git_commit() -> str | None:
 
 
 def _close_active() -> None:
+    """At exit. Waits for nothing: the emitters' own end (see `emit`) comes next, and lingers."""
     if _active is not None:
-        _active.close("finished" if getattr(sys, "last_exc", getattr(sys, "last_value", None)) is None else "failed")
+        has_failed = getattr(sys, "last_exc", getattr(sys, "last_value", None)) is not None
+        _active.close("failed" if has_failed else "finished", timeout_s=0.0)
 
 
 def _after_fork_in_child() -> None:

@@ -5,6 +5,7 @@
     spool              events not yet acknowledged, numbered and bounded
     spool_directory    the streams of all processes of this user on this machine, and who owns them
     adopter, adoption  what dead processes left, found and sent
+    orphans            what they left for one recording, at once
     draining           all of that, for the end of a machine's life
     intake             the door that operators put events through
     producer           the delivery protocol as a state machine
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from embertrace import collect
 from embertrace.config import Settings
+from embertrace.emit import orphans
 from embertrace.emit.draining import Drained, DrainReport, drain
 from embertrace.emit.emitter import Emitter
 from embertrace.emit.spool_directory import default_directory
@@ -104,6 +106,15 @@ def flush_all(timeout_s: float) -> bool:
     return all(flushed)
 
 
+def adopt_orphans(endpoint: str, recording: str, key: ClientKey | None, timeout_s: float) -> bool:
+    """Deliver at once what dead processes left on this machine for `recording`, which the aggregator there writes.
+
+    Whether nothing of it is left; at most `timeout_s` seconds.
+    """
+    directory = spool_path(collect.settings)
+    return directory is None or orphans.adopt_orphans(directory, endpoint, recording, key, timeout_s)
+
+
 def _after_fork_in_child() -> None:
     """The parent's sockets and threads are not here: its emitters pass on to the child's own, and are never freed."""
     global _lock
@@ -138,6 +149,7 @@ __all__ = [
     "Drained",
     "Emitter",
     "EmitterStats",
+    "adopt_orphans",
     "close_all",
     "drain",
     "emitter_for",

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import platform
 import random
 import time
 from pathlib import Path
@@ -79,12 +77,12 @@ class Adopter:
         found = spool_directory.streams(self._directory)
         for path in random.sample(found, min(len(found), LOOK_STREAMS)):
             meta = Meta.read(path)
-            if meta is not None and (meta.host, meta.uid) != (platform.node(), os.geteuid()):
+            if meta is not None and not meta.is_ours():
                 continue
             claim = spool_directory.claim(path)
             if claim is None:
                 continue
-            if meta is not None and self._suits(meta, recording):
+            if meta is not None and meta.suits(self._endpoint, recording, self._sockets.key_name):
                 self._begin(claim, recording, now)
                 return
             expire(claim, meta, time.time())
@@ -97,11 +95,6 @@ class Adopter:
             claim.release()
             raise
         self._poller.register(self._adoption.dealer, zmq.POLLIN)
-
-    def _suits(self, meta: Meta, recording: str) -> bool:
-        if meta.key != self._sockets.key_name:
-            return False
-        return meta.recording == recording or (meta.recording is None and meta.endpoint == self._endpoint)
 
     def _finish(self, adoption: Adoption, now: float) -> None:
         name = adoption.claim.path.name.lstrip(".")

@@ -74,6 +74,15 @@ class Meta:
             return None
         return meta if meta.version == VERSION and meta._is_sound() else None
 
+    def is_ours(self) -> bool:
+        """Whether it was left by a process of this user on this machine."""
+        return (self.host, self.uid) == (platform.node(), os.geteuid())
+
+    def suits(self, endpoint: str, recording: str, key: str | None) -> bool:
+        """Whether this process may deliver it to the aggregator at `endpoint`, which writes `recording`."""
+        is_meant = self.recording == recording or (self.recording is None and self.endpoint == endpoint)
+        return is_meant and self.key == key and self.is_ours()
+
     def _is_sound(self) -> bool:
         texts = (self.endpoint, self.host, self.key or "", self.recording or "")
         return all(type(text) is str for text in texts) and type(self.uid) is int and type(self.pid) is int

@@ -1,6 +1,7 @@
 """R18: where tracing is off, no thread, socket or file exists; not even for a moment.
 
-A hook sees every thread, socket and file as it is made; what is left at the end is read from the system. A control run, traced for real, shows that both would notice.
+A hook sees every thread, socket and file as it is made; what is left at the end is read from the
+system. A control run, traced for real, shows that both would notice.
 """
 
 from __future__ import annotations
