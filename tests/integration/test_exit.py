@@ -1,0 +1,166 @@
+"""How processes end: whatever way that is, their events arrive once, and nobody waits longer than the linger."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from embertrace.emit import Emitter, spool_directory
+from embertrace.event import METRIC
+from embertrace.wire.event import RawEvent, pack_event
+from support.aggregators import aggregator, recorded
+from support.spools import free_endpoint, kill
+
+DEADLINE_S = 60.0
+"""For a process to end once it is ready: its linger, and what a busy machine takes."""
+CALLS = 100
+HEAD = f"""
+import atexit, os, signal, sys, threading, time
+waited = 0.0
+atexit.register(lambda: print("waited", waited, flush=True))  # the first one registered is the last one called
+waiting = threading.Condition.wait_for
+
+def counting(self, predicate, timeout=None):
+    global waited
+    done = waiting(self, predicate, timeout)
+    waited += 0.0 if done else timeout
+    return done
+
+threading.Condition.wait_for = counting
+import embertrace as et
+
+@et.trace()
+def call(number):
+    return number
+
+def calls():
+    for number in range({CALLS}):
+        call(number)
+
+if __name__ == "__main__":
+    calls()
+    print("ready", flush=True)
+"""
+"""Counts the time that is waited for in vain. With an endpoint in its environment it is traced."""
+
+FLUSHED = {
+    "to its end": ("", 0),
+    "sys.exit": ("sys.exit(3)", 3),
+    "an exception": ("raise LookupError('the program failed')", 1),
+    "ctrl-c": ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", -2),
+    "a SIGTERM handler that exits": (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
+        7,
+    ),
+    "a SIGTERM handler that returns": (
+        "signal.signal(signal.SIGTERM, lambda *_: None); os.kill(os.getpid(), signal.SIGTERM)",
+        0,
+    ),
+    "an exception in a thread": (
+        "thread = threading.Thread(target=lambda: 1 / 0); thread.start(); thread.join()",
+        0,
+    ),
+    "a handler at exit that raises": ("atexit.register(lambda: 1 / 0)", 0),
+    "the run closed before": ("from embertrace import run; run._active.close()", 0),
+}
+CUT_OFF = {
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", -15),
+    "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL); time.sleep(60)", -9),
+    "os._exit": ("os._exit(5)", 5),
+    "os.abort": ("os.abort()", -6),
+}
+
+
+@contextlib.contextmanager
+def started(program: str, endpoint: str, place: pathlib.Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that has made its calls and is about to end. It is a file: what is spawned wants to import it."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "program.py").write_text(HEAD + program)
+    process = subprocess.Popen(
+        [sys.executable, str(place / "program.py")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place,
+        env={
+            **os.environ,
+            "EMBERTRACE_ENDPOINT": endpoint,
+            "EMBERTRACE_SPOOL_DIR": str(place / "spools"),
+            "EMBERTRACE_LINGER_S": "20",
+            **environment,
+        },
+    )
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        yield process
+    finally:
+        kill(process)  # type: ignore[arg-type]
+        process.stdout.close()
+        process.stderr.close()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit code, and what it said."""
+    said, complained = process.communicate(timeout=DEADLINE_S)
+    assert "ready" in said, complained
+    return process.returncode, said, complained
+
+
+def deliver_the_rest(endpoint: str, spools: pathlib.Path) -> None:
+    """What any other process does at its end."""
+    other = Emitter(endpoint, spool_bytes=1 << 20, linger_s=20.0, directory=spools)
+    other.put(pack_event(RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, "other", "t", "s", None, 0, 0, (), b"", b"")))
+    assert other.close(20)
+
+
+def recorded_calls(directory: pathlib.Path) -> list[int]:
+    """How many events each producer's calls have; each stream is whole, and has nothing twice."""
+    found = []
+    for stream in recorded(directory).values():
+        assert [seq for seq, _ in stream] == list(range(1, len(stream) + 1))
+        assert "gap" not in [name for _, name in stream]
+        found.append([name for _, name in stream].count("call"))
+    return sorted(count for count in found if count)
+
+
+@pytest.mark.parametrize("how", [*FLUSHED, *CUT_OFF])
+def test_everything_arrives_once_however_a_process_ends(how: str, tmp_path: pathlib.Path) -> None:
+    program, code = {**FLUSHED, **CUT_OFF}[how]
+    spools = tmp_path / "spools"
+    with aggregator(tmp_path / "rec") as (ready, _):
+        with started(program, ready["endpoint"], tmp_path) as process:
+            found, said, complained = ended(process)
+        assert found == code, complained
+        assert "embertrace" not in complained
+        if how in FLUSHED:
+            assert spool_directory.streams(spools) == []
+            assert "waited 0.0" in said
+        deliver_the_rest(ready["endpoint"], spools)
+    assert recorded_calls(tmp_path / "rec") == [2 * CALLS]
+    assert spool_directory.streams(spools) == []
+
+
+@pytest.mark.parametrize("how", [*FLUSHED, *CUT_OFF])
+def test_with_nobody_there_a_process_ends_in_time_and_says_what_stays(how: str, tmp_path: pathlib.Path) -> None:
+    program, code = {**FLUSHED, **CUT_OFF}[how]
+    endpoint, spools, linger_s = free_endpoint(), tmp_path / "spools", 0.3
+    with started(program, endpoint, tmp_path, EMBERTRACE_LINGER_S=str(linger_s)) as process:
+        found, said, complained = ended(process)
+    assert found == code, complained
+    (stream,) = spool_directory.streams(spools)
+    if how in FLUSHED:
+        waits = 2 if "run closed" in how else 1  # who closes a run waits for it
+        assert float(said.split("waited ")[1]) <= waits * linger_s
+        (warning,) = re.findall(rf"(\d+) events were not delivered to {endpoint} and stay in {stream}", complained)
+    with aggregator(tmp_path / "rec", bind=endpoint):
+        deliver_the_rest(endpoint, spools)
+    assert recorded_calls(tmp_path / "rec") == [2 * CALLS]
+    if how in FLUSHED:
+        assert int(warning) == sum(map(len, recorded(tmp_path / "rec").values())) - 1
