@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import pathlib
@@ -23,6 +22,7 @@ from embertrace.analysis import Forest
 from embertrace.client import Client
 from embertrace.collect import AddressedSink, EventList
 from embertrace.embedded import ADOPT_S, Embedded
+from embertrace.ending import at_end
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
 from embertrace.keys import ClientKey
@@ -156,10 +156,12 @@ def _open_temporary() -> Temporary:
     return _temporary
 
 
-@atexit.register
 def _close_temporary() -> None:
     if _temporary is not None:
         _temporary.close()
+
+
+at_end(_close_temporary)
 
 
 def _bring(address: Address, gathered: Gathered, since_ns: int, deadline: float) -> list[Found]:

@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import os
 import platform
@@ -24,6 +23,7 @@ from typing import Any
 
 from embertrace import collect, config, context, emit, keys
 from embertrace.context import Roots, Scope
+from embertrace.ending import at_end
 from embertrace.errors import ConfigError, SecurityError
 from embertrace.event import DEFAULT_STAGE, METRIC
 from embertrace.keys import ClientKey
@@ -195,7 +195,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
 
 
-atexit.register(_close_active)
+at_end(_close_active)
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 

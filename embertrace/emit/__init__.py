@@ -17,9 +17,7 @@ Emitters end with the process: each waits for acknowledgements, all together at 
 
 from __future__ import annotations
 
-import atexit
 import logging
-import multiprocessing.util
 import os
 import threading
 import time
@@ -32,6 +30,7 @@ from embertrace.emit.draining import Drained, DrainReport, drain
 from embertrace.emit.emitter import Emitter
 from embertrace.emit.spool_directory import default_directory
 from embertrace.emit.stats import EmitterStats
+from embertrace.ending import at_end
 from embertrace.keys import ClientKey
 
 log = logging.getLogger("embertrace")
@@ -135,14 +134,8 @@ class _Forward:
         emitter_for(self.endpoint, self.key).put(packed)
 
 
-def _close_at_exit_of_child(_: object) -> None:
-    """The forked children of multiprocessing end without atexit, but with its own finalisers."""
-    multiprocessing.util.Finalize(None, close_all, exitpriority=-100)
-
-
-atexit.register(close_all)
+at_end(close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
-multiprocessing.util.register_after_fork(emitter_for, _close_at_exit_of_child)
 
 __all__ = [
     "DrainReport",

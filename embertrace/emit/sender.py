@@ -76,7 +76,7 @@ class Sender:
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self._endpoint)
         finally:
-            self._intake.shut()
+            self._intake.shut(f"events for {self._endpoint} were emitted after their emitter had ended, and are dropped")
             self.kept = self._store.close(delivered=not self._machine.owes)
             if adopter is not None:
                 adopter.close()

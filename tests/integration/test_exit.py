@@ -23,8 +23,10 @@ DEADLINE_S = 60.0
 CALLS = 100
 HEAD = f"""
 import atexit, os, signal, sys, threading, time
+later = []
 waited = 0.0
 atexit.register(lambda: print("waited", waited, flush=True))  # the first one registered is the last one called
+atexit.register(lambda: [function() for function in later])
 waiting = threading.Condition.wait_for
 
 def counting(self, predicate, timeout=None):
@@ -164,3 +166,106 @@ def test_with_nobody_there_a_process_ends_in_time_and_says_what_stays(how: str, 
     assert recorded_calls(tmp_path / "rec") == [2 * CALLS]
     if how in FLUSHED:
         assert int(warning) == sum(map(len, recorded(tmp_path / "rec").values())) - 1
+
+
+OWN, CHILD = 2 * CALLS, 2 * CALLS
+CHILDREN = {
+    "fork": "import multiprocessing as m; p = m.get_context('fork').Process(target=calls); p.start(); p.join()",
+    "spawn": "import multiprocessing as m; p = m.get_context('spawn').Process(target=calls); p.start(); p.join()",
+    "forkserver": "import multiprocessing as m; p = m.get_context('forkserver').Process(target=calls)\n"
+    "    p.start(); p.join()",
+    "a pool that is terminated": "import multiprocessing as m\n"
+    "    with m.get_context('fork').Pool(1) as pool: pool.apply(calls)",
+    "a process pool": "from concurrent.futures import ProcessPoolExecutor\n"
+    "    with ProcessPoolExecutor(1) as pool: pool.submit(calls).result()",
+    "os.fork, to its end": "if child := os.fork(): os.waitpid(child, 0)\n    else: calls()",
+    "os.fork, sys.exit": "if child := os.fork(): os.waitpid(child, 0)\n    else: calls(); sys.exit(0)",
+    "os.fork, os._exit": "if child := os.fork(): os.waitpid(child, 0)\n    else: calls(); os._exit(0)",
+    "a killed child": "child = os.fork()\n"
+    "    if not child: calls(); os.kill(os.getpid(), signal.SIGKILL)\n    os.waitpid(child, 0)",
+    "a child that outlives it": "if not os.fork():\n        while os.getppid() == OWN: time.sleep(0.01)\n        calls()",
+    "a child without tracing of its own": "import subprocess; subprocess.run([sys.executable, '-c', ''], check=True)",
+}
+
+
+@pytest.mark.parametrize("how", CHILDREN)
+def test_children_deliver_or_their_parent_does(how: str, tmp_path: pathlib.Path) -> None:
+    program = f'OWN = os.getpid()\nif __name__ == "__main__":\n    {CHILDREN[how]}\n'
+    with aggregator(tmp_path / "rec") as (ready, _):
+        with started(program, ready["endpoint"], tmp_path) as process:
+            code, _, complained = ended(process)  # also of a child that outlives it: they share the pipe
+        assert (code, complained) == (0, "")
+        assert spool_directory.streams(tmp_path / "spools") == []
+    expected = [OWN] if how == "a child without tracing of its own" else [OWN, CHILD]
+    assert recorded_calls(tmp_path / "rec") == expected
+
+
+def test_a_child_that_imports_it_first_delivers_too(tmp_path: pathlib.Path) -> None:
+    """Nothing told embertrace of the fork, and multiprocessing ends such a child without atexit."""
+    (tmp_path / "late.py").write_text(
+        "def target():\n"
+        "    import embertrace as et\n"
+        f"    with et.operator('call'):\n        pass\n"
+        "if __name__ == '__main__':\n"
+        "    import multiprocessing, sys\n"
+        "    process = multiprocessing.get_context(sys.argv[1]).Process(target=target)\n"
+        "    process.start()\n"
+        "    process.join()\n"
+        "    sys.exit(process.exitcode)\n"
+    )
+    with aggregator(tmp_path / "rec") as (ready, _):
+        for method in ("fork", "forkserver", "spawn"):
+            environment = {"EMBERTRACE_ENDPOINT": ready["endpoint"], "EMBERTRACE_SPOOL_DIR": str(tmp_path / "spools")}
+            done = subprocess.run(
+                [sys.executable, "late.py", method],
+                env={**os.environ, **environment},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert spool_directory.streams(tmp_path / "spools") == []
+    assert recorded_calls(tmp_path / "rec") == [2, 2, 2]
+
+
+THREADS = {
+    "a thread pool": "from multiprocessing.pool import ThreadPool\n"
+    "with ThreadPool(2) as pool: pool.map(call, range(50))",
+    "daemon threads that go on": "for _ in range(3): threading.Thread(target=lambda: [calls() for _ in iter(int, 1)],"
+    " daemon=True).start()\ntime.sleep(0.1)",
+    "a thread that is waited for": "threading.Thread(target=lambda: (time.sleep(0.2), calls())).start()",
+    "calls in handlers at exit": "atexit.register(calls)",
+    "calls in handlers after it": "later.append(calls)",
+    "calls in finalisers": "class Last:\n    def __del__(self): calls()\nkept = Last()\nkept.cycle = kept\nother = Last()",
+    "daemon threads of a child": "if not (child := os.fork()):\n"
+    "    for _ in range(3): threading.Thread(target=lambda: [calls() for _ in iter(int, 1)], daemon=True).start()\n"
+    "    time.sleep(0.1)\n"
+    "else: os.waitpid(child, 0)",
+}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("how", THREADS)
+def test_who_emits_while_the_interpreter_ends_neither_crashes_nor_hangs(
+    how: str, is_there: bool, tmp_path: pathlib.Path
+) -> None:
+    program = THREADS[how]
+    with contextlib.ExitStack() as stack:
+        if is_there:
+            endpoint = stack.enter_context(aggregator(tmp_path / "rec"))[0]["endpoint"]
+        else:
+            endpoint = free_endpoint()
+        linger = "20" if is_there else "0.3"
+        process = stack.enter_context(started(program, endpoint, tmp_path, EMBERTRACE_LINGER_S=linger))
+        code, _, complained = ended(process)
+        assert code == 0, complained
+        lines = complained.splitlines()
+        assert "Traceback" not in complained
+        assert all("were not delivered" in line or "were emitted after" in line for line in lines), complained
+        if is_there:
+            deliver_the_rest(endpoint, tmp_path / "spools")
+    if is_there:
+        assert recorded_calls(tmp_path / "rec")
+        assert spool_directory.streams(tmp_path / "spools") == []
