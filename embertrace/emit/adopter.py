@@ -4,6 +4,7 @@ Rules:
 - A stream goes to its recording and nowhere else: to an aggregator that writes that recording; or, where it never heard
   of one, to the endpoint it was meant for. Key, user and host must be the adopter's.
 - One stream at a time; a look every LOOK_S, and again at once after a stream was delivered.
+- A stream of which everything was acknowledged is deleted, whoever it was meant for.
 - What nobody could deliver for KEEP_S since somebody first tried is counted and deleted.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 import zmq
 
 from embertrace.emit import spool_directory
-from embertrace.emit.adoption import Adoption
+from embertrace.emit.adoption import Adoption, is_settled
 from embertrace.emit.files import load
 from embertrace.emit.sockets import Sockets
 from embertrace.emit.spool_directory import Claim, Meta
@@ -43,6 +44,8 @@ class Adopter:
         self._poller = poller
         self._adoption: Adoption | None = None
         self._look_at = 0.0
+        self._owing: set[str] = set()
+        """Names of streams known to hold what nobody acknowledged: they are not read again."""
 
     def step(self, now: float, recording: str | None) -> None:
         """Do what is due; never waits, never raises. `recording` is the aggregator's, None while it was not heard."""
@@ -85,8 +88,21 @@ class Adopter:
             if meta is not None and meta.suits(self._endpoint, recording, self._sockets.key_name):
                 self._begin(claim, recording, now)
                 return
-            expire(claim, meta, time.time())
-            claim.release()
+            if not self._dispose(claim) and not expire(claim, meta, time.time()):
+                claim.release()
+
+    def _dispose(self, claim: Claim) -> bool:
+        """Delete a stream of another recording that owes nothing: its process died after its last acknowledgement."""
+        if claim.path.name in self._owing:
+            return False
+        try:
+            if is_settled(claim):
+                claim.delete()
+                return True
+        except OSError:  # it can't be read today
+            pass
+        self._owing.add(claim.path.name)
+        return False
 
     def _begin(self, claim: Claim, recording: str, now: float) -> None:
         try:

@@ -119,6 +119,15 @@ class Adoption:
                 self._fail(action.text.partition(";")[0])  # what follows is about a process's own events
 
 
+def is_settled(claim: Claim) -> bool:
+    """Whether everything in a claimed stream was acknowledged, as its owner wrote: nobody needs it. Raises OSError."""
+    mark = claim.acknowledged()
+    if not mark:
+        return False
+    found = in_order(extent for path in claim.extents() if (extent := load(path, claim.producer)) is not None)
+    return bool(found) and found[-1].end - 1 <= mark
+
+
 def deliver(
     claim: Claim, endpoint: str, recording: str | None, sockets: Sockets, deadline: float = math.inf
 ) -> Adoption:

@@ -76,7 +76,9 @@ class Sender:
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self._endpoint)
         finally:
-            self._intake.shut(f"events for {self._endpoint} were emitted after their emitter had ended, and are dropped")
+            self._intake.shut(
+                f"events for {self._endpoint} were emitted after their emitter had ended, and are dropped"
+            )
             self.kept = self._store.close(delivered=not self._machine.owes)
             if adopter is not None:
                 adopter.close()
@@ -131,6 +133,8 @@ class Sender:
             if isinstance(message, Welcome) and self._machine.recording == message.recording:
                 self._store.note_recording(message.recording)
         if heard:
+            if not self._machine.owes:
+                self._store.note_acknowledged(self._machine.mark)
             with self._progress:
                 self._progress.notify_all()
 

@@ -183,7 +183,8 @@ CHILDREN = {
     "os.fork, os._exit": "if child := os.fork(): os.waitpid(child, 0)\n    else: calls(); os._exit(0)",
     "a killed child": "child = os.fork()\n"
     "    if not child: calls(); os.kill(os.getpid(), signal.SIGKILL)\n    os.waitpid(child, 0)",
-    "a child that outlives it": "if not os.fork():\n        while os.getppid() == OWN: time.sleep(0.01)\n        calls()",
+    "a child that outlives it": "if not os.fork():\n"
+    "        while os.getppid() == OWN: time.sleep(0.01)\n        calls()",
     "a child without tracing of its own": "import subprocess; subprocess.run([sys.executable, '-c', ''], check=True)",
 }
 
@@ -205,7 +206,7 @@ def test_a_child_that_imports_it_first_delivers_too(tmp_path: pathlib.Path) -> N
     (tmp_path / "late.py").write_text(
         "def target():\n"
         "    import embertrace as et\n"
-        f"    with et.operator('call'):\n        pass\n"
+        "    with et.operator('call'):\n        pass\n"
         "if __name__ == '__main__':\n"
         "    import multiprocessing, sys\n"
         "    process = multiprocessing.get_context(sys.argv[1]).Process(target=target)\n"
@@ -238,7 +239,8 @@ THREADS = {
     "a thread that is waited for": "threading.Thread(target=lambda: (time.sleep(0.2), calls())).start()",
     "calls in handlers at exit": "atexit.register(calls)",
     "calls in handlers after it": "later.append(calls)",
-    "calls in finalisers": "class Last:\n    def __del__(self): calls()\nkept = Last()\nkept.cycle = kept\nother = Last()",
+    "calls in finalisers": "class Last:\n    def __del__(self): calls()\n"
+    "kept = Last()\nkept.cycle = kept\nother = Last()",
     "daemon threads of a child": "if not (child := os.fork()):\n"
     "    for _ in range(3): threading.Thread(target=lambda: [calls() for _ in iter(int, 1)], daemon=True).start()\n"
     "    time.sleep(0.1)\n"
@@ -253,10 +255,7 @@ def test_who_emits_while_the_interpreter_ends_neither_crashes_nor_hangs(
 ) -> None:
     program = THREADS[how]
     with contextlib.ExitStack() as stack:
-        if is_there:
-            endpoint = stack.enter_context(aggregator(tmp_path / "rec"))[0]["endpoint"]
-        else:
-            endpoint = free_endpoint()
+        endpoint = stack.enter_context(aggregator(tmp_path / "rec"))[0]["endpoint"] if is_there else free_endpoint()
         linger = "20" if is_there else "0.3"
         process = stack.enter_context(started(program, endpoint, tmp_path, EMBERTRACE_LINGER_S=linger))
         code, _, complained = ended(process)
@@ -269,3 +268,63 @@ def test_who_emits_while_the_interpreter_ends_neither_crashes_nor_hangs(
     if is_there:
         assert recorded_calls(tmp_path / "rec")
         assert spool_directory.streams(tmp_path / "spools") == []
+
+
+RAY = """
+    import pathlib
+    import ray
+    from embertrace.ray import instrument
+
+    instrument()
+    ray.init("local", num_cpus=3, object_store_memory=100_000_000, include_dashboard=False, logging_level="ERROR")
+
+    @ray.remote
+    def task(number):
+        call(number)
+        return number
+
+    @ray.remote(max_calls=1)
+    def once(number):
+        call(number)
+
+    @ray.remote
+    class Actor:
+        def work(self, number):
+            call(number)
+            return number
+
+    with et.session(sys.argv[1], quiet=True) as session:
+        ray.get([once.remote(number) for number in range(4)])
+        short = Actor.remote()
+        ray.get(short.work.remote(0))
+        del short
+        killed = Actor.remote()
+        ray.get([killed.work.remote(number) for number in range(50)])
+        ray.kill(killed)
+        kept = Actor.remote()
+        ray.get([kept.work.remote(number) for number in range(50)])
+        ray.get([task.remote(number) for number in range(4)])
+        ray.shutdown()
+    left = [path.name for path in pathlib.Path(os.environ["EMBERTRACE_SPOOL_DIR"]).iterdir()]
+    print("left", len(left))
+"""
+"""A session whose workers end in every way before it does."""
+
+
+@pytest.mark.ray
+def test_a_session_delivers_what_its_dead_ray_workers_left(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("ray")
+    program = HEAD.replace("    calls()\n    print", "    print") + RAY
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "rec")],
+        env={**os.environ, "EMBERTRACE_SPOOL_DIR": str(tmp_path / "spools")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "left 0" in done.stdout, done.stdout + done.stderr
+    assert sum(recorded_calls(tmp_path / "rec")) == 2 * (4 + 1 + 50 + 50 + 4)
