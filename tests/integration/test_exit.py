@@ -6,17 +6,18 @@ import contextlib
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from embertrace.emit import Emitter, spool_directory
-from embertrace.event import METRIC
-from embertrace.wire.event import RawEvent, pack_event
+import embertrace as et
+from embertrace import collect
+from embertrace.emit import spool_directory
 from support.aggregators import aggregator, recorded
-from support.spools import free_endpoint, kill
+from support.spools import adopt_by_another, free_endpoint, kill
 
 DEADLINE_S = 60.0
 """For a process to end once it is ready: its linger, and what a busy machine takes."""
@@ -115,13 +116,6 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, said, complained
 
 
-def deliver_the_rest(endpoint: str, spools: pathlib.Path) -> None:
-    """What any other process does at its end."""
-    other = Emitter(endpoint, spool_bytes=1 << 20, linger_s=20.0, directory=spools)
-    other.put(pack_event(RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, "other", "t", "s", None, 0, 0, (), b"", b"")))
-    assert other.close(20)
-
-
 def recorded_calls(directory: pathlib.Path) -> list[int]:
     """How many events each producer's calls have; each stream is whole, and has nothing twice."""
     found = []
@@ -144,7 +138,7 @@ def test_everything_arrives_once_however_a_process_ends(how: str, tmp_path: path
         if how in FLUSHED:
             assert spool_directory.streams(spools) == []
             assert "waited 0.0" in said
-        deliver_the_rest(ready["endpoint"], spools)
+        assert adopt_by_another(spools, ready["endpoint"])
     assert recorded_calls(tmp_path / "rec") == [2 * CALLS]
     assert spool_directory.streams(spools) == []
 
@@ -162,7 +156,7 @@ def test_with_nobody_there_a_process_ends_in_time_and_says_what_stays(how: str, 
         assert float(said.split("waited ")[1]) <= waits * linger_s
         (warning,) = re.findall(rf"(\d+) events were not delivered to {endpoint} and stay in {stream}", complained)
     with aggregator(tmp_path / "rec", bind=endpoint):
-        deliver_the_rest(endpoint, spools)
+        assert adopt_by_another(spools, endpoint)
     assert recorded_calls(tmp_path / "rec") == [2 * CALLS]
     if how in FLUSHED:
         assert int(warning) == sum(map(len, recorded(tmp_path / "rec").values())) - 1
@@ -229,6 +223,18 @@ def test_a_child_that_imports_it_first_delivers_too(tmp_path: pathlib.Path) -> N
             assert (done.returncode, done.stderr) == (0, "")
             assert spool_directory.streams(tmp_path / "spools") == []
     assert recorded_calls(tmp_path / "rec") == [2, 2, 2]
+    assert [row["status"] for row in et.open(tmp_path / "rec").runs()] == ["finished"] * 3
+
+
+def test_a_child_forked_while_another_thread_registers_a_sink_is_not_stuck() -> None:
+    with collect._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            with et.collect_events() as events, et.operator("call"):
+                pass
+            os._exit(len(events))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
 THREADS = {
@@ -264,7 +270,7 @@ def test_who_emits_while_the_interpreter_ends_neither_crashes_nor_hangs(
         assert "Traceback" not in complained
         assert all("were not delivered" in line or "were emitted after" in line for line in lines), complained
         if is_there:
-            deliver_the_rest(endpoint, tmp_path / "spools")
+            assert adopt_by_another(tmp_path / "spools", endpoint)
     if is_there:
         assert recorded_calls(tmp_path / "rec")
         assert spool_directory.streams(tmp_path / "spools") == []

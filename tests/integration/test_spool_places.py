@@ -9,44 +9,33 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from embertrace.emit import Emitter, adopter, drain, spool_directory
+from embertrace.emit import adopter, drain, spool_directory
 from embertrace.emit.extent import HEADER_BYTES
-from embertrace.emit.files import Files, load
-from embertrace.emit.spool import Spool
+from embertrace.emit.files import load
 from embertrace.emit.spool_directory import Meta
-from embertrace.event import METRIC
-from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
 from support.mounts import remount, tmpfs
-from support.spools import FOREVER, emitting, free_endpoint, kill, returned
+from support.spools import (
+    DEADLINE_S,
+    FOREVER,
+    MIB,
+    emitter_in,
+    emitting,
+    event,
+    free_endpoint,
+    kill,
+    left_behind,
+    returned,
+    until,
+)
 
-DEADLINE_S = 60.0
-MIB = 1024 * 1024
 NOBODY = 65534
-
-
-def event(name: object) -> bytes:
-    return pack_event(RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, str(name), "t", "s", None, 0, 0, (), b"", b""))
-
-
-def emitter_in(directory: pathlib.Path, endpoint: str, spool_bytes: int = 8 * MIB) -> Emitter:
-    return Emitter(endpoint, spool_bytes=spool_bytes, linger_s=20.0, directory=directory)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
 
 
 def delivers(directory: pathlib.Path, tmp_path: pathlib.Path, events: int = 2000) -> None:
@@ -198,19 +187,6 @@ def test_a_directory_deleted_under_an_emitter(tmp_path: pathlib.Path, caplog: py
     (recording,) = recorded(tmp_path / "rec").values()
     assert recording == list(enumerate(["before", *(f"{number:<1000}" for number in range(3000))], 1))
     assert list(spools.iterdir()) == []
-
-
-def left_behind(directory: pathlib.Path, endpoint: str, producer: bytes, events: int = 10) -> pathlib.Path:
-    """A stream whose process is gone, as far as its lock says."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        pass
-    store = Files(directory, producer, Meta(endpoint, pid=gone.pid), 8 * MIB, 1 << 30)
-    spool = Spool(store, producer)
-    for number in range(events):
-        assert spool.take(event(number))
-    path = store.close(delivered=False)
-    assert path is not None
-    return path
 
 
 def test_foreign_things_in_the_directory_are_left_alone(tmp_path: pathlib.Path) -> None:
