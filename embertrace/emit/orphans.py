@@ -8,6 +8,7 @@ the next look. Rules:
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ from embertrace.emit.sockets import Sockets
 from embertrace.emit.spool_directory import Meta
 from embertrace.keys import ClientKey
 
+log = logging.getLogger("embertrace")
+
 OTHERS_S = 1.0
 """An adoption takes milliseconds; and a process that seems dead may live in another container."""
 POLL_S = 0.01
@@ -28,8 +31,16 @@ POLL_S = 0.01
 def adopt_orphans(directory: Path, endpoint: str, recording: str, key: ClientKey | None, timeout_s: float) -> bool:
     """Send what dead processes left in `directory` to the aggregator at `endpoint`, which writes `recording`.
 
-    Whether nothing is left, as far as it can be seen. Blocks `timeout_s` seconds at most. Thread-safe.
+    Whether nothing is left, as far as it can be seen. Blocks `timeout_s` seconds at most. Thread-safe; never raises.
     """
+    try:
+        return _adopt(directory, endpoint, recording, key, timeout_s)
+    except Exception:  # what others left must not stop who ends
+        log.exception("looking for the events of dead processes in %s stopped", directory)
+        return False
+
+
+def _adopt(directory: Path, endpoint: str, recording: str, key: ClientKey | None, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
     others_until = min(deadline, time.monotonic() + OTHERS_S)
     left: set[str] = set()

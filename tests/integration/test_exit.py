@@ -334,3 +334,24 @@ def test_a_session_delivers_what_its_dead_ray_workers_left(tmp_path: pathlib.Pat
     assert done.returncode == 0, done.stderr
     assert "left 0" in done.stdout, done.stdout + done.stderr
     assert sum(recorded_calls(tmp_path / "rec")) == 2 * (4 + 1 + 50 + 50 + 4)
+
+
+BLOCK = """
+if __name__ == "__main__":
+    with et.collect_events() as events, et.operator("outer"):
+        child = os.fork()
+        if not child:
+            calls()
+            os._exit(0)
+        os.waitpid(child, 0)
+    print("call events", sum(event.operator_id == "call" for event in events))
+    print("left", os.listdir(os.environ["EMBERTRACE_SPOOL_DIR"]))
+"""
+
+
+def test_a_block_gets_what_its_dead_children_left(tmp_path: pathlib.Path) -> None:
+    with started(BLOCK, "", tmp_path) as process:
+        code, said, complained = ended(process)
+    assert (code, complained) == (0, "")
+    assert f"call events {2 * CALLS}" in said
+    assert "left []" in said
