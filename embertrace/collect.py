@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import logging
+import os
 import secrets
 import threading
 import time
@@ -359,4 +360,10 @@ def _frames(event: OperatorEvent, destination: tuple[Sink, ...]) -> tuple[Frame,
     return tuple(frame for frame in frames if not own or frame.call_id != own)
 
 
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # whichever thread held it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 _configure_from_environment()
