@@ -17,7 +17,6 @@ import itertools
 import logging
 import mmap
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterable
@@ -195,7 +194,8 @@ class LeftFile:
     def buffer(self) -> Buffer:
         """Its bytes, kept until `free` or `forget`. Raises OSError."""
         if self._bytes is None:
-            self._bytes = bytearray(spool_directory.read_file(self._path, EXTENT_BYTES))
+            with self._path.open("rb") as file:
+                self._bytes = bytearray(file.read(EXTENT_BYTES))
             if self._size not in (-1, len(self._bytes)):
                 raise OSError(errno.EIO, "somebody changed it", str(self._path))
             self._size = len(self._bytes)
@@ -212,8 +212,6 @@ class LeftFile:
 
 def load(path: Path, producer: bytes) -> Extent | None:
     """What is whole in an extent's file; None where that is nothing, or not the producer's. Raises OSError."""
-    if not stat.S_ISREG(path.lstat().st_mode):
-        return None
     room = LeftFile(path)
     found = scan(bytes(room.buffer))
     room.forget()

@@ -144,9 +144,7 @@ class Claim:
 
     def extents(self) -> list[Path]:
         """The files of its extents. None where there is no directory any more."""
-        with contextlib.suppress(OSError):
-            return sorted(path for path in self.path.iterdir() if path.suffix == EXTENT)
-        return []
+        return extents(self.path)
 
     def orphaned_s(self, now: float) -> float:
         """Seconds since this was first asked, by whoever could not deliver the stream. `now` in Unix seconds.
@@ -229,6 +227,14 @@ def claim(path: Path) -> Claim | None:
 def streams(directory: Path) -> list[Path]:
     """The streams there are, in any order. No directory has none."""
     return _directories(directory, "")
+
+
+def extents(stream: Path) -> list[Path]:
+    """The files of a stream's extents, links and pipes excluded. None where there is no directory any more."""
+    with contextlib.suppress(OSError), os.scandir(stream) as entries:
+        found = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        return sorted(stream / name for name in found if name.endswith(EXTENT))
+    return []
 
 
 def held_bytes(directory: Path) -> int:

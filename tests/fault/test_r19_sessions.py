@@ -41,7 +41,7 @@ for line in sys.stdin:
     print("put", flush=True)
 """
 )
-"""Serves one session after the other. Of each it hears once: a stream without a recording goes to its endpoint alone."""
+"""Serves one session after the other, and hears of each: a stream without a recording goes to its endpoint alone."""
 
 
 @dataclasses.dataclass(frozen=True)
