@@ -154,10 +154,11 @@ def _sampled_shapley(answers: Answers) -> dict[tuple[int, Fraction], Value]:
         before = after
     gains /= [count for count, _ in answers]
     means, variances = gains.mean(axis=0), gains.var(axis=0) / SAMPLES
-    return {
-        answer: Value(Fraction(float(mean)), float(variance))
-        for answer, mean, variance in zip(answers, means, variances, strict=True)
-    }
+    found = {}
+    for answer in dict.fromkeys(answers):
+        equal = [place for place, other in enumerate(answers) if other == answer]
+        found[answer] = Value(Fraction(float(means[equal].mean())), float(variances[equal].mean()))
+    return found
 
 
 def without(answers: Answers, answer: tuple[int, Fraction]) -> Fraction:

@@ -36,7 +36,7 @@ def judge_accuracy_by_agreement(
     tallies = Tallies()
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
-    for judge, ensemble in _rows(selection, answers, tallies):
+    for judge, ensemble in judged_ensembles(selection, answers, tallies):
         votes = ensemble.votes()
         of = ensemble.attempted if over == "attempted" else votes.total()
         name = f"{max(votes.values(), default=0)}/{of}"
@@ -53,8 +53,8 @@ def judge_lift(
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
     rows = Tallies()
-    for judge, ensemble in _rows(selection, answers, rows):
-        reason = _unanswered(judge, right)
+    for judge, ensemble in judged_ensembles(selection, answers, rows):
+        reason = why_undecided(judge, right)
         leaders = leaders_of(ensemble)
         if reason is not None:
             tally.leave_out(reason)
@@ -72,7 +72,7 @@ def judge_lift(
 
 def add_judge(tally: Tally, judge: Call, unit: Call, right: Correctness) -> None:
     """Count one judge's decision, or why it can't be; failing is wrong among the attempted."""
-    reason = _unanswered(judge, right)
+    reason = why_undecided(judge, right)
     if reason is not None:
         labelled = right.is_labelled(judge)
         tally.leave_out(reason, failed=labelled and reason in ("failed", "abstained"))
@@ -100,7 +100,7 @@ def _from_full_agreement(name: str) -> tuple[Fraction, int]:
     return -Fraction(largest, of or 1), -of
 
 
-def _rows(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
+def judged_ensembles(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
     """A row for each ensemble that fed a judge and can be compared."""
     for judge, ensembles, linked in selection.judges(answers):
         if not linked:
@@ -113,7 +113,7 @@ def _rows(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[
                 tallies.left_out[reason] += 1
 
 
-def _unanswered(judge: Call, right: Correctness) -> str | None:
+def why_undecided(judge: Call, right: Correctness) -> str | None:
     """Why a judge call has no decision that could be right or wrong."""
     if judge.outcome == "open":
         return "open"
