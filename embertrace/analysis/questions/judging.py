@@ -87,7 +87,7 @@ def add_judge(tally: Tally, judge: Call, unit: Call, right: Correctness) -> None
 def finish_by_agreement(tallies: Tallies) -> Table:
     """From full agreement down; agreements without a labelled call are no keys, their calls counted as left out."""
     rows = {}
-    for name in sorted(tallies.by_name, key=_from_full_agreement):
+    for name in sorted(tallies.by_name, key=from_full_agreement):
         tally = tallies.by_name[name]
         if tally.units:
             rows[name] = tally.finish()
@@ -95,7 +95,8 @@ def finish_by_agreement(tallies: Tallies) -> Table:
     return Table(rows, tallies.left_out)
 
 
-def _from_full_agreement(name: str) -> tuple[Fraction, int]:
+def from_full_agreement(name: str) -> tuple[Fraction, int]:
+    """Order of agreements: the largest share first, of equal shares the one of more members."""
     largest, of = (int(part) for part in name.split("/"))
     return -Fraction(largest, of or 1), -of
 
