@@ -235,7 +235,9 @@ def quantile_interval(values: Mapping[Hashable, Mapping[int, int]], q: float) ->
     if len(values) < 2:
         return UNDEFINED
     bound = quantile(pooled, q)
-    below = ((sum(counts.values()), sum(n for value, n in counts.items() if value <= bound)) for counts in values.values())
+    below = (
+        (sum(counts.values()), sum(n for value, n in counts.items() if value <= bound)) for counts in values.values()
+    )
     spread = Spread(Counter((n, Fraction(count)) for n, count in below))
     low, high = wilson_of_clusters(spread, Fraction(q))
     return quantile(pooled, low), quantile(pooled, high)

@@ -248,5 +248,7 @@ def finish_stragglers(found: Stragglers) -> Rows:
     rows = []
     for stage, member in sorted(found.owed):
         last = found.last[stage, member].finish()
-        rows.append({"stage": stage, "member": member, "slowest": last.value, **columns(found.owed[stage, member], "owed")})
+        rows.append(
+            {"stage": stage, "member": member, "slowest": last.value, **columns(found.owed[stage, member], "owed")}
+        )
     return Rows(rows, found.left_out)
