@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from embertrace.analysis.fluent.asks import Asks
 from embertrace.analysis.questions.grouping import check_dimension, filter_of
-from embertrace.analysis.results import Groups
+from embertrace.analysis.results import Groups, Rows, Table
 
 if TYPE_CHECKING:
     from embertrace.analysis.operator_analysis import OperatorAnalysis
@@ -72,4 +72,6 @@ def _narrowed(argument: Any, chosen: tuple[Any, ...]) -> Any:
 
 
 def _says_something(result: Any) -> bool:
+    if isinstance(result, Table | Rows):
+        return bool(result) or bool(result.left_out)
     return bool(getattr(result, "n", result)) or bool(getattr(result, "left_out", None))

@@ -1,8 +1,8 @@
 """Filters as data, and what they select.
 
 Rules:
-- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, between; `where(callable)` is the one
-  that can't leave the process. All filters must hold.
+- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, between; `where(callable)` is
+  the one that can't leave the process. All filters must hold.
 - Filters select calls, and the hierarchy stays whole. A selected ensemble counts with all its members; one that is
   not selected only over its selected members that are no ensembles. A judge's row counts where the judge is
   selected, or else as far as its ensemble is.

@@ -27,7 +27,6 @@ class _Result:
     kind = ""
     left_out: dict[str, int]
     notes: tuple[str, ...]
-    n: int
 
     def _annotate(self, left_out: Mapping[str, int] | None, notes: Iterable[str]) -> None:
         self.left_out = {reason: count for reason, count in (left_out or {}).items() if count}
@@ -115,14 +114,17 @@ class Table(dict[str, Any], _Result):
     @property
     def n(self) -> int:
         """Calls in all rows that count calls."""
-        return sum(row.n for row in self.values() if isinstance(row, _Result))
+        return sum(row.n for row in self.values() if isinstance(row, Estimate))
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name!r}: {value!r}" for name, value in self.items())
         return f"{{{rows}}}{self._remarks()}"
 
     def to_data(self) -> dict[str, Any]:
-        rows = [[name, row.to_data() if isinstance(row, _Result) else plain(row)] for name, row in self.items()]
+        rows = [
+            [name, row.to_data() if isinstance(row, Estimate | Table | Rows) else plain(row)]
+            for name, row in self.items()
+        ]
         return {**self._common(), "rows": rows}
 
 

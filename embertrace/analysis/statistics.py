@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Interval = tuple[float, float]
 NAN = float("nan")
@@ -223,7 +223,7 @@ def _at(histogram: Mapping[int, int], place: int) -> int:
     raise IndexError("a place beyond the last value")
 
 
-def quantile_interval(values: Mapping[Hashable, Mapping[int, int]], q: float) -> Interval:
+def quantile_interval(values: Mapping[Any, Mapping[int, int]], q: float) -> Interval:
     """Woodruff's interval of a quantile (1952): the quantiles at both ends of the interval of the share q.
 
     `values` are counted by unit. The share of values up to the quantile is a proportion, so the ends are Wilson's at

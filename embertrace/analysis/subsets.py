@@ -46,7 +46,9 @@ def value_of(counts: tuple[int, ...], shares: tuple[Fraction, ...]) -> Fraction:
 @lru_cache(maxsize=20_000)
 def majority_of(answers: Answers, silent: int, size: int, replacement: bool) -> Value:
     """The expected value of `size` members drawn at random: 0 < size, and without replacement ≤ all of them."""
-    if _steps(answers, size) > MAX_STEPS:
+    if not any(share for _, share in answers):
+        return Value(Fraction(0))
+    if _steps(answers, size, replacement) > MAX_STEPS:
         return _sampled_majority(answers, silent, size, replacement)
     total = Fraction(0)
     for place, (_, share) in enumerate(answers):
@@ -57,10 +59,12 @@ def majority_of(answers: Answers, silent: int, size: int, replacement: bool) -> 
     return Value(total / (members**size if replacement else math.comb(members, size)))
 
 
-def _steps(answers: Answers, size: int) -> int:
+def _steps(answers: Answers, size: int, replacement: bool) -> int:
+    """About how many additions the exact sum takes."""
     right = sum(share > 0 for _, share in answers)
-    largest = max((count for count, _ in answers), default=0)
-    return right * min(largest, size) * len(answers) * size * len(answers) * min(largest, size)
+    most = size if replacement else min(size, max(count for count, _ in answers))
+    others = len(answers) - 1
+    return right * most * (1 + others * (1 if others < 2 else size * others) * most)
 
 
 def _ways_to_lead(answers: Answers, silent: int, size: int, place: int, replacement: bool) -> Counter[int]:

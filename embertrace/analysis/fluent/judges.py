@@ -38,7 +38,7 @@ class JudgeQuestions(Asks):
         return self._estimate("selection_accuracy", answer=answer, grade=grade)
 
     def judge_overrides(self, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None) -> Table:
-        """Majority right × judge right: shares of "both right", "judge alone right", "majority alone right", "both wrong".
+        """Majority right × judge right: the shares of both right, judge alone right, majority alone right, both wrong.
 
         "overridden" is the share of judge calls whose answer is none of the leading ones. A tie counts as its expected
         value. Each an estimate, 0 … 1, Wilson at n/deff (t where there are ties). Empty of none.

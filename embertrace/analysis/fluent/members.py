@@ -75,7 +75,7 @@ class MemberQuestions(Asks):
         """Is agreement a probability? {"accuracy": {"k/n": …}, "ece": …, "brier": …} of the plurality or the judge.
 
         k/n is the largest group of equal answers over the members attempted. ece is the mean of |accuracy − k/n| over
-        the agreement shares, weighted by their calls (bootstrap interval); brier the mean of (k/n − right)². Both 0 … 1,
-        0 at best. Raises QueryError for another `of` or `ties`. Empty of none.
+        the agreement shares, weighted by their calls (bootstrap interval); brier the mean of (k/n − right)². Both are
+        0 at best and 1 at worst. Raises QueryError for another `of` or `ties`. Empty of none.
         """
         return self._table("agreement_calibration", of=of, answer=answer, ties=ties, grade=grade)

@@ -23,14 +23,16 @@ def agreement(selection: Selection, *, answer: Rule = None) -> Ballots:
 
 
 def finish_pairs(ballots: Ballots) -> Rows:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for stage, cast in ballots.by_stage().items():
         pairs: dict[tuple[str, str], Tally] = {}
         for ballot in cast:
             for one, other in itertools.combinations(sorted(_answered(ballot)), 2):
                 pairs.setdefault((one[0], other[0]), Tally()).add(ballot.unit, Fraction(one[1] == other[1]))
-        for pair in sorted(pairs):
-            rows.append({"stage": stage, "a": pair[0], "b": pair[1], **columns(pairs[pair], "agreement")})
+        named = (
+            {"stage": stage, "a": pair[0], "b": pair[1]} | columns(pairs[pair], "agreement") for pair in sorted(pairs)
+        )
+        rows.extend(named)
     return Rows(rows, ballots.left_out, ballots.notes())
 
 
@@ -74,9 +76,11 @@ def finish_distribution(ballots: Ballots) -> Rows:
         for _, counts in counted:
             totals.update(counts)
         most = sorted(totals, key=lambda key: (-totals[key], key))
-        for key in most[: ballots.asked["top"]]:
-            rows.append({"stage": stage, "answer": shown(key), "count": totals[key], **_share(key, counted)})
-        ballots.left_out["rarer answers"] += sum(totals[key] for key in most[ballots.asked["top"] :])
+        frequent, rare = most[: ballots.asked["top"]], most[ballots.asked["top"] :]
+        rows += [
+            {"stage": stage, "answer": shown(key), "count": totals[key], **_share(key, counted)} for key in frequent
+        ]
+        ballots.left_out["rarer answers"] += sum(totals[key] for key in rare)
     return Rows(rows, ballots.left_out, ballots.notes())
 
 

@@ -1,4 +1,4 @@
-"""Questions about calibration: whether members who agree more are right more often, and by how far the shares differ."""
+"""Questions about calibration: are members who agree more right more often, and by how far do the shares differ."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Rules:
 - Durations are of monotonic clocks, in nanoseconds; a call's place in time is `start`, on one clock for all hosts.
+- Where a producer's clock was set back, its whole stream decides when its calls began (`clocks`): parts that divide
+  the stream may place them otherwise than the whole does.
 - A call that has not ended has no duration, and is left out.
 - Nanoseconds are added up as integers, so that no order of events changes a digit.
 """
@@ -152,8 +154,9 @@ class Path:
             self.chains[root.key] = [_described(step, root) for step in chosen]
 
     def merge(self, other: Path) -> Path:
-        for mine, theirs in ((self.own, other.own), (self.traces, other.traces), (self.left_out, other.left_out)):
-            mine.update(theirs)
+        self.own.update(other.own)
+        self.traces.update(other.traces)
+        self.left_out.update(other.left_out)
         self.whole += other.whole
         self.seen += other.seen
         self.chains |= other.chains

@@ -103,7 +103,7 @@ def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Tie
 
 
 def leaders_of(ensemble: Ensemble, weights: Weights = None) -> list[bytes]:
-    """The answers that most members gave, the one given first ahead; of most weight, if any, where there are weights."""
+    """The answers that most members gave, the one given first ahead; with weights, those of most weight, if any."""
     votes: Mapping[bytes, int | Fraction] = ensemble.votes() if weights is None else weighed(ensemble, weights)
     most = max(votes.values(), default=0)
     return [key for key, count in votes.items() if count == most > 0]
