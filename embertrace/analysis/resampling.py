@@ -23,11 +23,11 @@ CELLS = 4_000_000
 Array = Any
 
 
-def bootstrap(units: Iterable[Sequence[float]], statistic: Callable[[Array], Array]) -> Interval:
+def bootstrap(units: Sequence[Sequence[float]] | Array, statistic: Callable[[Array], Array]) -> Interval:
     """The interval of statistic(sums), where sums are (draws, columns) and a unit gives one number per column."""
     import numpy as np
 
-    table = np.asarray(list(units), dtype=float)
+    table = np.asarray(units, dtype=float)
     if len(table) < 2:
         return UNDEFINED
     rows, times = np.unique(table, axis=0, return_counts=True)

@@ -34,6 +34,7 @@ class Value(NamedTuple):
     variance: float = 0.0
 
 
+@lru_cache(maxsize=20_000)
 def value_of(counts: tuple[int, ...], shares: tuple[Fraction, ...]) -> Fraction:
     """The mean share of the most frequent answers; 0 of no votes."""
     most = max(counts, default=0)
@@ -165,6 +166,7 @@ def _sampled_shapley(answers: Answers) -> dict[tuple[int, Fraction], Value]:
     return found
 
 
+@lru_cache(maxsize=20_000)
 def without(answers: Answers, answer: tuple[int, Fraction]) -> Fraction:
     """The value of all votes but one of that answer."""
     place = answers.index(answer)

@@ -4,6 +4,7 @@ majority, and whom do they choose.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from embertrace.analysis.questions.judging import judged_ensembles, why_undecide
 from embertrace.analysis.questions.members import oracle_share
 from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share
 from embertrace.analysis.resampling import permutation_p
-from embertrace.analysis.results import NAN, Table
+from embertrace.analysis.results import NAN, Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally, Unit
 
 OUTCOMES = ("both right", "judge alone right", "majority alone right", "both wrong")
@@ -142,13 +143,13 @@ def finish_choices(choices: Choices) -> Table:
     if not found:
         return Table({}, choices.left_out)
     told = [choice for choice in found if not all(choice.chosen)]
-    p_value = _position_bias(told)
+    p_value = Estimate(_position_bias(told), n=len(told), items=len({choice.unit for choice in told}))
     rows = {
         "members": Table({name: members.by_name[name].finish() for name in sorted(members.by_name)}),
         "positions": Table({name: places.by_name[name].finish() for name in sorted(places.by_name, key=int)}),
         "p_value": p_value,
     }
-    return Table(rows, choices.left_out, [FIXED] if p_value != p_value and told else [])
+    return Table(rows, choices.left_out, [FIXED] if math.isnan(p_value) and told else [])
 
 
 def _position_bias(choices: list[Choice]) -> float:

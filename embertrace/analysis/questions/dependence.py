@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from embertrace.analysis.questions.ballots import Ballot, Ballots
-from embertrace.analysis.resampling import Array, bootstrap, sums_by_unit
+from embertrace.analysis.resampling import Array, bootstrap
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
 from embertrace.analysis.statistics import UNDEFINED, Interval
 from embertrace.analysis.tally import Unit
@@ -20,7 +21,6 @@ MAX_CELLS = 2_000_000
 Errors = dict[str, Fraction]
 Seen = list[tuple[Unit, Errors]]
 Pair = tuple[str, str]
-PRODUCTS = 6
 
 
 def errors_of(ballot: Ballot) -> Errors:
@@ -39,37 +39,46 @@ def _members(seen: Seen) -> tuple[list[str], list[str]]:
     return varying, [name for name in names if name not in varying]
 
 
-def _products(errors: Errors, pair: Pair) -> tuple[Fraction, ...]:
-    """1, x, y, xx, yy, xy: what a correlation sums; zeros where one of both is unknown."""
-    one, other = pair
-    if one not in errors or other not in errors:
-        return (Fraction(0),) * PRODUCTS
-    x, y = errors[one], errors[other]
-    return Fraction(1), x, y, x * x, y * y, x * y
-
-
 def _correlation(seen: Seen, pair: Pair) -> tuple[float, int]:
     """Pearson's, of exact sums, and over how many calls; NaN where one of both does not vary there."""
-    sums = [sum(column, Fraction(0)) for column in zip(*(_products(errors, pair) for _, errors in seen), strict=True)]
-    n, x, y, xx, yy, xy = sums
+    one, other = pair
+    met = Counter((errors[one], errors[other]) for _, errors in seen if one in errors and other in errors)
+    n = met.total()
+    x, y = (sum((both[side] * times for both, times in met.items()), Fraction(0)) for side in (0, 1))
+    xx, yy = (sum((both[side] ** 2 * times for both, times in met.items()), Fraction(0)) for side in (0, 1))
+    xy = sum((both[0] * both[1] * times for both, times in met.items()), Fraction(0))
     square = (n * xx - x * x) * (n * yy - y * y)
     if square <= 0:
-        return NAN, int(n)
-    return max(-1.0, min(1.0, float(n * xy - x * y) / math.sqrt(square))), int(n)
+        return NAN, n
+    return max(-1.0, min(1.0, float(n * xy - x * y) / math.sqrt(square))), n
 
 
 def _correlations(sums: Array, pairs: int) -> Array:
-    """(draws, pairs) of (draws, products of each pair one after the other)."""
+    """(draws, pairs) of (draws, 1, x, y, xx, yy, xy of each pair one after the other)."""
     import numpy as np
 
-    n, x, y, xx, yy, xy = np.moveaxis(sums.reshape(-1, pairs, PRODUCTS), 2, 0)
+    n, x, y, xx, yy, xy = np.moveaxis(sums.reshape(-1, pairs, 6), 2, 0)
     square = (n * xx - x * x) * (n * yy - y * y)
     return (n * xy - x * y) / np.sqrt(np.where(square > 1e-9, square, np.nan))
 
 
-def _table(seen: Seen, pairs: Sequence[Pair]) -> list[list[float]]:
-    rows = ((unit, [float(part) for pair in pairs for part in _products(errors, pair)]) for unit, errors in seen)
-    return sums_by_unit(rows)
+def _table(seen: Seen, pairs: Sequence[Pair]) -> Array:
+    """Per unit, the sums that `_correlations` takes; what is not known of both adds nothing."""
+    import numpy as np
+
+    units = {unit: place for place, unit in enumerate(dict.fromkeys(unit for unit, _ in seen))}
+    names = {name: place for place, name in enumerate(sorted({name for pair in pairs for name in pair}))}
+    found = np.full((len(seen), len(names)), np.nan)
+    for row, (_, errors) in zip(found, seen, strict=True):
+        for name, error in errors.items():
+            if name in names:
+                row[names[name]] = float(error)
+    x, y = (found[:, [names[pair[side]] for pair in pairs]] for side in (0, 1))
+    products = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=2)
+    products[np.isnan(x * y)] = 0
+    table = np.zeros((len(units), 6 * len(pairs)))
+    np.add.at(table, [units[unit] for unit, _ in seen], products.reshape(len(seen), -1))
+    return table
 
 
 def finish_correlations(ballots: Ballots) -> Rows:
