@@ -78,7 +78,8 @@ def finish_distribution(ballots: Ballots) -> Rows:
         most = sorted(totals, key=lambda key: (-totals[key], key))
         frequent, rare = most[: ballots.asked["top"]], most[ballots.asked["top"] :]
         rows += [
-            {"stage": stage, "answer": shown(key), "count": totals[key], **_share(key, counted)} for key in frequent
+            {"stage": stage, "answer": shown(key, cast), "count": totals[key], **_share(key, counted)}
+            for key in frequent
         ]
         ballots.left_out["rarer answers"] += sum(totals[key] for key in rare)
     return Rows(rows, ballots.left_out, ballots.notes())

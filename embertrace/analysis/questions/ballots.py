@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from embertrace.analysis.ensembles import Ensemble, Member, Status
 from embertrace.analysis.query import Selection, unit_of
 from embertrace.analysis.questions.voting import HINT, why_left_out
 from embertrace.analysis.tally import Tally, Unit
+from embertrace.errors import WireError
 from embertrace.payload import unpack
 
 
@@ -32,13 +33,14 @@ class Vote(NamedTuple):
 
 
 class Ballot(NamedTuple):
-    """One ensemble call: its votes in slot order, and how right each distinct answer is."""
+    """One ensemble call: its votes in slot order, how right each distinct answer is, and what its key can't show."""
 
     unit: Unit
     stage: str
     votes: tuple[Vote, ...]
     shares: dict[bytes, Fraction | None]
     labelled: bool
+    samples: dict[bytes, Any]
 
     def counts(self) -> Counter[bytes]:
         """Answer keys and how many gave them, in the order in which they first occur."""
@@ -109,12 +111,14 @@ def read_ballots(selection: Selection, answers: Answers, right: Correctness | No
 def read_ballot(ensemble: Ensemble, right: Correctness | None) -> Ballot:
     votes = tuple(Vote(member.identity, member.status, member.key) for member in ensemble.members)
     unit, stage = unit_of(ensemble.call), ensemble.call.stage
+    samples = {member.key: member.shown() for member in reversed(ensemble.members) if member.key is not None}
+    samples = {key: value for key, value in samples.items() if not _is_readable(key)}
     if right is None:
-        return Ballot(unit, stage, votes, {}, False)
+        return Ballot(unit, stage, votes, {}, False, samples)
     shares = {key: right.of_vote(ensemble, key) for key in ensemble.votes()}
     judged = zip(votes, ensemble.members, strict=True)
     votes = tuple(vote._replace(right=_right(member, shares, right)) for vote, member in judged)
-    return Ballot(unit, stage, votes, shares, right.is_labelled(ensemble.call))
+    return Ballot(unit, stage, votes, shares, right.is_labelled(ensemble.call), samples)
 
 
 def _right(member: Member, shares: dict[bytes, Fraction | None], right: Correctness) -> Fraction | None:
@@ -125,8 +129,20 @@ def _right(member: Member, shares: dict[bytes, Fraction | None], right: Correctn
     return shares[member.key]
 
 
-def shown(key: bytes) -> Any:
-    """What a person sees of an answer, by its key."""
+def _is_readable(key: bytes) -> bool:
+    """Whether a key says what it is of: those of mappings and of cut values don't."""
+    try:
+        unpack(key)
+    except WireError:
+        return False
+    return True
+
+
+def shown(key: bytes, cast: Iterable[Ballot]) -> Any:
+    """What a person sees of an answer: what is compared, else what the first member said who gave it."""
+    for ballot in cast:
+        if key in ballot.samples:
+            return ballot.samples[key]
     return unpack(key)
 
 

@@ -156,7 +156,7 @@ def _ratings(ballot: Ballot, level: Level, left_out: Counter[str]) -> Counter[An
         return Counter(counts)
     numbers: Counter[Any] = Counter()
     for key, count in counts.items():
-        number = _number(shown(key))
+        number = _number(shown(key, [ballot]))
         if number is None:
             left_out["answers that are no numbers"] += count
         else:
