@@ -60,6 +60,11 @@ def test_nan_and_unhashable_answers_can_be_counted() -> None:
     assert asked.fleiss_kappa() < 1
 
 
+def test_an_answer_that_is_no_text_is_not_a_truth_that_was_cut() -> None:
+    asked = of([{"a": 1}, ["x"]], truth="long " * 100_000)
+    assert asked.oracle_accuracy() == 0.0
+
+
 def test_everyone_failed() -> None:
     asked = of([ValueError, ValueError], [None, None], truth="a")
     assert math.isnan(asked.oracle_accuracy())
@@ -78,7 +83,7 @@ def test_unlabelled_is_never_wrong() -> None:
 def test_free_text_is_told_of_the_answer_rule() -> None:
     asked = of(["It is a.", "a, surely", "A"], ["B!", "b", "so: b"], truth="a")
     for found in (asked.pairwise_agreement(), asked.vote_entropy(), asked.oracle_accuracy(), asked.fleiss_kappa(),
-                  asked.answer_distribution(), asked.member_value()):  # fmt: skip
+                  asked.answer_distribution(), asked.member_value(), asked.agreement_calibration()):  # fmt: skip
         assert any("answer=… may help" in note for note in found.notes)
     assert asked.pairwise_agreement(answer=r"regex:(?i)\b([ab])\b").notes == ()
 

@@ -12,7 +12,7 @@ from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
 from embertrace.analysis.questions.judging import from_full_agreement, judged_ensembles, why_undecided
-from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.analysis.resampling import Array, bootstrap, sums_by_unit
 from embertrace.analysis.results import NAN, Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally, Unit
@@ -109,7 +109,9 @@ def finish_calibration(decisions: Decisions) -> Table:
     names = sorted(by_agreement.by_name, key=from_full_agreement)
     accuracy = {name: by_agreement.by_name[name].finish() for name in names}
     found = {"accuracy": Table(accuracy), "ece": _calibration_error(list(decisions)), "brier": brier.finish()}
-    return Table(found if accuracy else {}, decisions.left_out)
+    distinct = sum(decision.largest == 1 and decision.members > 2 for decision in decisions)
+    notes = [HINT] if 2 * distinct > len(decisions.by_call) else []
+    return Table(found if accuracy else {}, decisions.left_out, notes)
 
 
 def _squared(decision: Decision) -> Fraction:

@@ -11,7 +11,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
-from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.analysis.results import Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
@@ -92,7 +92,8 @@ def finish_by_agreement(tallies: Tallies) -> Table:
         if tally.units:
             rows[name] = tally.finish()
         tallies.left_out.update(tally.left_out)
-    return Table(rows, tallies.left_out)
+    distinct = sum(row.n for name, row in rows.items() if name.startswith("1/") and name not in ("1/1", "1/2"))
+    return Table(rows, tallies.left_out, [HINT] if 2 * distinct > sum(row.n for row in rows.values()) else [])
 
 
 def from_full_agreement(name: str) -> tuple[Fraction, int]:
