@@ -99,6 +99,10 @@ class OperatorAnalysis(
         """Calls of one run, by id, or by name (several runs of one name are still several)."""
         return self._with("run", name)
 
+    def round(self, number: int) -> OperatorAnalysis:
+        """Calls of one round, from 0: the ordinal of a call among its operator's about its item (see `rounds`)."""
+        return self._with("round", number)
+
     def between(self, start: float, end: float) -> OperatorAnalysis:
         """Calls begun in start ≤ t < end, Unix seconds."""
         return self._with("between", start, end)
@@ -110,8 +114,8 @@ class OperatorAnalysis(
     def by(self, dimension: str) -> Grouped:
         """The next question, of each group of calls on its own: `by("stage").majority_accuracy()` gives Groups.
 
-        `dimension` is "stage", "operator", "type", "run", "item", "epoch" or "tag:NAME". Calls without it are counted
-        in `left_out`. Raises QueryError for any other.
+        `dimension` is "stage", "operator", "type", "run", "item", "epoch", "round" or "tag:NAME". Calls without it are
+        counted in `left_out`. Raises QueryError for any other.
         """
         return Grouped(self, dimension)
 

@@ -1,8 +1,8 @@
 """Filters as data, and what they select.
 
 Rules:
-- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, between; `where(callable)` is
-  the one that can't leave the process. All filters must hold.
+- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, round, between; the one that
+  can't leave the process is `where(callable)`. All filters must hold.
 - Filters select calls, and the hierarchy stays whole. A selected ensemble counts with all its members; one that is
   not selected only over its selected members that are no ensembles. A judge's row counts where the judge is
   selected, or else as far as its ensemble is.
@@ -20,6 +20,7 @@ from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
+from embertrace.analysis.rounds import Rounds
 from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.tally import Unit
 from embertrace.errors import QueryError
@@ -86,12 +87,13 @@ FILTERS: dict[str, Callable[..., Test]] = {
     "item": _item,
     "epoch": _epoch,
     "run": _named("run"),
+    "round": lambda number: lambda subject: False,  # of what is no call of the trees that are asked
     "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
     "where": lambda predicate: lambda subject: isinstance(subject, Call) and predicate(subject),
 }
 """Filters by name; each makes a test of its arguments."""
 
-BY_NAME = frozenset(FILTERS) - {"item", "epoch", "between", "where"}
+BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "between", "where"}
 """Filters whose first argument is a name."""
 
 
@@ -107,8 +109,15 @@ def _plain(takes: str, value: Any) -> bytes:
         raise QueryError(f"{takes} of plain data, not a {type(value).__name__}") from None
 
 
-def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = None) -> Test:
-    """The test of one filter. `run_ids` says which run ids a run's name stands for. Raises QueryError."""
+def make_test(
+    entry: Sequence[Any],
+    run_ids: Callable[[Any], set[Any]] | None = None,
+    round_of: Callable[[Any], int | None] | None = None,
+) -> Test:
+    """The test of one filter. Raises QueryError.
+
+    `run_ids` says which run ids a run's name stands for, `round_of` the round of a call or of what belongs to one.
+    """
     name, *arguments = entry if entry else ("",)
     if not isinstance(name, str) or name not in FILTERS:
         raise QueryError(f"there is no filter {name!r}; known are {', '.join(FILTERS)}")
@@ -121,6 +130,8 @@ def make_test(entry: Sequence[Any], run_ids: Callable[[Any], set[Any]] | None = 
     if name == "run" and run_ids is not None and len(arguments) == 1:
         wanted = run_ids(arguments[0])
         return lambda subject: subject.run in wanted
+    if name == "round" and round_of is not None and len(arguments) == 1:
+        return lambda subject: round_of(subject) == arguments[0]
     try:
         return FILTERS[name](*arguments)
     except (TypeError, ValueError):  # of Python itself, about their number
@@ -132,12 +143,21 @@ class Selection:
 
     def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = (), *, every_attempt: bool = False) -> None:
         self.forest, self.trees = forest, forest.trees_of(every_attempt=every_attempt)
-        self._tests = [make_test(entry, self._run_ids) for entry in filters]
+        self._tests = [make_test(entry, self._run_ids, self._round_of) for entry in filters]
         self.filtered = bool(self._tests)
         self.links = Links(self.trees.by_id)
 
     def _run_ids(self, name: Any) -> set[Any]:
         return {name} | {run["id"] for run in self.forest.runs() if run.get("name") == name}
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        """The rounds of all calls, selected or not."""
+        return Rounds(self.trees.calls)
+
+    def _round_of(self, subject: Any) -> int | None:
+        call = subject.call if isinstance(subject, Metric) else subject
+        return self.rounds.of(call) if isinstance(call, Call) else None
 
     def __contains__(self, subject: Subject) -> bool:
         return all(test(subject) for test in self._tests)

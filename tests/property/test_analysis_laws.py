@@ -33,6 +33,11 @@ OTHERWISE: list[tuple[str, dict[str, Any]]] = [
     ("krippendorff_alpha", {"level": "interval"}),
     ("critical_path", {"each": True}),
     ("groups", {"by": "item"}),
+    ("groups", {"by": "round"}),
+    ("outcomes", {"on": "calls"}),
+    ("outcomes", {"score": "accuracy"}),
+    ("judge_vs_labels", {"by": "ann", "positive": "a"}),
+    ("labels", {"by": "bob"}),
 ]
 """Options that change what is computed."""
 ANSWERS = st.lists(st.sampled_from(["a", "b", "c", 1, None, ValueError]), min_size=1, max_size=5)
@@ -50,6 +55,7 @@ def stories(draw: st.DrawFn) -> list[Placed]:
         for _ in range(draw(st.integers(0, 2))):
             call = story.ensemble(draw(ANSWERS), missing=draw(st.integers(0, 1)))
             story.score(call, accuracy=draw(st.floats(0, 1)), correct=draw(st.booleans()))
+            story.score(call, usd=draw(st.floats(0, 1)), tokens_in=draw(st.sampled_from([1, 0.5, "many"])))
             story.begin("retried", attempt=draw(st.integers(0, 2)), call_id=5000 + place)
             about = draw(st.sampled_from([{}, {"run": "r"}, {"run": "nightly"}, {"epoch": 0}]))
             by, truth = draw(st.sampled_from(["ann", "bob"])), draw(st.sampled_from(["a", "b", None]))
@@ -88,7 +94,8 @@ def recordings(draw: st.DrawFn) -> list[Placed]:
             call_id = story._take_id()
             for attempt in draw(st.sampled_from([[0], [0, 1]])):
                 root = story.begin("pipeline", args=args, at=at + attempt, attempt=attempt, call_id=call_id, follows=0)
-                story.ensemble(draw(ANSWERS), parent=root)
+                for _ in range(draw(st.integers(1, 2))):
+                    story.ensemble(draw(ANSWERS), parent=root)
                 story.judge(draw(st.sampled_from(["a", "b"])), parent=root)
                 if draw(st.booleans()):
                     story.end(root, error=draw(st.sampled_from([None, "ValueError"])))

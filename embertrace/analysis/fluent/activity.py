@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from embertrace.analysis.answers import Rule
+from embertrace.analysis.correctness import Grade
 from embertrace.analysis.fluent.asks import Asks
 from embertrace.analysis.results import Rows, Table
 
 
 class ActivityQuestions(Asks):
-    """Asked of the selected calls; computed in `questions.distributions` and `questions.flowing`."""
+    """Asked of the selected calls; computed in `questions.distributions`, `costs`, `flowing`."""
 
     def accuracy_distribution(self) -> Table:
         """{"type:stage": {"mean", "std" (population), "samples"}} of all scores named accuracy; empty of none."""
@@ -20,6 +22,15 @@ class ActivityQuestions(Asks):
     def operators(self) -> Rows:
         """As `stages`, per operator."""
         return self._rows("operators")
+
+    def cost(self, *, answer: Rule = None, grade: Grade | None = None) -> Rows:
+        """What was spent: in total, per stage, per operator (`of`, `name`), by the scores tokens_in, tokens_out, usd.
+
+        `calls` have such scores, of which several in one call are summed; `correct` counts right answers (a tie of a
+        majority as its expected value), of the total those of the judges, else of majorities, else of roots, as
+        `notes` say. `usd_per_correct` and `tokens_per_correct` are None where nothing is labelled, scored or right. Attempts that were left out count with `attempts="all"`. No rows where nothing was spent.
+        """
+        return self._rows("cost", answer=answer, grade=grade)
 
     def flow(self) -> Table:
         """{"nodes": operators with counts, disagreement and accuracy, "edges": calls between them, and links}."""

@@ -12,11 +12,24 @@ from embertrace.analysis.results import Rows
 
 
 class ItemQuestions(Asks):
-    """Asked of the items of the selected calls; computed in `questions.items`."""
+    """Asked of the items of the selected calls; computed in `questions.items`, `outcomes`, `flipping`."""
 
     def items(self, *, answer: Rule = None, grade: Grade | None = None) -> Rows:
-        """Per item: truth, the members' answers and agreement, the judge's answer, and whether it is right."""
+        """Per item: truth, agreement, the members' answers, the judge's, whether it is right, and the cost in USD.
+
+        `wrong()` of the result are those whose judge was wrong, `search(text)` those with the text in any cell. `cost`
+        is the sum of the scores usd of the item's calls and of the item; None where there are none.
+        """
         return self._rows("items", answer=answer, grade=grade)
+
+    def flips(self, *, answer: Rule = None, grade: Grade | None = None) -> Rows:
+        """Where an operator's answer changed from one round of its item to the next (see `round`): before and after.
+
+        `round` is that of the later answer; `correct_before`, `correct_after` are None where nobody knows. Ensembles'
+        own results are no answers here. `notes` say how many steps there were, and how many were for the better. Steps
+        with a call that failed, is open, or can't be compared are left out.
+        """
+        return self._rows("flips", answer=answer, grade=grade)
 
     def show(self, key: Any) -> Rows:
         """The calls about one item, as a tree; no rows where no such item was seen."""
@@ -25,7 +38,7 @@ class ItemQuestions(Asks):
     def outcomes(
         self, *, on: On = "judge", score: str | None = None, answer: Rule = None, grade: Grade | None = None
     ) -> Rows:
-        """Per item: how right it was (`correct`, 0 … 1, NaN of nothing), over its epochs. What `compare` joins.
+        """Per item: how right it was (`correct`, 0 … 1, None of nothing), over its epochs. What `compare` joins.
 
         `on` says whose answers: "judge", "majority" of the ensembles, or all selected "calls". With `score`, `correct`
         is the mean of the scores of that name instead: of the selected calls, or with on="judge" of the judges alone.

@@ -22,7 +22,7 @@ DIMENSIONS: dict[str, Callable[[Call], Any]] = {
 }
 """What a call has of each dimension, under the name of the filter that chooses it; None where it has none."""
 
-TAG = "tag:"
+TAG, ROUND = "tag:", "round"
 
 
 def filter_of(by: str, value: Any) -> tuple[Any, ...]:
@@ -32,9 +32,9 @@ def filter_of(by: str, value: Any) -> tuple[Any, ...]:
 
 def check_dimension(by: object) -> str:
     """Raises QueryError for what is no dimension."""
-    if isinstance(by, str) and (by in DIMENSIONS or (by.startswith(TAG) and len(by) > len(TAG))):
+    if isinstance(by, str) and (by in DIMENSIONS or by == ROUND or (by.startswith(TAG) and len(by) > len(TAG))):
         return by
-    raise QueryError(f"by({by!r}) is none of {', '.join(DIMENSIONS)}, tag:NAME")
+    raise QueryError(f"by({by!r}) is none of {', '.join(DIMENSIONS)}, {ROUND}, tag:NAME")
 
 
 class Groups:
@@ -56,9 +56,15 @@ class Groups:
         return Rows(rows, self.left_out)
 
 
+def _reader(selection: Selection, by: str) -> Callable[[Call], Any]:
+    if by == ROUND:
+        return selection.rounds.of
+    return (lambda call: call.tags.get(by.removeprefix(TAG))) if by.startswith(TAG) else DIMENSIONS[by]
+
+
 def groups(selection: Selection, *, by: str) -> Groups:
     name = check_dimension(by).removeprefix(TAG)
-    value_of = (lambda call: call.tags.get(name)) if by.startswith(TAG) else DIMENSIONS[by]
+    value_of = _reader(selection, by)
     found = Groups()
     for call in selection.calls:
         value = value_of(call)

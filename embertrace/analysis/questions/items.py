@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from embertrace.analysis.answers import Answers, Rule
@@ -11,6 +13,7 @@ from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
+from embertrace.analysis.questions.costs import spent_by
 from embertrace.analysis.questions.voting import why_left_out
 from embertrace.analysis.results import Rows
 from embertrace.event import call_hex
@@ -25,21 +28,28 @@ class ItemRow:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.usd: Fraction | None = None
         self.said: dict[str, Stamped] = {}
         self.answers: dict[str, Stamped] = {}
 
     def merge(self, other: ItemRow) -> ItemRow:
         self.calls += other.calls
+        if other.usd is not None:
+            self.spend(other.usd)
         for mine, theirs in ((self.said, other.said), (self.answers, other.answers)):
             for name, (stamp, value) in theirs.items():
                 _say(mine, name, stamp, value)
         return self
 
+    def spend(self, usd: Fraction) -> None:
+        self.usd = usd if self.usd is None else self.usd + usd
+
     def finish(self) -> dict[str, Any]:
         said = {name: self.said[name][1] if name in self.said else None for name in ("truth", "agreement")}
         judged = {name: self.said[name][1] if name in self.said else None for name in ("judge", "correct")}
         answers = {name: self.answers[name][1] for name in sorted(self.answers)}
-        return {**said, "answers": answers, **judged, "calls": self.calls}
+        cost = None if self.usd is None else float(self.usd)
+        return {**said, "answers": answers, **judged, "cost": cost, "calls": self.calls}
 
 
 def _say(to: dict[str, Stamped], name: str, stamp: Origin, value: Any) -> None:
@@ -58,6 +68,7 @@ def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = No
         truth = right.truth(call)
         if truth is not None:
             _say(row.said, "truth", call.origin, truth)
+    _add_costs(found, selection)
     for ensemble in selection.ensembles(answers):
         _describe_votes(found.at(*names.of(ensemble.call)), ensemble)
     for judge, _, _ in selection.judges(answers):
@@ -67,6 +78,17 @@ def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = No
             _say(row.said, "judge", judge.origin, judge.answer)
             _say(row.said, "correct", judge.origin, None if share is None else float(share))
     return found
+
+
+def _add_costs(found: ByItem[ItemRow], selection: Selection) -> None:
+    for metric in selection.scores():
+        usd = dict(spent_by(metric, Counter())).get("usd")
+        if usd is None:
+            continue
+        if metric.call is not None:
+            found.at(*found.names.of(metric.call)).spend(usd)
+        elif "key" in metric.item:
+            found.at(metric.item["key"], metric.item.get("epoch")).spend(usd)
 
 
 def finish_items(found: ByItem[ItemRow]) -> Rows:

@@ -95,7 +95,7 @@ def finish_cohen(ballots: Ballots) -> Estimate:
     counts = Counter(pair for _, pair in pairs)
     table = [[counts[one, other] for other in keys] for one in keys]
     value = inter_rater.cohens_kappa(table, return_results=False)
-    return Estimate(float(value), interval=_interval_of_cohen(pairs, keys), notes=ballots.notes(), **about)
+    return Estimate(float(value), interval=interval_of_cohen(pairs, keys), notes=ballots.notes(), **about)
 
 
 def _pair(ballot: Ballot, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
@@ -104,7 +104,7 @@ def _pair(ballot: Ballot, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
     return None if one is None or other is None else (one, other)
 
 
-def _interval_of_cohen(pairs: Sequence[tuple[Any, tuple[bytes, bytes]]], keys: list[bytes]) -> Interval:
+def interval_of_cohen(pairs: Sequence[tuple[Any, tuple[bytes, bytes]]], keys: list[bytes]) -> Interval:
     width = len(keys)
     if width * len(pairs) * 2 > MAX_CELLS:
         return UNDEFINED
@@ -145,7 +145,7 @@ def finish_alpha(ballots: Ballots) -> Estimate:
     table = [[counts[value] for value in domain] for _, counts in pairable]
     values = list(range(len(domain))) if level == "nominal" else domain
     value = krippendorff.alpha(value_counts=table, value_domain=values, level_of_measurement=level)
-    interval = _interval_of_alpha([unit for unit, _ in pairable], table, values, level)
+    interval = interval_of_alpha([unit for unit, _ in pairable], table, values, level)
     return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
 
 
@@ -176,7 +176,7 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _interval_of_alpha(units: list[Any], table: list[list[int]], values: Sequence[float], level: Level) -> Interval:
+def interval_of_alpha(units: list[Any], table: list[list[int]], values: Sequence[float], level: Level) -> Interval:
     import numpy as np
 
     width = len(values)

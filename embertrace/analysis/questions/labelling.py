@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.labels import Label, Target, is_by, targets_of_item
 from embertrace.analysis.optional import library
 from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.kappas import CONSTANT, LEVELS, Level, interval_of_alpha, interval_of_cohen
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
-from embertrace.analysis.statistics import UNDEFINED
 from embertrace.errors import QueryError
 from embertrace.payload import canonical, unpack
 
-Level = Literal["nominal", "ordinal", "interval", "ratio"]
-LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
-CONSTANT = "all labels are equal, so agreement by chance is certain and there is none beyond it"
 MAX_LISTED = 10
 """Keys in a note; the rows have them all."""
 
@@ -117,19 +114,18 @@ def label_agreement(selection: Selection, *, level: Level = "nominal", by: str |
 def finish_agreement(found: Labelling) -> Table:
     ratings: dict[Target, dict[str, bytes]] = {}
     for label, _ in found.chosen():
-        rated = ratings.setdefault(label.target, {})
-        rated.pop(label.by, None)
+        said = ratings.setdefault(label.target, {})
+        said.pop(label.by, None)
         if label.truth is not None:
-            rated[label.by] = canonical(label.truth)
-    annotators = sorted({by for rated in ratings.values() for by in rated})
+            said[label.by] = canonical(label.truth)
+    annotators = sorted({by for said in ratings.values() for by in said})
     if len(annotators) < 2:
         return Table({}, notes=["agreement takes labels of two annotators"] if annotators else [])
-    items = [ratings[target] for target in sorted(ratings, key=_order) if ratings[target]]
-    table: dict[str, Any] = {"alpha": _alpha(items, found.level)}
+    rated = {target: ratings[target] for target in sorted(ratings, key=_order) if ratings[target]}
+    table: dict[str, Any] = {"alpha": _alpha(rated, found.level)}
     for one, other in combinations(annotators, 2):
-        table[f"{one or 'nobody named'}, {other}"] = _kappa(
-            [(r[one], r[other]) for r in items if {one, other} <= r.keys()]
-        )
+        pairs = [(target, (by[one], by[other])) for target, by in rated.items() if {one, other} <= by.keys()]
+        table[f"{one or 'nobody named'}, {other}"] = _kappa(pairs)
     return Table(table)
 
 
@@ -137,40 +133,38 @@ def _order(target: Target) -> tuple[str, bytes, bytes, str]:
     return target.kind, target.key, target.epoch, target.run or ""
 
 
-def _alpha(items: Sequence[dict[str, bytes]], level: Level) -> Estimate:
-    """Krippendorff's alpha over the items that two or more annotators labelled."""
-    counted = [Counter(rated.values()) for rated in items]
-    left_out = {"labelled by one annotator": sum(counts.total() < 2 for counts in counted)}
-    pairable = [counts for counts in counted if counts.total() > 1]
-    about: dict[str, Any] = {"n": sum(counts.total() for counts in pairable), "items": len(pairable)}
-    keys = sorted({key for counts in pairable for key in counts})
+def _alpha(ratings: dict[Target, dict[str, bytes]], level: Level) -> Estimate:
+    """Krippendorff's alpha over what two or more annotators labelled."""
+    counted = [(target, Counter(rated.values())) for target, rated in ratings.items()]
+    pairable = [(target, counts) for target, counts in counted if counts.total() > 1]
+    left_out = {"labelled by one annotator": len(counted) - len(pairable)}
+    labels = sum(counts.total() for _, counts in pairable)
+    about: dict[str, Any] = {"n": labels, "items": len(pairable), "left_out": left_out}
+    keys = sorted({key for _, counts in pairable for key in counts})
     values = list(range(len(keys))) if level == "nominal" else [unpack(key) for key in keys]
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return Estimate(NAN, left_out=left_out, notes=[f"labels of level={level!r} are numbers"], **about)
+        return Estimate(NAN, notes=[f"labels of level={level!r} are numbers"], **about)
     if len(keys) < 2:
-        return Estimate(NAN, left_out=left_out, notes=[CONSTANT] if pairable else [], **about)
+        return Estimate(NAN, notes=[CONSTANT.replace("kappa", "alpha")] if pairable else [], **about)
     krippendorff = library("krippendorff", "label_agreement()")
     order = sorted(range(len(keys)), key=lambda place: values[place])
-    table = [[counts[keys[place]] for place in order] for counts in pairable]
     domain = [values[place] for place in order]
+    table = [[counts[keys[place]] for place in order] for _, counts in pairable]
     value = krippendorff.alpha(value_counts=table, value_domain=domain, level_of_measurement=level)
-    return Estimate(float(value), left_out=left_out, **about)
+    interval = interval_of_alpha([target for target, _ in pairable], table, domain, level)
+    return Estimate(float(value), interval=interval, **about)
 
 
-def _kappa(pairs: Sequence[tuple[bytes, bytes]]) -> Estimate:
-    """Cohen's kappa of two annotators over the items that both labelled, with its asymptotic interval."""
-    keys = sorted({key for pair in pairs for key in pair})
+def _kappa(pairs: Sequence[tuple[Target, tuple[bytes, bytes]]]) -> Estimate:
+    """Cohen's kappa of two annotators over what both labelled."""
+    keys = sorted({key for _, pair in pairs for key in pair})
     about: dict[str, Any] = {"n": len(pairs), "items": len(pairs)}
     if len(keys) < 2:
         return Estimate(NAN, notes=[CONSTANT] if pairs else ["no item has labels of both"], **about)
-    import numpy as np
-
     inter_rater = library("statsmodels.stats.inter_rater", "label_agreement()")
-    counts = Counter(pairs)
-    with np.errstate(all="ignore"):  # of a kappa whose variance is 0, the library also divides by that
-        found = inter_rater.cohens_kappa([[counts[one, other] for other in keys] for one in keys])
-    bounds = (max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
-    return Estimate(float(found.kappa), interval=bounds if found.var_kappa > 0 else UNDEFINED, **about)
+    counts = Counter(pair for _, pair in pairs)
+    value = inter_rater.cohens_kappa([[counts[one, other] for other in keys] for one in keys], return_results=False)
+    return Estimate(float(value), interval=interval_of_cohen(pairs, keys), **about)
 
 
 class Sought:

@@ -1,0 +1,164 @@
+"""What was spent, on what, and for how many right answers: from the scores `tokens_in`, `tokens_out` and `usd`.
+
+Every score counts, also several of one call: they are summed, not replaced. What an attempt that was left out cost is
+left out, unless all attempts are asked for. Sums are exact.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.calls import Call, Metric
+from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.distributions import finite
+from embertrace.analysis.questions.voting import leaders_of, majority_share, why_left_out
+from embertrace.analysis.results import Rows
+
+SPENT = ("tokens_in", "tokens_out", "usd")
+NOT_A_NUMBER = "costs that are no finite numbers"
+
+
+class Group(NamedTuple):
+    """The rows there are: all, by stage, by operator; in this order."""
+
+    rank: int
+    of: str
+    name: str
+
+
+TOTAL = Group(0, "total", "")
+
+
+class Spent:
+    """The sums of one group. `right` of `judged` answers were right."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.sums: dict[str, Fraction] = {}
+        self.right = Fraction(0)
+        self.judged = 0
+
+    def add(self, name: str, value: Fraction) -> None:
+        self.sums[name] = self.sums.get(name, Fraction(0)) + value
+
+    def judge(self, share: Fraction | None) -> None:
+        if share is not None:
+            self.right += share
+            self.judged += 1
+
+    def merge(self, other: Spent) -> Spent:
+        self.calls += other.calls
+        for name, value in other.sums.items():
+            self.add(name, value)
+        self.right += other.right
+        self.judged += other.judged
+        return self
+
+
+class Costs:
+    """A partial state. `finals` are the answers that the total is held against: of judges, majorities, and roots."""
+
+    def __init__(self) -> None:
+        self.groups: dict[Group, Spent] = {}
+        self.finals: dict[str, Spent] = {name: Spent() for name in ("judges", "majorities", "roots")}
+        self.left_out: Counter[str] = Counter()
+
+    def at(self, group: Group) -> Spent:
+        return self.groups.setdefault(group, Spent())
+
+    def merge(self, other: Costs) -> Costs:
+        for group, spent in other.groups.items():
+            self.groups[group] = self.groups[group].merge(spent) if group in self.groups else spent
+        self.finals = {name: spent.merge(other.finals[name]) for name, spent in self.finals.items()}
+        self.left_out.update(other.left_out)
+        return self
+
+    def finish(self) -> Rows:
+        """Groups of which nothing was spent are no rows."""
+        told = next((name for name, spent in self.finals.items() if spent.judged), None)
+        rows = []
+        for group in sorted(self.groups):
+            spent = self.groups[group]
+            if spent.sums:
+                judged = spent if group != TOTAL else self.finals[told] if told is not None else Spent()
+                rows.append({"of": group.of, "name": group.name, **_row(spent, judged)})
+        notes = [f"right answers of the total are those of the {told}"] if rows and told is not None else []
+        return Rows(rows, self.left_out, notes)
+
+
+def _row(spent: Spent, judged: Spent) -> dict[str, Any]:
+    sums = {name: _number(spent.sums.get(name)) for name in SPENT}
+    tokens = [spent.sums[name] for name in SPENT[:2] if name in spent.sums]
+    right = judged.right if judged.judged else None
+    per = {
+        "usd_per_correct": _per(spent.sums.get("usd"), right),
+        "tokens_per_correct": _per(sum(tokens, Fraction(0)) if tokens else None, right),
+    }
+    return {"calls": spent.calls, **sums, "correct": _number(right), **per}
+
+
+def _per(cost: Fraction | None, right: Fraction | None) -> float | None:
+    """None where one of them is unknown, or nothing was right."""
+    return float(cost / right) if cost is not None and right else None
+
+
+def _number(value: Fraction | None) -> int | float | None:
+    if value is None:
+        return None
+    return int(value) if value.denominator == 1 else float(value)
+
+
+def spent_by(metric: Metric, left_out: Counter[str]) -> list[tuple[str, Fraction]]:
+    """What a score says was spent."""
+    found = []
+    for name in SPENT:
+        if metric.data.get(name) is not None:
+            value = None if isinstance(metric.data[name], bool) else finite(metric.data[name])
+            if value is None:
+                left_out[NOT_A_NUMBER] += 1
+            else:
+                found.append((name, Fraction(value)))
+    return found
+
+
+def cost(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Costs:
+    found = Costs()
+    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    _add_spent(found, selection)
+    for call in selection.calls:
+        share = right.of_call(call) if call.outcome == "result" else None
+        for group in _groups_of(call)[1:]:
+            found.at(group).judge(share)
+        if call.parent is None:
+            found.finals["roots"].judge(share)
+    for judge, _, _ in selection.judges(right.answers):
+        found.finals["judges"].judge(right.of_call(judge) if judge.outcome == "result" else None)
+    for ensemble in selection.ensembles(right.answers):
+        leaders = leaders_of(ensemble)
+        if leaders and why_left_out(ensemble) is None:
+            found.finals["majorities"].judge(majority_share(ensemble, leaders, right))
+    return found
+
+
+def _add_spent(found: Costs, selection: Selection) -> None:
+    priced: set[tuple[Group, int, int]] = set()
+    for metric in selection.scores():
+        for group in _groups_of(metric.call or metric):
+            spent = found.at(group)
+            said = spent_by(metric, found.left_out if group == TOTAL else Counter())
+            for name, value in said:
+                spent.add(name, value)
+            if said and metric.call is not None and (group, *metric.call.key) not in priced:
+                priced.add((group, *metric.call.key))
+                spent.calls += 1
+
+
+def _groups_of(subject: Call | Metric) -> list[Group]:
+    """The total first; a score outside any call is of no stage and no operator."""
+    if not subject.operator_id:
+        return [TOTAL]
+    return [TOTAL, Group(1, "stage", subject.stage), Group(2, "operator", subject.operator_id)]
