@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embertrace import collect, config
 from embertrace.collect import EventCollector, EventList, collect_events
 from embertrace.context import ExecutionContext, item
-from embertrace.continuation import call_id, continue_trace, link, traceparent
+from embertrace.continuation import call_id, continue_trace, link, linked, traceparent
 from embertrace.decorate import TracedOperator, operator, trace
 from embertrace.event import OperatorEvent
 from embertrace.metric import AccuracyMetric, label, score
@@ -68,6 +68,7 @@ __all__ = [
     "item",
     "label",
     "link",
+    "linked",
     "open",
     "operator",
     "replay",

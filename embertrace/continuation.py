@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from embertrace import collect, context
@@ -64,10 +64,11 @@ def call_id() -> str | None:
 def link(*sources: Any) -> None:
     """State that the current call consumes the results of others: what the judge of stored answers, say, judges.
 
-    A source is a call's id, as `call_id` gives it, or an ObjectRef of a call. ObjectRefs among a call's arguments are
-    found without this. Outside any call, and with tracing off, nothing happens. Raises TypeError for anything else.
+    A source is a call's id, as `call_id` gives it, an ObjectRef of a call, or answers as `ensembles` gives them.
+    ObjectRefs among a call's arguments are found without this. Outside any call, and with tracing off, nothing
+    happens. Raises TypeError for anything else.
     """
-    links = tuple(dict.fromkeys(_call_id(source) for source in sources))[:MAX_LINKS]
+    links = _call_ids(sources)
     where, scope, _ = context.position()
     destination = collect.sinks if scope.sinks is None else scope.sinks
     if where is None or not links or not collect.enabled or not destination:
@@ -79,6 +80,38 @@ def link(*sources: Any) -> None:
         links, b"", collect.pack_data({}),
     )  # fmt: skip
     collect.put(pack_event(event), destination)
+
+
+@contextlib.contextmanager
+def linked(*sources: Any) -> Iterator[None]:
+    """The call that the block makes (of several the last) consumes the results of others, as if it had called `link`.
+
+    For judges that know nothing of embertrace: `with et.linked(answers): judge(question, answers)`. Sources are as
+    for `link`. Of a call that a Ray worker tries again the first attempt is linked. Raises TypeError as `link`.
+    """
+    links = _call_ids(sources)
+    before = context.position()[2]
+    try:
+        yield
+    finally:
+        where, scope, made = context.position()
+        destination = collect.sinks if scope.sinks is None else scope.sinks
+        if made and made != before and links and collect.enabled and destination:
+            trace_id = where.trace_id if where is not None else scope.trace_id
+            event = RawEvent(
+                METRIC, time.time_ns(), trace_id, made, where.call_id if where is not None else 0, 0,
+                where.attempt if where is not None else 0, 0, "", "", DEFAULT_STAGE, None, 0, 0, links, b"",
+                collect.pack_data({}),
+            )  # fmt: skip
+            collect.put(pack_event(event), destination)
+
+
+def _call_ids(sources: Iterable[Any]) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for source in sources:
+        calls = getattr(source, "calls", None)
+        found |= dict.fromkeys(_call_id(call) for call in (calls if isinstance(calls, tuple) else (source,)))
+    return tuple(found)[:MAX_LINKS]
 
 
 def _call_id(source: Any) -> int:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 from embertrace.analysis.answers import Rule
+from embertrace.analysis.assembling import assemble
 from embertrace.analysis.calls import Call
 from embertrace.analysis.compare import Comparison, compare
 from embertrace.analysis.correctness import Grade
@@ -118,6 +119,20 @@ class OperatorAnalysis(
         counted in `left_out`. Raises QueryError for any other.
         """
         return Grouped(self, dimension)
+
+    def ensemble(
+        self, *, by: str = "item", members: Sequence[str] | None = None, judge: str | None = None
+    ) -> OperatorAnalysis:
+        """An analysis of ensembles that never ran: of the selected calls about one item, in whatever runs, as members.
+
+        `members` are operators, or runs (by id or name; then their root calls answer); None is every run. `judge` is
+        an operator whose judge calls are held against the ensemble of their item. See `assembling` for the rules.
+        Every question can be asked of it, as of one run; of an aggregator's calls it is computed here. Raises
+        QueryError for names that have no call about an item with a key, and for any other `by`.
+        """
+        if by != "item":
+            raise QueryError(f"ensemble(by={by!r}): ensembles are made by item, of calls about the same key and epoch")
+        return OperatorAnalysis(LocalSource(assemble(Selection(self._forest, self._filters), members, judge)))
 
     # Two analyses.
 

@@ -29,6 +29,17 @@ QUESTIONS: dict[str, Callable[[OperatorAnalysis], Any]] = {
     "majority, first of a tie": lambda a: a.majority_accuracy(ties="first"),
     "lift": lambda a: a.judge_lift(),
     "items": lambda a: a.items(),
+    "items made ensembles": lambda a: a.ensemble().items(),
+    "ensembles' questions": lambda a: [(*posed, posed.answers.calls) for posed in a.ensembles()],
+    "labels": lambda a: a.labels(),
+    "agreement of labels": lambda a: a.label_agreement(),
+    "judges against labels": lambda a: a.judge_vs_labels(positive="A", by="human:"),
+    "outcomes": lambda a: a.outcomes(on="majority"),
+    "scores": lambda a: a.outcomes(score="confidence"),
+    "even against odd": lambda a: a.tag("lang", "en").compare(a.tag("lang", "de")),
+    "cost": lambda a: a.cost(),
+    "flips": lambda a: a.flips(),
+    "by round": lambda a: a.by("round").judge_accuracy(),
     "one item": lambda a: a.show("q3"),
     "one tag": lambda a: a.tag("lang", "de").judge_accuracy(),
     "stages": lambda a: a.stages(),
@@ -80,6 +91,7 @@ def member(question: int, number: int) -> str | None:
 def judge(question: int, answers: list[str | None]) -> str:
     given = [answer for answer in answers if answer is not None]
     et.score(accuracy=len(set(given)) / 3, confidence=0.1)
+    et.score(usd=0.1 * len(given), tokens_in=question)
     return max(sorted(given), key=given.count, default="A")
 
 
@@ -104,6 +116,9 @@ def analyses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ope
             with et.item(f"q{question}", truth="A", lang="de" if question % 2 else "en"):
                 pipeline(question)
         et.label("q5", truth="B")
+        for question, (ann, bob) in enumerate(zip("AABABA", "ABBAAA", strict=True)):
+            et.label(f"q{question}", ann, by="human:ann")
+            et.label(f"q{question}", truth=bob, by="human:bob")
         session.settle(10)
         live = et.connect(session.endpoint)
         answers = {name: question(live) for name, question in EVERYTHING.items()}

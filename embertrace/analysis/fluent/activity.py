@@ -28,7 +28,8 @@ class ActivityQuestions(Asks):
 
         `calls` have such scores, of which several in one call are summed; `correct` counts right answers (a tie of a
         majority as its expected value), of the total those of the judges, else of majorities, else of roots, as
-        `notes` say. `usd_per_correct` and `tokens_per_correct` are None where nothing is labelled, scored or right. Attempts that were left out count with `attempts="all"`. No rows where nothing was spent.
+        `notes` say. `usd_per_correct` and `tokens_per_correct` are None where nothing is labelled, scored or right.
+        Attempts that were left out count with `attempts="all"`. No rows where nothing was spent.
         """
         return self._rows("cost", answer=answer, grade=grade)
 

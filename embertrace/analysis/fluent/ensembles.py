@@ -5,12 +5,23 @@ from __future__ import annotations
 from embertrace.analysis.answers import Rule
 from embertrace.analysis.correctness import Grade
 from embertrace.analysis.fluent.asks import Asks
+from embertrace.analysis.posed import Posed
 from embertrace.analysis.questions.voting import Ties, Weights
 from embertrace.analysis.results import Estimate
 
 
 class EnsembleQuestions(Asks):
     """Asked of the selected ensembles; computed in `questions.voting`."""
+
+    def ensembles(self, *, answer: Rule = None) -> Posed:
+        """What a new judge can be asked: (item, question, answers, truth) of every ensemble call, in order.
+
+        `item` is its key, `question` the ensemble's first argument (else its first member's), `answers` those of its
+        members in slot order, None of those without one; all as plain data. `answers.calls` are the members' call ids:
+        `with et.item(item), et.linked(answers): judge(question, answers)` links the new judge to them, so that
+        in the same recording every question about judges has an answer. Incomplete ensembles are in `left_out`.
+        """
+        return Posed(self._rows("ensembles", answer=answer))
 
     def ensemble_disagreement(self, *, answer: Rule = None) -> Estimate:
         """Mean of (distinct − 1)/(n − 1) over ensemble calls with n > 1 answers; 0 … 1, NaN of none.
