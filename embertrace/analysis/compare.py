@@ -246,9 +246,9 @@ def _names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _notes(any_common: bool, n: int, runs: Sequence[Mapping[str, Any]], on: str) -> list[str]:
-    by_status: dict[str, list[str]] = {}
+    by_status: dict[str, dict[str, None]] = {}
     for run in runs:
-        by_status.setdefault(str(run.get("status")), []).append(str(run.get("name") or run.get("id")))
+        by_status.setdefault(str(run.get("status")), {})[str(run.get("name") or run.get("id"))] = None
     notes = []
     if "running" in by_status:
         notes.append(f"p is interim: {', '.join(by_status['running'])} not finished")

@@ -47,7 +47,7 @@ class Labelled:
         if self.unknown:
             shown = ", ".join(str(key) for key in self.unknown[:MAX_SHOWN])
             more = f" and {len(self.unknown) - MAX_SHOWN} more" if len(self.unknown) > MAX_SHOWN else ""
-            lines.append(f"{len(self.unknown)} name no item that was seen so far: {shown}{more}")
+            lines.append(f"{len(self.unknown)} keys name no item that was seen so far: {shown}{more}")
         return "\n".join(lines)
 
 
