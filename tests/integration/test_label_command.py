@@ -37,6 +37,10 @@ def test_labels_reach_the_recording_whoever_writes_it(tmp_path: pathlib.Path) ->
             time.sleep(0.02)
         assert live.judge_accuracy() == 1
         assert [row["known"] for row in live.labels()] == [True, True, False]
+        many = tmp_path / "many.csv"  # more keys than one request holds
+        many.write_text("key,truth\n" + "".join(f"{'k' * 60}{place},a\n" for place in range(3000)) + "q1,a\n")
+        told = json.loads(embertrace("label", session.endpoint, many, "--by", "human:bob", "--json"))
+        assert (told["labels"], len(told["unknown"])) == (3001, 3000)
     text = embertrace("label", tmp_path / "rec", second, "--by", "human:ann")
     assert text == "1 labels written\n"
     assert et.open(tmp_path / "rec").judge_accuracy() == 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import embertrace as et
 from embertrace.analysis import OperatorAnalysis
 from embertrace.analysis.source import LocalSource
-from embertrace.errors import ConfigError, QueryError
+from embertrace.errors import ConfigError, MissingExtraError, QueryError
 from support.forests import Story
 
 
@@ -171,6 +172,14 @@ def test_agreement_beyond_chance_needs_two_annotators_who_differ_somewhere() -> 
     assert math.isnan(texts["alpha"]) and "numbers" in texts["alpha"].notes[0]
     with pytest.raises(QueryError, match="ordinal"):
         labelled({}).label_agreement(level="cardinal")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", ["krippendorff", "statsmodels.stats.inter_rater"])
+def test_a_missing_library_is_named_with_its_extra(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = labelled({"ann": ["a", "b"], "bob": ["a", "a"]})
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"label_agreement\(\) needs the 'stats' extra"):
+        asked.label_agreement()
 
 
 def test_withdrawn_labels_are_no_ratings() -> None:
