@@ -29,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "item": {"key": "q1"},
     "failures": {"outcome": "error"},
     "cohen_kappa": {"a": "m0", "b": "m1"},
+    "unknown_items": {"targets": [["q1", None, None]]},
     "groups": {"by": "stage"},
 }
 
