@@ -29,7 +29,7 @@ LAYERS = {
     **dict.fromkeys(("client", "playback", "report"), 3),
     # what people start
     **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray"), 4),
-    **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "__main__"), 5),
+    **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "top", "__main__"), 5),
     # the public names
     "": 6,
 }
@@ -46,13 +46,14 @@ BESIDE = {
     "analysis": {"lineage", "payload", "wire"},
     "wrappers": {"traced"},
     "decorate": {"traced", "wrappers"},
+    "monitor": {"client"},
     "playback": {"client", "emit"},
     "embedded": {"run", "sources"},
     "gather": {"embedded"},
     "crossing": {"gather"},
     "threads": {"crossing"},
     "ray": {"crossing", "embedded"},
-    "cli": {"demo", "doctor", ""},
+    "cli": {"demo", "doctor", "top", ""},
     "demo": {""},
     "doctor": {""},
     "__main__": {"cli"},
@@ -86,8 +87,9 @@ FENCES = {
     "zmq": ("embertrace.handshake", "embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
     "numpy": ("embertrace.analysis", "embertrace.recording"),
-    "typer": ("embertrace.cli",),
-    "rich": ("embertrace.cli",),
+    "typer": ("embertrace.cli", "embertrace.top.command"),
+    "rich": ("embertrace.cli", "embertrace.top.screen"),
+    "textual": ("embertrace.top.screen",),
     **dict.fromkeys(WEB, ("aggregator.web",)),
 }
 """Which modules (and what is inside them) may import a library."""
