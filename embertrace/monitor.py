@@ -36,9 +36,9 @@ class OperatorMonitor:
     """Rolling statistics over the last `window_size` events. `close()` when done, or use it in a `with` block.
 
     Without `endpoint` it keeps the last events of this process, from its making on: `window_size` of them and no more,
-    each with its payload (which the settings bound). With the endpoint of an aggregator (tcp://host:port) it keeps none:
-    each question is one round trip, answered from the last `window_size` events (20,000 at most) that were recorded
-    there, whoever sent them; `key` is as in `connect`.
+    each with its payload (which the settings bound). With the endpoint of an aggregator (tcp://host:port) it keeps
+    none: each question is one round trip, answered from the last `window_size` events (20,000 at most) that were
+    recorded there, whoever sent them; `key` is as in `connect`.
 
     Raises ValueError for a size below 1, QueryError for one that an aggregator does not take. Thread-safe: events
     arrive from any thread while statistics are read.
@@ -104,7 +104,7 @@ class OperatorMonitor:
 
 
 class _Here:
-    """The last events of this process. No lock: a fork or a finaliser may come at any moment, and appending is atomic."""
+    """The last events of this process. No lock: forks and finalisers come at any moment, and appending is atomic."""
 
     def __init__(self, size: int, clock: Callable[[], float]) -> None:
         self._size, self._clock = size, clock

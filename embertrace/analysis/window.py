@@ -17,7 +17,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from embertrace.analysis.calls import Call
 from embertrace.analysis.ensembles import is_ensemble, is_judge
@@ -39,6 +39,9 @@ MAX_ROWS = 50
 """Slowest calls, and errors: more than a screen of either."""
 MAX_TEXT = 200
 """Characters of an item's key, an error's message or a name: what a line can show."""
+
+
+R = TypeVar("R", Estimate, Table, Rows)
 
 
 class Arrival(NamedTuple):
@@ -70,7 +73,7 @@ def rates_from_data(data: Mapping[str, Any]) -> Rates:
     """The rates of a snapshot's data. Raises QueryError for data that has none."""
     try:
         told = data["rates"]
-        return Rates(*(NAN if told[name] is None else float(told[name]) for name in Rates._fields))
+        return Rates(*(_float(told[name]) for name in Rates._fields))
     except (KeyError, TypeError, ValueError) as error:
         raise QueryError(f"rates that can't be read ({error}); use the same embertrace on both sides") from None
 
@@ -106,16 +109,30 @@ class Overview:
 def overview_from_data(data: Mapping[str, Any]) -> Overview:
     """The overview that `to_data` was called on. Raises QueryError for data that describes none."""
     try:
-        given = {field.name: data[field.name] for field in dataclasses.fields(Overview)}
-        share, latency_s = given.pop("error_share"), given.pop("latency_s")
         return Overview(
-            **{name: result_from_data(value) for name, value in given.items()},
-            error_share=NAN if share is None else float(share),
-            latency_s={name: NAN if value is None else float(value) for name, value in latency_s.items()},
+            disagreement=_read(data, "disagreement", Estimate),
+            judge_accuracy=_read(data, "judge_accuracy", Estimate),
+            accuracy_by_stage=_read(data, "accuracy_by_stage", Table),
+            error_share=_float(data["error_share"]),
+            latency_s={name: _float(data["latency_s"][name]) for name in ("p50", "p95")},
+            stages=_read(data, "stages", Rows),
+            slowest=_read(data, "slowest", Rows),
+            errors=_read(data, "errors", Rows),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
         raise QueryError(f"an overview that can't be read ({what}); use the same embertrace on both sides") from None
+
+
+def _read(data: Mapping[str, Any], name: str, wanted: type[R]) -> R:
+    found = result_from_data(data[name])
+    if not isinstance(found, wanted):
+        raise TypeError(f"{name} is no {wanted.__name__}")
+    return found
+
+
+def _float(value: float | None) -> float:
+    return NAN if value is None else float(value)
 
 
 def overview(forest: Forest) -> Overview:

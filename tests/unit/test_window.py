@@ -203,7 +203,7 @@ def test_a_monitor_rolls() -> None:
             with pytest.raises(ValueError):
                 member(-1)
         stats = monitor.get_rolling_stats()
-        assert (stats["events_per_second"], stats["calls_per_second"], stats["error_share"]) == (1.0, 0.5, 1.0)
+        assert (stats["events_per_second"], stats["calls_per_second"], stats["error_share"]) == (1.5, 0.75, 1.0)
         assert stats["latency_s"]["p95"] > 0
         assert [event.event_type for event in monitor.events] == ["call", "error"] * 3
         now[0] = 200.0
