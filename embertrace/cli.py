@@ -24,6 +24,7 @@ except ImportError:
 
 from embertrace import OperatorAnalysis, __version__, sources
 from embertrace.report import as_data, as_text, report
+from embertrace.top.command import top
 
 app = typer.Typer(
     name="embertrace",
@@ -270,6 +271,9 @@ def doctor(
         print(found)
     if not found.ok:
         raise typer.Exit(1)
+
+
+app.command()(top)
 
 
 @app.command()
