@@ -52,6 +52,7 @@ def snapshot_from(told: Any, state: State) -> Snapshot:
     """What the question of that name was answered. Raises QueryError for what is none."""
     try:
         info, losses, window = dict(told["info"]), [dict(row) for row in told["losses"]], dict(told["window"])
+        window["events"] = int(window["events"])
     except (KeyError, TypeError, ValueError):
         raise QueryError("a snapshot that can't be read; use the same embertrace on both sides") from None
     return Snapshot(state, info, losses, window, rates_from_data(told), overview_from_data(told))
@@ -93,7 +94,8 @@ def title(reading: Reading) -> str:
         return shown(reading.endpoint)
     state = reading.snapshot.state
     up = span((state.now_ns - state.started_ns) / 1e9)
-    return f"{shown(state.name)} at {shown(reading.endpoint)}, up {up}"
+    of = many(reading.snapshot.window.get("events", 0), "event")
+    return f"{shown(state.name)} at {shown(reading.endpoint)}, up {up}: the last {of}"
 
 
 def pace(found: Snapshot) -> list[Sentence]:
@@ -103,11 +105,11 @@ def pace(found: Snapshot) -> list[Sentence]:
     return [
         Sentence(f"{rate(speed.events)} events/s"),
         Sentence(f"{rate(speed.calls)} calls/s"),
-        Sentence(f"disagreement {_estimate(seen.disagreement)}"),
-        Sentence(f"judge accuracy {_estimate(seen.judge_accuracy)}"),
         Sentence(f"errors {percent(errors)}", "warn" if errors > 0 else "ok"),
         Sentence(f"p50 {duration(seen.latency_s['p50'])}"),
         Sentence(f"p95 {duration(seen.latency_s['p95'])}"),
+        Sentence(f"disagreement {_estimate(seen.disagreement)}"),
+        Sentence(f"judge accuracy {_estimate(seen.judge_accuracy)}"),
     ]
 
 

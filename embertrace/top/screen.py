@@ -30,18 +30,21 @@ from embertrace.top.model import (
     title,
 )
 
-MAX_CELL = 48
+MAX_CELL = 24
 MAX_LAST_CELL = 160
-NEWS_KEPT = 1
-"""Sentences about the connection that are on screen: the last says what holds."""
+"""Columns of a cell; the last of a row has nothing behind it to be pushed away."""
+NEWS_KEPT = 2
+"""Sentences about the connection that are on screen: the last say what holds."""
 ARROWS = {True: " ▼", False: " ▲"}
+BAD = ("errors", "lost")
+"""Columns whose numbers are bad news."""
 
 
 class TopTable(DataTable[Text]):
     """One table of the model: how it is sorted, and what it shows of a reading."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(id=name, cursor_type="row", zebra_stripes=False, cell_padding=1)
+        super().__init__(id=name, cursor_type="row", cursor_foreground_priority="renderable")
         self.table = name
         self.view = AS_ANSWERED
         self.border_title = TITLES[name]
@@ -49,12 +52,12 @@ class TopTable(DataTable[Text]):
     def fill(self, reading: Reading, search: str) -> None:
         """Show the rows; the cursor and the place that was scrolled to stay."""
         row, scrolled = self.cursor_row, self.scroll_offset
-        columns = TABLES[self.table]
         cells = rows(reading.snapshot, self.table, self.view, search)
         self.clear(columns=True)
-        for column in columns:
-            mark = ARROWS[self.view.descending] if column.name == self.view.column else ""
-            self.add_column(Text(column.title + mark, justify="right" if column.number else "left"), key=column.name)
+        lines = [self._head(), *cells]
+        for place, column in enumerate(TABLES[self.table]):
+            widest = min(self._limit(place), max(width(line[place]) for line in lines))
+            self.add_column(_text(lines[0][place], widest, column.number), key=column.name, width=widest)
         for line in cells:
             self.add_row(*(self._cell(place, text) for place, text in enumerate(line)))
         self.border_subtitle = f"{len(cells)}" if cells else "none"
@@ -62,13 +65,22 @@ class TopTable(DataTable[Text]):
             self.move_cursor(row=min(row, len(cells) - 1), scroll=False)
             self.scroll_to(*scrolled, animate=False, force=True)
 
+    def _head(self) -> list[str]:
+        arrow = {self.view.column: ARROWS[self.view.descending]}
+        return [column.title + arrow.get(column.name, "") for column in TABLES[self.table]]
+
+    def _limit(self, place: int) -> int:
+        return MAX_LAST_CELL if place == len(TABLES[self.table]) - 1 else MAX_CELL
+
     def _cell(self, place: int, text: str) -> Text:
         column = TABLES[self.table][place]
-        limit = MAX_LAST_CELL if place == len(TABLES[self.table]) - 1 else MAX_CELL
-        style = "bold red" if column.name in ("errors", "lost") and text else ""
-        return Text(
-            fit(text, limit) if width(text) > limit else text, justify="right" if column.number else "left", style=style
-        )
+        return _text(text, self._limit(place), column.number, "bold red" if column.name in BAD and text else "")
+
+
+def _text(text: str, limit: int, number: bool, style: str = "") -> Text:
+    return Text(
+        fit(text, limit) if width(text) > limit else text, style, justify="right" if number else "left", no_wrap=True
+    )
 
 
 class TopApp(App[None]):
@@ -83,14 +95,15 @@ class TopApp(App[None]):
     #title { text-style: bold; }
     #news { color: $text-warning; display: none; }
     #news.told { display: block; }
-    #search { display: none; height: 3; }
+    #search { display: none; }
     #search.open { display: block; }
-    TopTable { height: 1fr; border: round $surface-lighten-2; border-title-color: $text-muted; padding: 0 1;
-        background: $background; border-subtitle-color: $text-muted; scrollbar-size-vertical: 1; }
+    #search { border: none; height: 1; padding: 0 1; }
+    TopTable { border: round $foreground 25%; border-title-color: $text-muted; padding: 0 1; background: $background;
+        border-subtitle-color: $text-muted; scrollbar-size: 1 1; }
     TopTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
-    TopTable > .datatable--cursor { background: $background; color: $foreground; }
-    TopTable:focus { border: round $primary; border-title-color: $primary; }
-    TopTable:focus > .datatable--cursor { background: $primary 30%; color: $foreground; text-style: none; }
+    TopTable > .datatable--cursor { background: $background; }
+    TopTable:focus { border: round $primary; border-title-color: $primary; background-tint: $background 0%; }
+    TopTable:focus > .datatable--cursor { background: $primary 25%; text-style: none; }
     #stages { height: 3fr; min-height: 5; }
     #slowest, #errors { height: 2fr; min-height: 4; }
     """
@@ -102,7 +115,7 @@ class TopApp(App[None]):
         Binding("slash", "search", "filter", key_display="/"),
         Binding("z", "zoom", "zoom"),
         Binding("d", "toggle_dark", "dark/light"),
-        Binding("escape", "leave", "all rows", show=False),
+        Binding("escape", "leave", "all", key_display="esc"),
     ]
 
     def __init__(self, feed: Feed, first: Reading, interval_s: float) -> None:
@@ -142,7 +155,9 @@ class TopApp(App[None]):
         if event.state == WorkerState.ERROR:
             self.exit(return_code=1, message=str(event.worker.error))
             return
-        self._reading = event.worker.result
+        reading = event.worker.result
+        assert isinstance(reading, Reading)
+        self._reading = reading
         self._news = (*self._news, *self._reading.news)[-NEWS_KEPT:]
         self._show()
 
@@ -178,7 +193,8 @@ class TopApp(App[None]):
             "warn": "bold yellow" if self.current_theme.dark else "bold dark_orange3",
             "bad": "bold red",
         }
-        line = Text("   ").join(Text(sentence.text, styles[sentence.level]) for sentence in sentences)
+        unbroken = ((sentence.text.replace(" ", "\u00a0"), styles[sentence.level]) for sentence in sentences)
+        line = Text("   ").join(Text(*part) for part in unbroken)
         if stale:
             line.stylize("dim")
         return line
