@@ -11,7 +11,7 @@ from embertrace.analysis.results import Estimate
 from embertrace.analysis.window import Overview, Rates, overview_from_data, rates_from_data
 from embertrace.doctor.findings import many, size, span
 from embertrace.errors import QueryError
-from embertrace.top.cells import clock, count, duration, percent, rate, share, shown, some, some_share
+from embertrace.top.cells import clock, count, duration, percent, rate, share, shown, some, some_share, width
 from embertrace.wire.control import State
 
 Level = Literal["ok", "warn", "bad"]
@@ -163,6 +163,20 @@ def _lost(found: Snapshot) -> list[Sentence]:
         if found.info.get(name):
             told.append(Sentence(f"{count(found.info[name])} {text}", "warn"))
     return told
+
+
+def wrapped(sentences: Sequence[Sentence], columns: int, gap: int) -> list[list[Sentence]]:
+    """Sentences on lines of so many columns, `gap` between two; one that is longer has a line of its own."""
+    lines: list[list[Sentence]] = [[]]
+    taken = 0
+    for sentence in sentences:
+        needed = width(sentence.text) + (gap if lines[-1] else 0)
+        if lines[-1] and taken + needed > columns:
+            lines.append([])
+            taken, needed = 0, width(sentence.text)
+        lines[-1].append(sentence)
+        taken += needed
+    return lines
 
 
 # Tables.

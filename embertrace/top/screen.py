@@ -28,6 +28,7 @@ from embertrace.top.model import (
     rows,
     sort_by,
     title,
+    wrapped,
 )
 
 MAX_CELL = 24
@@ -36,6 +37,8 @@ MAX_LAST_CELL = 160
 NEWS_KEPT = 2
 """Sentences about the connection that are on screen: the last say what holds."""
 ARROWS = {True: " ▼", False: " ▲"}
+GAP = "   "
+HEAD_PADDING = 1
 BAD = ("errors", "lost")
 """Columns whose numbers are bad news."""
 
@@ -141,6 +144,9 @@ class TopApp(App[None]):
         self._show()
         self.set_interval(self._interval_s, self.tick)
 
+    def on_resize(self) -> None:
+        self._show()
+
     # Readings.
 
     def tick(self) -> None:
@@ -193,8 +199,10 @@ class TopApp(App[None]):
             "warn": "bold yellow" if self.current_theme.dark else "bold dark_orange3",
             "bad": "bold red",
         }
-        unbroken = ((sentence.text.replace(" ", "\u00a0"), styles[sentence.level]) for sentence in sentences)
-        line = Text("   ").join(Text(*part) for part in unbroken)
+        lines = wrapped(sentences, max(1, self.size.width - 2 * HEAD_PADDING), len(GAP))
+        line = Text("\n").join(
+            Text(GAP).join(Text(sentence.text, styles[sentence.level]) for sentence in part) for part in lines
+        )
         if stale:
             line.stylize("dim")
         return line
