@@ -4,7 +4,8 @@ A window is the last `size` events, in the order in which they came. Rules:
 
 - Questions are the analysis' own, asked of the window's events as if there were no others, over all runs. A call that
   began before the window is known by its end alone; an ensemble some of whose members came before it is incomplete, and
-  a judge whose item was named before it is unlabelled: both are left out, and counted.
+  a judge whose item was named before it is unlabelled: both are left out, and counted. (In the process that emits,
+  each event knows its item.)
 - Rates are over the last RATE_S seconds, or as far back as the window is complete, if that is less. Times are those
   at which events came, by the clock of whoever keeps the window: a producer's wrong clock can't change a rate.
 - A call that was tried again counts once in everything but rates, which count every event.
@@ -28,6 +29,7 @@ from embertrace.analysis.results import NAN, Estimate, Rows, Table, plain, resul
 from embertrace.analysis.statistics import quantile
 from embertrace.errors import QueryError
 from embertrace.event import call_hex
+from embertrace.payload import Cut
 
 DEFAULT_WINDOW = 2_000
 """Events: some minutes of a pipeline that calls models; to sum them up takes a twentieth of a second."""
@@ -203,11 +205,22 @@ def _ended_at(call: Call) -> Any:
 
 
 def _why(call: Call) -> str:
-    error = call.error
-    if error is None:
+    if call.outcome == "lost":
         return "lost: its process is gone"
-    told = [str(error.get(part) or "") for part in ("type", "message")]
-    return cut(": ".join(part[: MAX_TEXT + 1] for part in told if part))
+    error = call.data.get("error")
+    if isinstance(error, Cut):  # a long one: the beginning of what was kept
+        error = error.head
+    if not isinstance(error, Mapping):
+        return cut(_text(error))
+    told = [_text(error.get(part)) for part in ("type", "message")]
+    return cut(": ".join(part for part in told if part))
+
+
+def _text(value: Any) -> str:
+    """The beginning of a text; of one that was cut already, as far as it was kept."""
+    if isinstance(value, Cut):
+        value = value.head
+    return "" if value is None else str(value)[: MAX_TEXT + 1]
 
 
 def _described(call: Call) -> dict[str, Any]:

@@ -159,7 +159,7 @@ class TopApp(App[None]):
             return
         self._asking = None
         if event.state == WorkerState.ERROR:
-            self.exit(return_code=1, message=str(event.worker.error))
+            self.exit(return_code=1, message=Text(f"embertrace: {shown(event.worker.error)}"))
             return
         reading = event.worker.result
         assert isinstance(reading, Reading)

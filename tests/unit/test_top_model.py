@@ -111,7 +111,7 @@ def test_rows_are_sorted_with_what_has_no_value_last() -> None:
         assert [cells[place] for cells in sorted_rows] == ["0.125", "", "", "", ""]
     by_calls = [cells[0] for cells in rows(found, "stages", View("calls", True))]
     assert by_calls == ["members", "default", "ensemble_1", "judge_1", "search"]
-    assert [cells[0] for cells in rows(found, "stages", View("stage", True))][0] == "search"
+    assert rows(found, "stages", View("stage", True))[0][0] == "search"
 
 
 def test_rows_are_filtered_by_what_is_shown() -> None:
@@ -227,7 +227,7 @@ def test_data_is_json() -> None:
     assert found["rates"] == {"events": 12.5, "calls": 1250.0, "over_s": 10.0}
     assert found["disagreement"]["value"] == 0.125
     assert found["aggregator"]["behind_bytes"] == 0
-    assert [row["stage"] for row in found["stages"]["rows"]][0] == "default"
+    assert found["stages"]["rows"][0]["stage"] == "default"
 
 
 @pytest.mark.parametrize("told", [None, {}, {"info": 3}, {"info": {}, "losses": [], "window": {"events": "many"}}])
