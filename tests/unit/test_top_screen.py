@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import importlib.util
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from textual.worker import WorkerFailed
 
+from embertrace.errors import MissingExtraError
+from embertrace.top import command
 from embertrace.top.model import TABLES
 from embertrace.top.screen import TopApp, TopTable
 from support.tops import FakeFeed, busy, hostile, reading
@@ -189,3 +192,9 @@ def test_a_fault_of_ours_ends_it_with_a_sentence(capsys: pytest.CaptureFixture[s
 
     assert drive(FakeFeed(ValueError("no [b]such[/] thing")), script).return_code == 1
     assert "no [b]such[/] thing" in capsys.readouterr().err
+
+
+def test_without_textual_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"--plain does without.*pip install 'embertrace\[top\]'"):
+        command._show(FakeFeed(reading()), reading(), 1.0)
