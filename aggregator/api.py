@@ -6,12 +6,15 @@ what it can't answer. Results are bounded: lists of events come in pages.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aggregator.recent import Recent
 from embertrace.analysis import Forest
 from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import answer
+from embertrace.analysis.window import DEFAULT_WINDOW, check_window, rates
 from embertrace.errors import QueryError
 from embertrace.recording import Damage, Record, Recording
 from embertrace.recording.plant import plant, sign_of
@@ -20,6 +23,8 @@ from embertrace.wire.event import BadEvent, iter_events, pack_event
 
 PAGE_BYTES = 4 * 1024 * 1024
 """One page of events: a few batches, well under the answer's limit."""
+MAX_LOSSES = 5
+"""Of a snapshot: enough to know where to look; the question of that name has all."""
 MAX_POSITION = (1 << 63) - 1
 """As far as a file reaches on any system."""
 
@@ -30,12 +35,15 @@ class State:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.forest = Forest()
+        self.recent = Recent(recording)
         self.position = 0
 
     def extend(self, items: list[Record] | list[Damage], position: int) -> None:
         """Take in what the follower read; `position` is where it has got to."""
         for item in items:
             plant(self.forest, item)
+            if isinstance(item, Record):
+                self.recent.trail.take(item)
         self.position = position
 
 
@@ -66,6 +74,24 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
 def query(state: State, params: Mapping[str, Any]) -> Any:
     """One question of the analysis: {verb, filters, options}."""
     return answer(state.forest, params)
+
+
+def snapshot(state: State, params: Mapping[str, Any]) -> Any:
+    """What the last `window` events say (see embertrace.analysis.window), with `info` and the worst `losses`.
+
+    The cost of an answer depends on the window alone, and not on what was recorded before it.
+    """
+    size = check_window(params.get("window", DEFAULT_WINDOW))
+    now = time.time()
+    window = state.recent.window(state.position, size)
+    losses = sorted(state.forest.losses, key=lambda loss: (-loss.events, loss.producer, loss.reason))
+    return {
+        "info": info(state, params),
+        "losses": plain([loss.to_row() for loss in losses[:MAX_LOSSES]]),
+        "window": {"size": size, "events": len(window.arrivals)},
+        "rates": plain(rates(window.arrivals, window.complete_since, now)._asdict()),
+        **window.overview.to_data(),
+    }
 
 
 def runs(state: State, params: Mapping[str, Any]) -> Any:
@@ -131,6 +157,7 @@ METHODS: dict[str, Method] = {
     "ping": ping,
     "info": info,
     "query": query,
+    "snapshot": snapshot,
     "runs": runs,
     "progress": progress,
     "events": events,

@@ -3,6 +3,7 @@
     shell         what all commands share
     serving       aggregate, keys, drain, doctor
     asking        report, compare, show, flow
+    watching      top
     labelling     label
     recordings    replay, check
     about         demo, version
@@ -24,7 +25,7 @@ except ImportError:
     raise SystemExit(f"embertrace: {MissingExtraError('the command line', 'cli')}") from None
 
 # Each registers its commands; help lists them in this order.
-from embertrace.cli import serving, asking, labelling, recordings, about  # noqa: F401, I001
+from embertrace.cli import serving, asking, watching, labelling, recordings, about  # noqa: F401, I001
 from embertrace.cli.shell import app
 
 
