@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.losses import note
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions import distributions, flowing, incidents, items, judging, voting
+from embertrace.analysis.questions import distributions, flowing, incidents, items, judging, timeline, voting
 from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
@@ -53,6 +53,7 @@ VERBS: dict[str, Verb] = {
     "outcomes": Verb(items.outcomes, items.finish_outcomes),
     "stages": Verb(distributions.stages, distributions.finish_activity, attempts=True),
     "operators": Verb(distributions.operators, distributions.finish_activity, attempts=True),
+    "timeline": Verb(timeline.timeline, timeline.Timeline.finish, pools=True, attempts=True),
     "failures": Verb(incidents.failures, incidents.Incidents.finish, pools=True, attempts=True),
     "unlinked": Verb(incidents.unlinked, incidents.Incidents.finish, pools=True),
     "losses": Verb(incidents.Losses, incidents.Losses.finish, pools=True),
