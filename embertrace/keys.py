@@ -127,7 +127,9 @@ def read_token(directory: str | os.PathLike[str]) -> str:
     path = pathlib.Path(directory) / TOKEN
     _check_secret(path)
     try:
-        token = path.read_text(encoding="utf-8", errors="replace").strip() if path.stat().st_size < MAX_KEY_BYTES else ""
+        token = (
+            path.read_text(encoding="utf-8", errors="replace").strip() if path.stat().st_size < MAX_KEY_BYTES else ""
+        )
     except OSError as error:
         raise SecurityError(f"the token {path} can't be read: {error.strerror or error}") from None
     if not _TOKEN.fullmatch(token):

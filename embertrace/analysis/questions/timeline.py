@@ -89,9 +89,7 @@ class Timeline:
         return Table({**about, "groups": groups})
 
 
-def timeline(
-    selection: Selection, *, by: str = "all", bucket_s: float | None = None, answer: Rule = None
-) -> Timeline:
+def timeline(selection: Selection, *, by: str = "all", bucket_s: float | None = None, answer: Rule = None) -> Timeline:
     """Count the selected calls, and the disagreement of ensembles, where they began."""
     if by not in BY:
         raise QueryError(f"by={by!r} is none of {', '.join(BY)}")
