@@ -1,10 +1,10 @@
 """The query process: follows the recording as an offline analysis reads it, and answers questions meanwhile.
 
-`python -m aggregator.analyst ORDERS` (JSON, see child), started and restarted by the server. It prints where it listens,
-one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable.
+`python -m aggregator.analyst ORDERS` (JSON, see child), started and restarted by the server. It prints where it
+listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable.
 
-One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of what
-is new; so no question sees half an event, and none needs a lock.
+One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of
+what is new; so no question sees half an event, and none needs a lock.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def main(orders: Orders) -> int:
     http: HttpDoor | None = None
     try:
         rpc_port = take_over(door, orders.host, orders.rpc_port)
-        http, no_http = open_http(orders)
-        told = Listening(rpc_port, http.port if http is not None else None, no_http)
+        http = open_http(orders)
+        told = Listening(rpc_port, http.port if http is not None else None)
         sys.stdout.write(f"{told.to_json()}\n")
         sys.stdout.flush()
         Loop(orders.directory, door, http).run()

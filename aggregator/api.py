@@ -182,19 +182,20 @@ def one_call(state: State, params: Mapping[str, Any]) -> Any:
 
 def compare(state: State, params: Mapping[str, Any]) -> Any:
     """Two runs of this recording side by side, item by item: {before, after (names or ids), on, answer}."""
-    sides, about = [], []
+    sides: list[Rows] = []
+    about: list[Rows] = []
     options = {name: params[name] for name in ("on", "answer") if params.get(name) is not None}
     for name in ("before", "after"):
         run = params.get(name)
         if not isinstance(run, str):
             raise QueryError(f"{name} is {str(run)[:60]!r}; it must be a run's name or id")
         filters = [["run", run]]
-        if not (found := ask(state.forest, {"verb": "runs", "filters": filters})):
+        about.append(state.rows({"verb": "runs", "filters": filters}))
+        if not about[-1]:
             raise QueryError(f"there is no run {run!r} in this recording")
-        about.append(found)
-        sides.append(ask(state.forest, {"verb": "outcomes", "filters": filters, "options": options}))
-    found = compare_outcomes(sides[0], sides[1], *about)  # type: ignore[arg-type]
-    return plain({field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
+        sides.append(state.rows({"verb": "outcomes", "filters": filters, "options": options}))
+    compared = compare_outcomes(sides[0], sides[1], *about)
+    return plain({field.name: getattr(compared, field.name) for field in dataclasses.fields(compared)})
 
 
 def producers(state: State, params: Mapping[str, Any]) -> Any:

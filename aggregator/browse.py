@@ -65,7 +65,8 @@ def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
-    """One call with everything that was kept of it. `call` is its id, `attempt` which (default: the one that counts)."""
+    """One call with everything that was kept of it. `call` is its id, `attempt` which (default: the one that
+    counts)."""
     wanted = _call_id(params.get("call"))
     attempt = params.get("attempt")
     if attempt is None:

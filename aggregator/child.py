@@ -1,6 +1,7 @@
 """The analyst's process, from outside: started, told how the ingest fares, restarted, stopped.
 
-Between the two there are two pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads are
+Between the two there are two pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
+are
 lines of JSON, each the counters of the ingest, for whoever asks how the aggregator fares; their end tells it to stop.
 """
 
@@ -49,11 +50,10 @@ class Orders:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listening:
-    """Where it listens. `no_http` says why HTTP could not open where it was to."""
+    """Where it listens; `http_port` is None where HTTP could not open, or was not to."""
 
     rpc_port: int
     http_port: int | None = None
-    no_http: str | None = None
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -87,8 +87,6 @@ class Analyst:
             where = f"{self._orders.host}:{self._orders.rpc_port or 'any port'}"
             raise AggregatorError(f"the query process did not start at {where}")
         told = Listening(**json.loads(line))
-        if told.no_http is not None:
-            log.warning("no page and no HTTP: %s", told.no_http)
         self._orders = dataclasses.replace(self._orders, rpc_port=told.rpc_port, http_port=told.http_port)
 
     def supervise(self, state: Callable[[], State]) -> bool:

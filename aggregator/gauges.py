@@ -1,6 +1,8 @@
-"""How the aggregator fares, as a picture that other threads may look at: made in the analyst's loop, never changed. Pure.
+"""How the aggregator fares, as a picture that other threads may look at: made in the analyst's loop, never changed.
+Pure.
 
-So whoever asks hears at once, also while the loop is in the middle of a heavy question; `at` says how old the picture is.
+So whoever asks hears at once, also while the loop is in the middle of a heavy question; `at` says how old the picture
+is.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from aggregator.api import State
 
 
 class Gauges(NamedTuple):
-    """`at` is monotonic; `counters` is what is counted of the recording, `ingest` what its process last said of itself."""
+    """`at` is monotonic; `counters` is what is counted of the recording, `ingest` what its process last said of
+    itself."""
 
     at: float
     position: int

@@ -1,7 +1,7 @@
 """Long answers in pages: what to skip, how many to give, where the next page begins. Pure.
 
-A cursor is how many rows precede a page. Pages of a recording that still grows may shift between two calls; each says which
-`position` it was made at, so that whoever needs one picture can see that it is one.
+A cursor is how many rows precede a page. Pages of a recording that still grows may shift between two calls; each says
+which `position` it was made at, so that whoever needs one picture can see that it is one.
 """
 
 from __future__ import annotations

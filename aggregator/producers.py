@@ -1,7 +1,7 @@
 """Who sent what is recorded: one entry per producer, kept up to date from the records themselves. Pure.
 
-`delay_s` is how long the oldest event of a producer's last batch had been on its way when it was received: by the clocks of
-both, and corrected by what is known of the difference between them (the middle of its bounds).
+`delay_s` is how long the oldest event of a producer's last batch had been on its way when it was received: by the
+clocks of both, and corrected by what is known of the difference between them (the middle of its bounds).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Start, supervise, drain, stop: the aggregator as one process to its user.
 
-This process is the ingest; the analyst is its child (see child), restarted at the same ports if it dies. SIGTERM and SIGINT, and for
-an embedded aggregator the end of standard input, stop it: what has arrived is drained and synced first.
+This process is the ingest; the analyst is its child (see child), restarted at the same ports if it dies. SIGTERM and
+SIGINT, and for an embedded aggregator the end of standard input, stop it: what has arrived is drained and synced first.
 """
 
 from __future__ import annotations

@@ -14,6 +14,6 @@
     metrics    /metrics
     pages      the page, its files, and the page about the API
 
-Web libraries are imported in here only, and only once somebody knocks (see door): an aggregator that nobody asks over HTTP
-costs nothing for it.
+Web libraries are imported in here only, and only once somebody knocks (see door): an aggregator that nobody asks over
+HTTP costs nothing for it.
 """

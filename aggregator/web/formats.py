@@ -20,6 +20,9 @@ MEDIA = {
     ARROW: "application/vnd.apache.arrow.stream",
 }
 
+MAX_INT = 1 << 63
+"""Whole numbers beyond are text: Arrow has none of mixed sizes."""
+
 Row = Mapping[str, Any]
 
 
@@ -100,13 +103,13 @@ class ArrowStream:
         self._sink.truncate()
         return taken
 
-    def _type_of(self, cells: Iterable[Any]) -> Any:
+    def _type_of(self, cells: Sequence[Any]) -> Any:
         kinds = {type(cell) for cell in cells if cell is not None}
         if kinds == {bool}:
             return self._arrow.bool_()
-        if kinds == {int}:
+        if kinds == {int} and all(abs(cell) < MAX_INT for cell in cells if cell is not None):
             return self._arrow.int64()
-        return self._arrow.float64() if kinds and kinds <= {int, float} else self._arrow.string()
+        return self._arrow.float64() if kinds and kinds <= {int, float} and kinds != {int} else self._arrow.string()
 
 
 def _cell(type_: Any, value: Any, arrow: Any) -> Any:
@@ -115,4 +118,3 @@ def _cell(type_: Any, value: Any, arrow: Any) -> Any:
     if isinstance(value, str):
         return value
     return value.hex() if isinstance(value, bytes) else to_json(value).decode()
-

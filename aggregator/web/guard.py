@@ -1,4 +1,5 @@
-"""In front of everything else: refuses who may not ask, bounds what is sent, and puts the safe headers on every answer."""
+"""In front of everything else: refuses who may not ask, bounds what is sent, and puts the safe headers on every
+answer."""
 
 from __future__ import annotations
 
@@ -30,17 +31,20 @@ class Guard:
             await refuse(guarded, refusal)
             return
         try:
-            await self._app(scope, _bounded(receive), guarded)
+            body = await _read_body(receive)
         except BodyRefused as refused:
             await refuse(guarded, refused.why)
+            return
+        if body is not None:
+            await self._app(scope, _again(body, receive), guarded)
 
 
 class BodyRefused(Exception):
     """A body is too long, or does not come."""
 
-    def __init__(self, why: Refusal) -> None:
-        super().__init__(why.error)
-        self.why = why
+    def __init__(self, status: int, code: str, error: str) -> None:
+        super().__init__(error)
+        self.why = Refusal(status, code, error)
 
 
 async def refuse(send: Send, refusal: Refusal) -> None:
@@ -73,22 +77,33 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
-def _bounded(receive: Receive) -> Receive:
-    """As `receive`; raises BodyRefused for a body that is too long, whatever its length was said to be, or too slow."""
-    taken, whole = 0, False
-
-    async def bounded() -> Message:
-        nonlocal taken, whole
-        if whole:  # from here on it only tells of the end of the connection, whenever that is
-            return await receive()
+async def _read_body(receive: Receive) -> bytes | None:
+    """All of it; None if the client is gone. Raises BodyRefused for one that is too long, whatever it was said to
+    be."""
+    body: bytes = b""
+    while True:
         try:
             message = await asyncio.wait_for(receive(), BODY_S)
         except TimeoutError:
-            raise BodyRefused(Refusal(408, "slow", f"the body did not come within {BODY_S:g} s")) from None
-        taken += len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if taken > MAX_BODY_BYTES:
-            raise BodyRefused(Refusal(413, "too_large", f"a body of more than {MAX_BODY_BYTES} bytes"))
-        return message
+            raise BodyRefused(408, "slow", f"the body did not come within {BODY_S:g} s") from None
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyRefused(413, "too_large", f"a body of more than {MAX_BODY_BYTES} bytes")
+        if not message.get("more_body", False):
+            return body
 
-    return bounded
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """As the `receive` that gave the body: the body in one piece, then what comes after it."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

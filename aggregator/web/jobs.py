@@ -41,7 +41,8 @@ class Job(NamedTuple):
 
 
 class Jobs:
-    """The queue. `put` may be called by any thread; `serve` by the one that owns the state. `wanted` is readable then."""
+    """The queue. `put` may be called by any thread; `serve` by the one that owns the state. `wanted` is readable
+    then."""
 
     def __init__(self, limit: int = MAX_WAITING) -> None:
         self._limit = limit

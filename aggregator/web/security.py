@@ -1,10 +1,10 @@
 """Who may ask over HTTP, and what every answer tells a browser. Pure.
 
 Rules:
-- With a token, whatever says something of the recording or its operators wants it. The page's own files do not: they hold
-  nothing, and a browser can't show a token when it follows a link.
-- `Host` must be an address, or one of the names this aggregator is known by. A page of a stranger whose name was made to
-  point here (DNS rebinding) comes with the stranger's name.
+- With a token, whatever says something of the recording or its operators wants it. The page's own files do not: they
+  hold nothing, and a browser can't show a token when it follows a link.
+- `Host` must be an address, or one of the names this aggregator is known by. A page of a stranger whose name was made
+  to point here (DNS rebinding) comes with the stranger's name.
 - `Origin`, where a browser sends it, must be this door's own: no other page may ask, whatever it asks.
 - Only POST carries a body, and only JSON: a form of another page can't send that. Nothing is changed by GET.
 """
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 MAX_BODY_BYTES = 64 * 1024
 """As of a question over RPC: it holds filters and names."""
-METHODS = ("GET", "HEAD", "POST")
+METHODS = ("GET", "POST")
 OPEN = ("/", "/api", "/favicon.ico", "/healthz", "/v1/openapi.json")
 """Without a token: none of it says anything of what was recorded."""
 OPEN_BELOW = "/static/"

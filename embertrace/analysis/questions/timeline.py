@@ -2,14 +2,16 @@
 
 Rules:
 - A call belongs to the stretch in which it began, by the one clock of all hosts (`Call.start`); an ensemble likewise.
-- Stretches begin at multiples of their length since the epoch, so that parts of the events agree on them without asking.
-- Where no length is asked for, the shortest of STEPS_S is taken that needs no more than MAX_STRETCHES. What is counted in
-  short stretches adds up exactly to long ones, as all of them divide each other.
+- Stretches begin at multiples of their length since the epoch, so that parts of the events agree on them without
+  asking.
+- Where no length is asked for, the shortest of STEPS_S is taken that needs no more than MAX_STRETCHES. What is counted
+  in short stretches adds up exactly to long ones, as all of them divide each other.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -30,7 +32,7 @@ MAX_ASKED = 10_000
 """Stretches where their length was asked for."""
 QUANTILES = (50, 95, 99)
 _OUTCOMES = (("error", "errors"), ("lost", "lost"), ("open", "open"))
-BY = {
+BY: dict[str, Callable[[Call], str]] = {
     "all": lambda call: "all",
     "stage": lambda call: call.stage,
     "operator": lambda call: call.operator_id,
@@ -72,7 +74,8 @@ class Timeline:
         return self
 
     def finish(self) -> Table:
-        """{"start", "bucket_s", "buckets", "groups": [{"name", and a list for each column}]}; no buckets of no calls."""
+        """{"start", "bucket_s", "buckets", "groups": [{"name", and a list for each column}]}; no buckets of no
+        calls."""
         places = [place for stretches in self.found.values() for place in stretches]
         if not places:
             return Table({"start": None, "bucket_s": self.bucket_s, "buckets": 0, "groups": []})
