@@ -39,7 +39,7 @@ def events_router(recording: Recording) -> APIRouter:
     ) -> Response:
         """{events, undecodable, next, position}: `next` is where the next page starts, null after the last; `position`
         is how far the recording was durable. As NDJSON or Arrow: all events from `start` on, in one answer."""
-        kind = chosen(wanted, request.headers.get("accept", ""))
+        kind = await asyncio.to_thread(chosen, wanted, request.headers.get("accept", ""))
         begin = await asyncio.to_thread(_begin, recording, start, since)
         stop = recording.synced()
         if kind != JSON:

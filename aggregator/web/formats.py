@@ -27,7 +27,10 @@ Row = Mapping[str, Any]
 
 
 def chosen(name: str | None, accept: str) -> str:
-    """The format that is asked for, by its name, else by an Accept header; JSON if by neither. Raises QueryError."""
+    """The format that is asked for, by its name, else by an Accept header; JSON if by neither. Raises QueryError.
+
+    For Arrow the library is loaded, and so this takes a moment the first time; MissingExtraError where it is not there.
+    """
     if name is not None and name not in MEDIA:
         raise QueryError(f"format is {name[:40]!r}; it is one of {', '.join(MEDIA)}")
     if name is None:

@@ -45,9 +45,8 @@ def _of_recording(gauges: Gauges) -> Iterator[Family]:
     yield _counter("events", "Distinct events in the recording.", gauges.events)
     yield _counter("event_bytes", "Bytes of the records that hold them.", gauges.bytes)
     lost = {kind: gauges.lost.get(kind, 0) for kind in LOST}
-    yield Family("embertrace_lost_events_total", "counter", "Events known never to arrive.", lost, "reason")
-    yield _counter("gaps", "Events that are missing, for whatever reason.", sum(gauges.lost.values()))
-    yield _counter("dropped_events", "Events that producers dropped.", lost["dropped"])
+    text = "Events known never to arrive: dropped by their producer, or no longer held by it."
+    yield Family("embertrace_gap_events_total", "counter", text, lost, "reason")
     yield _counter("undecodable_events", "Recorded events that can't be read.", gauges.undecodable)
     yield _counter("damaged_bytes", "Bytes of the recording that hold no readable record.", gauges.damaged_bytes)
     yield _counter(

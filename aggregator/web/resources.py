@@ -213,7 +213,7 @@ async def _answer(jobs: Jobs, method: str, params: Mapping[str, Any]) -> Respons
 async def _result(jobs: Jobs, question: Mapping[str, Any], wanted: str | None, request: Request) -> Response:
     """The answer of a question, in the format that is asked for."""
     check_depth(question)
-    kind = chosen(wanted, request.headers.get("accept", ""))
+    kind = await asyncio.to_thread(chosen, wanted, request.headers.get("accept", ""))
     result = await ask(jobs, "query", question)
     if kind == JSON:
         return Response(await to_bytes(result), media_type=MEDIA[JSON])

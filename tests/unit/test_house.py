@@ -73,7 +73,7 @@ AGGREGATOR_MAY_IMPORT = {
     "handshake",
 }
 
-WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "sse_starlette", "starlette", "uvicorn")
+WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "pydantic", "sse_starlette", "starlette", "uvicorn")
 AGGREGATOR_SOCKETS = (
     "aggregator.ingest",
     "aggregator.rpc",
