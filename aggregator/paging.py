@@ -16,6 +16,8 @@ from embertrace.errors import QueryError
 DEFAULT_ROWS = 100
 MAX_ROWS = 1000
 """Rows of one page: more than a screen shows, and far less than an answer may have."""
+LARGE = 10**300
+"""Whole numbers beyond are sorted as infinite: no float holds all of them."""
 MAX_CURSOR = (1 << 63) - 1
 
 R = TypeVar("R")
@@ -63,8 +65,8 @@ def yes(params: Mapping[str, Any], name: str) -> bool:
 
 def in_order(cell: Any) -> tuple[int, float, str]:
     """By what cells of a column are sorted: numbers, then text (upper and lower case alike), then everything else."""
-    if isinstance(cell, int | float) and not math.isnan(cell):
-        return 0, float(cell) if abs(cell) < 1e300 else math.copysign(math.inf, cell), ""
+    if isinstance(cell, int | float) and not is_empty(cell):
+        return 0, float(cell) if abs(cell) < LARGE else math.inf if cell > 0 else -math.inf, ""
     if isinstance(cell, str):
         return 1, 0.0, cell.casefold()
     return 2, 0.0, str(cell)

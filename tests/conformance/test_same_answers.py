@@ -34,6 +34,7 @@ QUESTIONS: dict[str, Callable[[OperatorAnalysis], Any]] = {
     "stages": lambda a: a.stages(),
     "operators": lambda a: a.operators(),
     "errors": lambda a: a.errors(),
+    "timeline": lambda a: a.timeline(by="stage", bucket_s=1e7),
     "flow": lambda a: a.flow(),
     "empty": lambda a: a.stage("nowhere").ensemble_disagreement(),
 }

@@ -1,7 +1,8 @@
 """Questions about time: what happened in each stretch of it, of all calls together or by stage, operator or type.
 
 Rules:
-- A call belongs to the stretch in which it began, by the one clock of all hosts (`Call.start`); an ensemble likewise.
+- A call belongs to the stretch in which it began, by the clock of its host, as `between` takes it: what parts of the
+  events know of other clocks differs, and their answers must not. An ensemble likewise.
 - Stretches begin at multiples of their length since the epoch, so that parts of the events agree on them without
   asking.
 - Where no length is asked for, the shortest of STEPS_S is taken that needs no more than MAX_STRETCHES. What is counted
@@ -66,7 +67,7 @@ class Timeline:
         self.found: dict[str, dict[int, Stretch]] = {}
 
     def at(self, group: str, call: Call) -> Stretch:
-        return self.found.setdefault(group, {}).setdefault(call.start_ns // self.unit_ns, Stretch())
+        return self.found.setdefault(group, {}).setdefault(call.origin.nanoseconds // self.unit_ns, Stretch())
 
     def merge(self, other: Timeline) -> Timeline:
         for group, stretches in other.found.items():
