@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import logging
+import os
 import secrets
 import threading
 import time
@@ -122,6 +123,29 @@ def report_failure(doing: str, what: object) -> None:
 def pack_data(value: Any) -> bytes:
     """Event data under this process's limits and redaction."""
     return payload.pack(value, settings.payload_bytes, context.redaction)
+
+
+def pack_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    """The data of a call event, {"args", "kwargs"}: what `pack_data` gives, the short way where there is one."""
+    if not kwargs and context.redaction is None:
+        packed = payload.pack_plain(args, settings.payload_bytes)
+        if packed is not None:
+            return _ARGS + packed + _NO_KWARGS
+    return pack_data({"args": args, "kwargs": kwargs})
+
+
+def pack_result(result: Any) -> bytes:
+    """The data of a result event, {"result"}: as `pack_arguments`."""
+    if context.redaction is None:
+        packed = payload.pack_plain(result, settings.payload_bytes)
+        if packed is not None:
+            return _RESULT + packed
+    return pack_data({"result": result})
+
+
+_ARGS, _NO_KWARGS = b"\x82" + payload.pack("args"), payload.pack("kwargs") + payload.pack({})
+_RESULT = b"\x81" + payload.pack("result")
+"""Msgpack maps of two pairs and of one, up to where the values come."""
 
 
 class CallableSink:
@@ -359,4 +383,10 @@ def _frames(event: OperatorEvent, destination: tuple[Sink, ...]) -> tuple[Frame,
     return tuple(frame for frame in frames if not own or frame.call_id != own)
 
 
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # whichever thread held it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 _configure_from_environment()

@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from embertrace import event, lineage, payload
 from embertrace.event import DEFAULT_STAGE, FOREIGN_SLOT, Defaults, Frame, call_hex, optional_call_hex
@@ -78,16 +78,24 @@ class Scope(NamedTuple):
 
 
 class Context:
-    """One active call. Its identity never changes; `slots` hands out the positions of its children."""
+    """One active call. Its identity never changes; `slots` hands out the positions of its children.
 
-    __slots__ = (
-        "announced", "attempt", "call_id", "operator_id", "operator_type", "owner", "parent",
-        "slot", "slots", "spec", "stage", "trace_id", "unended", "withdrawn",
-    )  # fmt: skip
+    What most calls never have stands on the class: making one is a good part of what a traced call costs.
+    """
+
+    announced: tuple[Sink, ...] | None = None
+    """To whom this process sent its call event: for them, children need not repeat its frame."""
+    owner: object = None
+    spec: Any = None
+    """The operator instance and what began it, so that super().__call__ is recognised as the same call."""
+    unended: Any = None
+    """Calls below whose end could not be emitted where they ended (see `traced`)."""
+    withdrawn = 0
+    """Slots given to children that came to nothing."""
 
     def __init__(
         self, parent: Context | None, operator_id: str, operator_type: str, stage: str,
-        trace_id: bytes, call_id: int, slot: int, attempt: int = 0,
+        trace_id: bytes, call_id: int = 0, slot: int = 0, attempt: int = 0,
     ) -> None:  # fmt: skip
         self.parent = parent
         self.operator_id = operator_id
@@ -98,15 +106,6 @@ class Context:
         self.slot = slot
         self.attempt = attempt
         self.slots = itertools.count()
-        self.announced: tuple[Sink, ...] | None = None
-        """To whom this process sent its call event: for them, children need not repeat its frame."""
-        self.owner: object = None
-        self.spec: object = None
-        """The operator instance and what began it, so that super().__call__ is recognised as the same call."""
-        self.unended: Any = None
-        """Calls below whose end could not be emitted where they ended (see `traced`)."""
-        self.withdrawn = 0
-        """Slots given to children that came to nothing."""
 
     @property
     def frame(self) -> Frame:
@@ -179,18 +178,27 @@ def new_trace_id() -> bytes:
     return _trace_base + (next(_ids) & _MASK64).to_bytes(8, "big")
 
 
-def begin(parent: Context | None, scope: Scope, operator_id: str, operator_type: str, stage: str) -> Context:
-    """A new active call under `parent`, made current: the one that arrives, or one begun here."""
-    arrival = scope.arrival
-    if arrival is None:
-        call_id, slot, attempt = new_call_id(), next_slot(parent, scope), 0
-    else:
-        call_id, slot, attempt, _ = arrival
-        scope = scope._replace(arrival=None)
+C = TypeVar("C", bound=Context)
+
+
+def begin(
+    kind: type[C], parent: Context | None, scope: Scope, operator_id: str, operator_type: str, stage: str
+) -> tuple[C, Position]:
+    """A new active call under `parent`, made current: the one that arrives, or one begun here. Also where that is.
+
+    At the limit of recursion making it fails, and then it has not taken a slot yet.
+    """
     trace_id = parent.trace_id if parent is not None else scope.trace_id or new_trace_id()
-    context = Context(parent, operator_id, operator_type, stage, trace_id, call_id, slot, attempt)
-    current.set((context, scope, 0))
-    return context
+    call = kind(parent, operator_id, operator_type, stage, trace_id)
+    if scope.arrival is not None:
+        call.call_id, call.slot, call.attempt, _ = scope.arrival
+        scope = scope._replace(arrival=None)
+    else:
+        call.call_id = (next(_ids) & _MASK64) or new_call_id()
+        call.slot = next(parent.slots) if parent is not None else next_slot(None, scope)
+    inside: Position = (call, scope, 0)
+    current.set(inside)
+    return call, inside
 
 
 def next_slot(parent: Context | None, scope: Scope) -> int:
@@ -316,7 +324,7 @@ class ExecutionContext:
         """Enter a frame without emitting events. `embertrace.operator` also emits."""
         outer = current.get()
         parent, scope, _ = position()
-        context = begin(parent, scope, op_id, op_type, stage)
+        context, _ = begin(Context, parent, scope, op_id, op_type, stage)
         withdraw_slot(parent, scope)  # nobody will hear of it, so nobody is to wait for it
         try:
             yield

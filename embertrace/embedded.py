@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from embertrace import collect, emit, keys
+from embertrace import collect, keys
 from embertrace.client import Client
 from embertrace.errors import AggregatorError, EmbertraceError
 from embertrace.handshake import new_pair
@@ -43,6 +43,8 @@ STOP_S = 10.0
 """Seconds for it to drain and seal its recording before it is killed."""
 POLL_S = 0.02
 """How often a leaving session asks for progress; about the time an event takes to become visible."""
+ADOPT_S = 0.25
+"""How often it looks for what dead workers left: a look costs some system calls per process that emits."""
 
 
 def _on_this_machine() -> str | None:
@@ -74,13 +76,19 @@ class Session:
         return connect(self.endpoint, key=self.run.key).run(self.run.id)
 
     def settle(self, timeout_s: float) -> dict[str, Any]:
-        """Wait until all calls of the run have arrived and ended; returns the last progress (empty if none came)."""
+        """Wait until all calls of the run have arrived and ended; returns the last progress (empty if none came).
+
+        What dead workers left on this machine is delivered meanwhile.
+        """
         deadline = time.monotonic() + timeout_s
         progress: dict[str, Any] = {}
+        adopt_at = 0.0
         self.run.emitter.flush(timeout_s)
-        emit.adopt(self.endpoint, self.run.key, max(0.0, deadline - time.monotonic()))
         with Client(self.endpoint, key=self.run.key) as client, contextlib.suppress(EmbertraceError):
             while True:
+                if time.monotonic() >= adopt_at:
+                    self.run.emitter.adopt(max(0.0, deadline - time.monotonic()))
+                    adopt_at = time.monotonic() + ADOPT_S
                 progress = client.call("progress", run=self.run.id)
                 complete = not progress["open"] and not progress["missing"] and progress["roots"] >= self.run.roots
                 if complete or time.monotonic() > deadline:

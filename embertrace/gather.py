@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import pathlib
@@ -22,7 +21,8 @@ from embertrace import collect, emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
 from embertrace.collect import AddressedSink, EventList
-from embertrace.embedded import Embedded
+from embertrace.embedded import ADOPT_S, Embedded
+from embertrace.ending import at_end
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
 from embertrace.keys import ClientKey
@@ -99,7 +99,6 @@ class Temporary:
     def bring(self, events: EventList, deadline: float) -> list[Found]:
         """See `collect.Elsewhere`."""
         gathered = Gathered(events, b"")
-        emit.adopt(self.endpoint, self.key, max(0.0, deadline - time.monotonic()))
         found = _bring((self.endpoint, self.key), gathered, 0, deadline)
         self.taken = max(self.taken, gathered.seen)
         return found
@@ -157,16 +156,20 @@ def _open_temporary() -> Temporary:
     return _temporary
 
 
-@atexit.register
 def _close_temporary() -> None:
     if _temporary is not None:
         _temporary.close()
+
+
+at_end(_close_temporary)
 
 
 def _bring(address: Address, gathered: Gathered, since_ns: int, deadline: float) -> list[Found]:
     """Read the aggregator's events until they are complete, or the deadline."""
     try:
         with Client(address[0], timeout_s=max(ANSWER_S, deadline - time.monotonic()), key=address[1]) as client:
+            recording = client.call("info")["recording"]
+            adopted_at = _adopt(address, recording, deadline)
             page = client.call("events", since_ns=since_ns)
             quiet_since = time.monotonic()
             while True:
@@ -181,10 +184,18 @@ def _bring(address: Address, gathered: Gathered, since_ns: int, deadline: float)
                         gathered.warn()
                         break
                     time.sleep(POLL_S)
+                    if now - adopted_at >= ADOPT_S:
+                        adopted_at = _adopt(address, recording, deadline)
                 page = client.call("events", start=page["position"] if more is None else more)
     except EmbertraceError as error:
         log.warning("the events of other processes are missing: %s", error)
     return gathered.found()
+
+
+def _adopt(address: Address, recording: str, deadline: float) -> float:
+    """Let what dead workers left come too; when that was done."""
+    emit.adopt_orphans(address[0], recording, address[1], deadline - time.monotonic())
+    return time.monotonic()
 
 
 class Gathered:

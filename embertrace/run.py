@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import os
 import platform
@@ -24,6 +23,7 @@ from typing import Any
 
 from embertrace import collect, config, context, emit, keys
 from embertrace.context import Roots, Scope
+from embertrace.ending import at_end
 from embertrace.errors import ConfigError, SecurityError
 from embertrace.event import DEFAULT_STAGE, METRIC
 from embertrace.keys import ClientKey
@@ -184,9 +184,10 @@ def _git_commit() -> str | None:
 
 
 def _close_active() -> None:
+    """At exit. Waits for nothing: the emitters' own end (see `emit`) comes next, and lingers."""
     if _active is not None:
-        status = "finished" if getattr(sys, "last_exc", getattr(sys, "last_value", None)) is None else "failed"
-        _active.close(status, timeout_s=0.0)  # the emitters are closed next: they linger, once for all
+        has_failed = getattr(sys, "last_exc", getattr(sys, "last_value", None)) is not None
+        _active.close("failed" if has_failed else "finished", timeout_s=0.0)
 
 
 def _after_fork_in_child() -> None:
@@ -194,7 +195,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
 
 
-atexit.register(_close_active)
+at_end(_close_active)
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 

@@ -9,6 +9,7 @@ Identity, first that applies:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -30,7 +31,7 @@ class OperatorMetadata:
     tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Spec:
     """One decoration: its options, and what was found out about the function once, at decoration."""
 
@@ -54,7 +55,14 @@ class Spec:
 
     def identity(self, instance: object) -> tuple[str, str, str, Mapping[str, Any]]:
         """(id, type, stage, tags) of a call on `instance` (None for a function)."""
-        metadata = getattr(instance, "metadata", None) if instance is not None else None
+        return self._of_function if instance is None else self._identity(instance)
+
+    @functools.cached_property
+    def _of_function(self) -> tuple[str, str, str, Mapping[str, Any]]:
+        return self._identity(None)
+
+    def _identity(self, instance: object) -> tuple[str, str, str, Mapping[str, Any]]:
+        metadata = getattr(instance, "metadata", None)
         tags = self.tags
         stated = getattr(metadata, "tags", None)
         if isinstance(stated, Mapping) and stated:
@@ -64,12 +72,12 @@ class Spec:
             self.name
             or getattr(metadata, "id", None)
             or (own if isinstance(own, str) else None)
-            or (short_name(type(instance)) if self.named_by_instance else self.function_name)
+            or (_of_class(type(instance))[0] if self.named_by_instance else self.function_name)
         )
         operator_type = (
             self.type
             or getattr(metadata, "type_hint", None)
-            or (type_of_class(type(instance)) if instance is not None else self.function_type)
+            or (_of_class(type(instance))[1] if instance is not None else self.function_type)
         )
         stage = self.stage or tags.get("stage") or DEFAULT_STAGE
         if "stage" in tags:
@@ -94,6 +102,21 @@ def describe(spec: Spec, function: Callable[..., Any], is_method: bool | None = 
         parameters=names[1:] if is_method else names,
         defaults={name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty},
     )
+
+
+CLASSES_KNOWN = 1024
+"""So many are remembered: looking through a class's bases would be the largest part of a traced call."""
+_classes: dict[type, tuple[str, str]] = {}
+
+
+def _of_class(cls: type) -> tuple[str, str]:
+    """Name and type of a class's instances."""
+    known = _classes.get(cls)
+    if known is None:
+        known = short_name(cls), type_of_class(cls)
+        if len(_classes) < CLASSES_KNOWN:
+            _classes[cls] = known
+    return known
 
 
 def short_name(named: Any) -> str:

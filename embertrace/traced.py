@@ -19,7 +19,7 @@ from typing import Any
 
 from embertrace import collect, context, payload
 from embertrace.config import Capture
-from embertrace.context import Context, Position, Scope, Sink
+from embertrace.context import NO_SCOPE, Context, Position, Scope, Sink
 from embertrace.event import CALL, ERROR, RESULT
 from embertrace.spec import Spec, argument, extract_answer
 from embertrace.wire.context import Added, pack_context
@@ -30,28 +30,20 @@ MAX_TRACEBACK_FRAMES = 64
 MAX_TRACEBACK_CHARS = 8192
 
 
-class Call:
-    """One call between its events: its context, where it came from, where its events go."""
+class Call(Context):
+    """One call between its events: the context of what runs inside, where it came from, where its events go."""
 
-    __slots__ = (
-        "arguments", "context", "destination", "end", "inside", "outer", "sibling", "spec", "started_ns", "yielded",
-    )  # fmt: skip
-
-    def __init__(
-        self, here: Context, outer: Position, inside: Position, destination: tuple[Sink, ...], spec: Spec
-    ) -> None:
-        self.context = here
-        self.outer = outer
-        self.inside = inside
-        self.destination = destination
-        self.spec = spec
-        self.arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
-        self.yielded: Yielded | None = None
-        self.end: tuple[int, int, Any] = (0, 0, None)
-        """Kind, duration and outcome, where the end was left with the parent."""
-        self.sibling: Call | None = None
-        """The next of the ends left with the same parent."""
-        self.started_ns = time.perf_counter_ns()
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
+    """Kept for the metrics that are attached to it."""
+    yielded: Yielded | None = None
+    end: tuple[int, int, Any] = (0, 0, None)
+    """Kind, duration and outcome, where the end was left with the parent."""
+    sibling: Call | None = None
+    """The next of the ends left with the same parent."""
+    outer: Position
+    inside: Position
+    destination: tuple[Sink, ...]
+    started_ns: int
 
 
 def enter(
@@ -62,9 +54,9 @@ def enter(
 ) -> Call | None:
     """Begin a call: a new position and its call event. None where nobody wants its events. Never raises."""
     outer = context.current.get()
-    here: Context | None = None
+    call: Call | None = None
     try:
-        parent, scope, follows = context.position()
+        parent, scope, follows = outer if outer[1] is not NO_SCOPE else context.position()
         destination = collect.sinks if scope.sinks is None else scope.sinks
         if not destination:
             return None
@@ -74,27 +66,31 @@ def enter(
             scope = scope._replace(item=payload.pack({"key": key}, context.ITEM_BYTES, context.redaction))
         if tags:
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
-        here = context.begin(parent, scope, operator_id, operator_type, stage)
-        here.owner, here.spec = instance, spec
+        call, inside = context.begin(Call, parent, scope, operator_id, operator_type, stage)
+        call.owner, call.spec, call.outer, call.inside, call.destination = instance, spec, outer, inside, destination
         links = scope.arrival.links[:MAX_LINKS] if scope.arrival is not None else None
-        added = pack_context(_added(parent, scope, tags, spec.member, destination))
-        data = _call_data(spec, args, kwargs)
-        packed = pack_event((*_head(CALL, here), None, 0, follows, links, added, data))
-        collect.put(packed, destination)
-        here.announced = destination
-        call = Call(here, outer, context.current.get(), destination, spec)
+        is_known = parent is not None and parent.announced is destination and not tags and spec.member
+        added = b"" if is_known else _added(parent, scope, tags, spec.member, destination)
+        data = b"" if (spec.capture or collect.settings.capture) != "all" else collect.pack_arguments(args, kwargs)
+        collect.put(pack_event((
+            CALL, time.time_ns(), call.trace_id, call.call_id,
+            parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
+            call.slot, operator_id, operator_type, stage, None, 0, follows, links, added, data,
+        )), destination)  # fmt: skip
+        call.announced = destination
         if spec.metrics:
             call.arguments = (args, kwargs)
+        call.started_ns = time.perf_counter_ns()
         return call
     except RecursionError:
-        if here is not None and here.parent is not None:
-            here.parent.withdrawn += 1
+        if call is not None and call.parent is not None:
+            call.parent.withdrawn += 1
         context.current.set(outer)
         return None
     except Exception:  # a failure of tracing must not become the operator's
         context.current.set(outer)
-        if here is not None:
-            context.withdraw_slot(here.parent, scope)
+        if call is not None:
+            context.withdraw_slot(call.parent, scope)
         collect.report_failure("begin", spec)
         return None
 
@@ -108,12 +104,12 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
             _score(call.spec, result, *call.arguments)
         _emit_end(call, RESULT, duration, _result_data(call, result))
     except RecursionError:
-        if (parent := call.context.parent) is not None:
+        if (parent := call.parent) is not None:
             call.end, call.sibling, parent.unended = (RESULT, duration, result), parent.unended, call
     except Exception:  # as in enter
         collect.report_failure("finish", call.spec)
-    call.context.owner = None
-    context.end(outer or call.outer, call.context)
+    call.owner = None
+    context.end(outer or call.outer, call)
 
 
 def fail(call: Call, error: BaseException, outer: Position | None = None) -> None:
@@ -123,12 +119,12 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
         context.current.set(call.inside)
         _emit_end(call, ERROR, duration, _error_data(error))
     except RecursionError:
-        if (parent := call.context.parent) is not None:
+        if (parent := call.parent) is not None:
             call.end, call.sibling, parent.unended = (ERROR, duration, error), parent.unended, call
     except Exception:  # as in enter
         collect.report_failure("fail", call.spec)
-    call.context.owner = None
-    context.end(outer or call.outer, call.context)
+    call.owner = None
+    context.end(outer or call.outer, call)
 
 
 def state(spec: Spec, result: Any) -> None:
@@ -152,7 +148,7 @@ def abandon(call: Call, error: GeneratorExit) -> None:
     running = context.current.get()
     fail(call, error)
     above = running[0]
-    while above is not None and above is not call.context:
+    while above is not None and above is not call:
         above = above.parent
     if above is None:
         context.current.set(running)
@@ -168,15 +164,19 @@ def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 
 def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
-    here = call.context
-    if here.unended is not None:
-        _emit_left(here)
+    if call.unended is not None:
+        _emit_left(call)
     _put_end(call, kind, duration, data)
 
 
 def _put_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
-    slots = next(call.context.slots) - call.context.withdrawn
-    collect.put(pack_event((*_head(kind, call.context), duration, slots, 0, None, b"", data)), call.destination)
+    parent = call.parent
+    collect.put(pack_event((
+        kind, time.time_ns(), call.trace_id, call.call_id,
+        parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
+        call.slot, call.operator_id, call.operator_type, call.stage,
+        duration, next(call.slots) - call.withdrawn, 0, None, b"", data,
+    )), call.destination)  # fmt: skip
 
 
 def _emit_left(parent: Context) -> None:
@@ -186,7 +186,7 @@ def _emit_left(parent: Context) -> None:
         call = left.pop()
         while call is not None:
             found.append(call)
-            left.append(call.context.unended)
+            left.append(call.unended)
             call = call.sibling
     for call in found:
         kind, duration, outcome = call.end
@@ -195,38 +195,26 @@ def _emit_left(parent: Context) -> None:
     parent.unended = None  # only now: if there was no room after all, the next one up repeats it
 
 
-def _head(kind: int, here: Context) -> tuple[Any, ...]:
-    """The first eleven fields of an event of this call."""
-    parent = here.parent
-    return (
-        kind,
-        time.time_ns(),
-        here.trace_id,
-        here.call_id,
-        parent.call_id if parent is not None else 0,
-        here.attempt,
-        parent.attempt if parent is not None else 0,
-        here.slot,
-        here.operator_id,
-        here.operator_type,
-        here.stage,
-    )
+_latest_root: tuple[Scope, bytes] = (NO_SCOPE, b"")
+"""The scope of the latest root, and what its event added: roots of one run or item mostly come in a row."""
 
 
 def _added(
     parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: tuple[Sink, ...]
-) -> Added:
+) -> bytes:
     """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
+    global _latest_root
     if parent is not None and parent.announced is destination:
-        return Added(tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"", member=member)
-    frames = parent.frames() if parent is not None else ()
-    return Added(frames, scope.run, scope.item, scope.tags, member)
-
-
-def _call_data(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-    if (spec.capture or collect.settings.capture) != "all":
-        return b""
-    return collect.pack_data({"args": args, "kwargs": kwargs})
+        packed = payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b""
+        return pack_context(Added(tags=packed, member=member))
+    if parent is not None or not member:
+        frames = parent.frames() if parent is not None else ()
+        return pack_context(Added(frames, scope.run, scope.item, scope.tags, member))
+    known, added = _latest_root
+    if known is not scope:
+        added = pack_context(Added((), scope.run, scope.item, scope.tags))
+        _latest_root = scope, added
+    return added
 
 
 def _result_data(call: Call, result: Any) -> bytes:
@@ -234,6 +222,8 @@ def _result_data(call: Call, result: Any) -> bytes:
     capture = spec.capture or collect.settings.capture
     if capture == "none":
         return b""
+    if spec.answer is None and call.yielded is None:
+        return collect.pack_result(result)
     data: dict[str, Any] = {}
     if spec.answer is not None:
         try:

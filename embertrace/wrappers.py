@@ -60,8 +60,28 @@ def begin(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call 
 
 
 def _plain(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
+    if not spec.is_method:
+        return _function(function, spec)
+
     def traced(*args: Any, **kwargs: Any) -> Any:
         if not collect.enabled or (call := begin(spec, args, kwargs)) is None:
+            return function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            fail(call, error)
+            raise
+        finish(call, result)
+        return result
+
+    return traced
+
+
+def _function(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
+    """As `_plain`, for what has no instance."""
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        if not collect.enabled or (call := enter(spec, None, args, kwargs)) is None:
             return function(*args, **kwargs)
         try:
             result = function(*args, **kwargs)

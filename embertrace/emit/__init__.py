@@ -5,6 +5,7 @@
     spool              events not yet acknowledged, numbered and bounded
     spool_directory    the streams of all processes of this user on this machine, and who owns them
     adopter, adoption  what dead processes left, found and sent
+    orphans            what they left for one recording, at once
     draining           all of that, for the end of a machine's life
     survey             what lies there, looked at without touching it
     intake             the door that operators put events through
@@ -18,9 +19,7 @@ Emitters end with the process: each waits for acknowledgements, all together at 
 
 from __future__ import annotations
 
-import atexit
 import logging
-import multiprocessing.util
 import os
 import threading
 import time
@@ -28,11 +27,12 @@ from pathlib import Path
 
 from embertrace import collect
 from embertrace.config import Settings
+from embertrace.emit import orphans
 from embertrace.emit.draining import Drained, DrainReport, drain
 from embertrace.emit.emitter import Emitter
 from embertrace.emit.spool_directory import default_directory
 from embertrace.emit.stats import EmitterStats
-from embertrace.emit.survey import survey
+from embertrace.ending import at_end
 from embertrace.keys import ClientKey
 
 log = logging.getLogger("embertrace")
@@ -107,18 +107,13 @@ def flush_all(timeout_s: float) -> bool:
     return all(flushed)
 
 
-def adopt(endpoint: str, key: ClientKey | None, timeout_s: float) -> bool:
-    """Deliver what dead processes of this machine left for the aggregator at `endpoint`; whether none of it is left.
+def adopt_orphans(endpoint: str, recording: str, key: ClientKey | None, timeout_s: float) -> bool:
+    """Deliver at once what dead processes left on this machine for `recording`, which the aggregator there writes.
 
-    Without anything left for it, nothing is started. At most `timeout_s` seconds. Thread-safe.
+    Whether nothing of it is left; at most `timeout_s` seconds.
     """
     directory = spool_path(collect.settings)
-    left = survey(directory, deadline=0.0) if directory is not None else []
-    if not any(
-        stream.owner == "dead" and stream.meta is not None and stream.meta.endpoint == endpoint for stream in left
-    ):
-        return True
-    return emitter_for(endpoint, key).adopt(timeout_s)
+    return directory is None or orphans.adopt_orphans(directory, endpoint, recording, key, timeout_s)
 
 
 def _after_fork_in_child() -> None:
@@ -141,21 +136,15 @@ class _Forward:
         emitter_for(self.endpoint, self.key).put(packed)
 
 
-def _close_at_exit_of_child(_: object) -> None:
-    """The forked children of multiprocessing end without atexit, but with its own finalisers."""
-    multiprocessing.util.Finalize(None, close_all, exitpriority=-100)
-
-
-atexit.register(close_all)
+at_end(close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
-multiprocessing.util.register_after_fork(emitter_for, _close_at_exit_of_child)
 
 __all__ = [
     "DrainReport",
     "Drained",
     "Emitter",
     "EmitterStats",
-    "adopt",
+    "adopt_orphans",
     "close_all",
     "drain",
     "emitter_for",

@@ -3,7 +3,8 @@
 Rules:
 - A stream goes to its recording and nowhere else: to an aggregator that writes that recording; or, where it never heard
   of one, to the endpoint it was meant for. Key, user and host must be the adopter's.
-- One stream at a time; a look every LOOK_S, and again at once after a stream was delivered, or when asked to.
+- One stream at a time; a look every LOOK_S, and again at once after a stream was delivered.
+- A stream of which everything was acknowledged is deleted, whoever it was meant for.
 - What nobody could deliver for KEEP_S since somebody first tried is counted and deleted.
 """
 
@@ -11,8 +12,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import platform
 import random
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import zmq
 
 from embertrace.emit import spool_directory
-from embertrace.emit.adoption import Adoption
+from embertrace.emit.adoption import Adoption, is_settled
 from embertrace.emit.files import load
 from embertrace.emit.sockets import Sockets
 from embertrace.emit.spool_directory import Claim, Meta
@@ -47,13 +46,8 @@ class Adopter:
         self._look_at = 0.0
         self._chance = random.Random()
         """Its own: a program that seeds `random` gets the numbers it would get without tracing."""
-        self.exhausted = False
-        """Whether the last look found nothing to adopt."""
-
-    def look_now(self) -> None:
-        """Look with the next step, whenever the last time was."""
-        self._look_at = 0.0
-        self.exhausted = False
+        self._owing: set[str] = set()
+        """Names of streams known to hold what nobody acknowledged: they are not read again."""
 
     def step(self, now: float, recording: str | None) -> None:
         """Do what is due; never waits, never raises. `recording` is the aggregator's, None while it was not heard."""
@@ -62,7 +56,6 @@ class Adopter:
         except Exception:  # what others left must not stop this process's own events
             log.exception("looking for the events of dead processes in %s stopped", self._directory)
             self._look_at = math.inf
-            self.exhausted = True
             self.close()
 
     def _step(self, now: float, recording: str | None) -> None:
@@ -85,22 +78,33 @@ class Adopter:
             self._adoption = None
 
     def _look(self, now: float, recording: str) -> None:
-        self.exhausted = False
         spool_directory.sweep(self._directory, time.time())
         found = spool_directory.streams(self._directory)
         for path in self._chance.sample(found, min(len(found), LOOK_STREAMS)):
             meta = Meta.read(path)
-            if meta is not None and (meta.host, meta.uid) != (platform.node(), os.geteuid()):
+            if meta is not None and not meta.is_ours():
                 continue
             claim = spool_directory.claim(path)
             if claim is None:
                 continue
-            if meta is not None and self._suits(meta, recording):
+            if meta is not None and meta.suits(self._endpoint, recording, self._sockets.key_name):
                 self._begin(claim, recording, now)
                 return
-            expire(claim, meta, time.time())
-            claim.release()
-        self.exhausted = True
+            if not self._dispose(claim) and not expire(claim, meta, time.time()):
+                claim.release()
+
+    def _dispose(self, claim: Claim) -> bool:
+        """Delete a stream of another recording that owes nothing: its process died after its last acknowledgement."""
+        if claim.path.name in self._owing:
+            return False
+        try:
+            if is_settled(claim):
+                claim.delete()
+                return True
+        except OSError:  # it can't be read today
+            pass
+        self._owing.add(claim.path.name)
+        return False
 
     def _begin(self, claim: Claim, recording: str, now: float) -> None:
         try:
@@ -109,11 +113,6 @@ class Adopter:
             claim.release()
             raise
         self._poller.register(self._adoption.dealer, zmq.POLLIN)
-
-    def _suits(self, meta: Meta, recording: str) -> bool:
-        if meta.key != self._sockets.key_name:
-            return False
-        return meta.recording == recording or (meta.recording is None and meta.endpoint == self._endpoint)
 
     def _finish(self, adoption: Adoption, now: float) -> None:
         name = adoption.claim.path.name.lstrip(".")

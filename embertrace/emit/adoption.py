@@ -12,6 +12,8 @@ Rules:
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 
 from embertrace.config import check_endpoint
@@ -119,3 +121,29 @@ class Adoption:
                 self._push = self._sockets.push(f"tcp://{action.host or self._host}:{action.port}")
             elif isinstance(action, Report):
                 self._fail(action.text.partition(";")[0])  # what follows is about a process's own events
+
+
+def is_settled(claim: Claim) -> bool:
+    """Whether everything in a claimed stream was acknowledged, as its owner wrote: nobody needs it. Raises OSError."""
+    mark = claim.acknowledged()
+    if not mark:
+        return False
+    found = in_order(extent for path in claim.extents() if (extent := load(path, claim.producer)) is not None)
+    return bool(found) and found[-1].end - 1 <= mark
+
+
+def deliver(
+    claim: Claim, endpoint: str, recording: str | None, sockets: Sockets, deadline: float = math.inf
+) -> Adoption:
+    """Send a claimed stream, wait for that, and let go of it. At `deadline` (monotonic) it is left as it is."""
+    adoption = Adoption(claim, endpoint, recording, sockets, time.monotonic())
+    try:
+        while not adoption.step(time.monotonic()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                adoption.failure = "there was no more time"
+                break
+            adoption.dealer.poll(int(min(left, adoption.wait_s(time.monotonic())) * 1000) + 1)
+    finally:
+        adoption.close()
+    return adoption

@@ -6,7 +6,6 @@ For the end of a machine's or container's life, when no process is left that wou
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import zmq
 
 from embertrace.emit import spool_directory
-from embertrace.emit.adoption import Adoption
+from embertrace.emit.adoption import deliver
 from embertrace.emit.sockets import Sockets
-from embertrace.emit.spool_directory import Claim, Meta
+from embertrace.emit.spool_directory import Meta
 from embertrace.errors import ConfigError
 from embertrace.keys import ClientKey
 
@@ -103,16 +102,5 @@ def _drain_one(path: Path, to: str | None, sockets: Sockets) -> Drained:
         claim.release()
         wanted = f"its aggregator wants key {meta.key!r}: name its file by EMBERTRACE_KEY"
         return Drained(path.name, target, recording, 0, wanted if meta.key is not None else "it goes without a key")
-    events, left = _deliver(claim, target, recording, sockets)
-    return Drained(path.name, target, recording, events, left)
-
-
-def _deliver(claim: Claim, endpoint: str, recording: str | None, sockets: Sockets) -> tuple[int, str | None]:
-    """Events found, and why they are left if they are."""
-    adoption = Adoption(claim, endpoint, recording, sockets, time.monotonic())
-    try:
-        while not adoption.step(time.monotonic()):
-            adoption.dealer.poll(int(adoption.wait_s(time.monotonic()) * 1000))
-    finally:
-        adoption.close()
-    return adoption.events, adoption.failure
+    adoption = deliver(claim, target, recording, sockets)
+    return Drained(path.name, target, recording, adoption.events, adoption.failure)

@@ -18,6 +18,7 @@ from pathlib import Path
 from embertrace.config import check_endpoint
 from embertrace.emit.files import Files
 from embertrace.emit.intake import Intake
+from embertrace.emit.orphans import adopt_orphans
 from embertrace.emit.producer import Producer
 from embertrace.emit.sender import Sender
 from embertrace.emit.spool import Spool
@@ -54,8 +55,8 @@ class Emitter:
         self.endpoint = endpoint
         self.key = key
         self.linger_s = linger_s
-        self._adopts = directory is not None
         self.producer = secrets.token_bytes(16)
+        self._directory = directory
         self._store: Store = Memory(spool_bytes)
         if directory is not None:
             self._store = Files(
@@ -97,20 +98,19 @@ class Emitter:
         return self._machine.mark >= wanted
 
     def adopt(self, timeout_s: float) -> bool:
-        """Deliver now what dead processes of this machine left for this recording; whether none of it is left."""
-        if self.closed or not self._adopts:
-            return not self._adopts
-        self._ensure_started()
-        with self._progress:
-            self._sender.looks_asked += 1
-            asked = self._sender.looks_asked
-        self._wake()
-        with self._progress:
-            self._progress.wait_for(lambda: self._sender.looks_answered >= asked or self.closed, timeout_s)
-        return self._sender.looks_answered >= asked
+        """Deliver at once what dead processes left here for the same recording; whether nothing of it is left.
+
+        Takes at most `timeout_s` seconds. While the aggregator was not heard, nothing is done: then False.
+        """
+        recording = self._machine.recording
+        if self._directory is None or not self._started:
+            return True
+        if recording is None:
+            return False
+        return adopt_orphans(self._directory, self.endpoint, recording, self.key, timeout_s)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Flush, tell the aggregator that the stream is complete, and stop; within `timeout_s` (default the linger).
+        """Flush, adopt, tell the aggregator that the stream is complete, and stop; within `timeout_s` (the linger).
 
         Returns whether everything was acknowledged; what was not is counted in a warning. May be called twice.
         """
@@ -120,6 +120,7 @@ class Emitter:
             return True
         delivered = self.flush(max(0.0, deadline - time.monotonic()))
         if delivered:
+            self.adopt(max(0.0, deadline - time.monotonic()))
             self._sender.ending = True
             self._wake()
             with self._progress:

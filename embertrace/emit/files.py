@@ -5,16 +5,19 @@ Rules:
 - The stream's directory is made with the first extent. Where that fails, and wherever files, locks or allocation don't
   work, the events are held in memory, and that is said once.
 - Later, a failure means no room: it is said once, and tried again after RETRY_S.
+- A stream's directory that somebody deleted is made again: what lay in it lives in the mappings, as long as we do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import itertools
 import logging
 import mmap
 import os
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +26,7 @@ from embertrace.emit import spool_directory
 from embertrace.emit.extent import Buffer, scan
 from embertrace.emit.spool import Extent
 from embertrace.emit.spool_directory import EXTENT, Claim, Meta
-from embertrace.emit.storage import Memory, Room, extent_bytes_for
+from embertrace.emit.storage import EXTENT_BYTES, Memory, Room, extent_bytes_for
 
 log = logging.getLogger("embertrace")
 
@@ -47,6 +50,8 @@ class Files:
         self._numbers = itertools.count()
         self._rooms: set[_MappedFile] = set()
         self._claim: Claim | None = None
+        self._placing = threading.RLock()
+        """Who emits and who sends may find at the same time that the directory is gone; a finaliser may amid that."""
         self._memory: Memory | None = None
         self._retry_at = 0.0
         self._node_held = 0
@@ -66,9 +71,7 @@ class Files:
         if not self.has_room:
             return None
         try:
-            if self._claim is None:
-                self._claim = spool_directory.create(self._directory, self._producer, self._meta)
-            return self._map(self._claim.path / f"{next(self._numbers):08d}{EXTENT}")
+            return self._map(self._place() / f"{next(self._numbers):08d}{EXTENT}")
         except OSError as error:
             if not self._rooms:
                 return self._turn_to_memory(error)
@@ -86,14 +89,33 @@ class Files:
             except OSError as error:
                 log.warning("could not note the recording of %s: %s", self._claim.path, error)
 
+    def note_acknowledged(self, mark: int) -> None:
+        """Nothing that lies here is needed by anybody any more."""
+        if self._claim is not None:
+            with contextlib.suppress(OSError):  # then it is sent once more, and refused
+                self._claim.acknowledge(mark)
+
     def close(self, delivered: bool) -> Path | None:
         """Delete the files, or leave them to whoever adopts them: then where they are."""
-        kept = self._claim.path if self._claim is not None and not delivered else None
+        kept = self._claim.path if self._claim is not None and not delivered and self._claim.path.is_dir() else None
         if self._claim is not None:
             if delivered:
                 self._claim.delete()
             self._claim.release()
         return kept
+
+    def _place(self) -> Path:
+        """The stream's directory. Raises OSError."""
+        with self._placing:
+            if self._claim is not None and not self._claim.path.is_dir():
+                log.warning(
+                    "somebody deleted %s; undelivered events that lay there die with this process", self._claim.path
+                )
+                self._claim.release()
+                self._claim = None
+            if self._claim is None:
+                self._claim = spool_directory.create(self._directory, self._producer, self._meta)
+            return self._claim.path
 
     def _map(self, path: Path) -> Room:
         """Raises OSError."""
@@ -172,7 +194,8 @@ class LeftFile:
     def buffer(self) -> Buffer:
         """Its bytes, kept until `free` or `forget`. Raises OSError."""
         if self._bytes is None:
-            self._bytes = bytearray(self._path.read_bytes())
+            with self._path.open("rb") as file:
+                self._bytes = bytearray(file.read(EXTENT_BYTES))
             if self._size not in (-1, len(self._bytes)):
                 raise OSError(errno.EIO, "somebody changed it", str(self._path))
             self._size = len(self._bytes)

@@ -12,11 +12,14 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 
 from embertrace.emit.spool import Spool
+
+log = logging.getLogger("embertrace")
 
 
 class Intake:
@@ -36,6 +39,7 @@ class Intake:
         self._busy = False
         self._again: deque[bytes] = deque()
         self._in_vain_at = -1
+        self._late = ""
 
     def put(self, packed: bytes, patient: bool = True) -> None:
         """Take in one event, or drop and count it. Thread-safe and re-entrant."""
@@ -56,10 +60,11 @@ class Intake:
             self._wait()
             self.put(packed, patient=False)
 
-    def shut(self) -> None:
-        """From now on everything is dropped and counted."""
+    def shut(self, late: str = "") -> None:
+        """From now on everything is dropped and counted; `late` is said once if there is anything."""
         with self._lock:
             self._spool.shut()
+            self._late = late
 
     def _take_again(self) -> None:
         """Take in what was put by finalisers; they may put more meanwhile."""
@@ -77,6 +82,9 @@ class Intake:
         if may_wait and spool.oldest != self._in_vain_at and spool.fits(packed):
             return False
         spool.drop()
+        if self._late:
+            late, self._late = self._late, ""
+            log.warning(late)
         return True
 
     def _wait(self) -> None:

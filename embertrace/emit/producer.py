@@ -16,7 +16,8 @@ does what it answers (actions). The rules, all of them:
    socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
 4. No batch goes out while WINDOW_BYTES are unacknowledged. One of up to BATCH_BYTES goes out when half of that waits,
    or BATCH_S after the first event, or at once when somebody waits for it (`hurry`).
-5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch.
+5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch. A hole
+   that goes on growing is told in one piece once its beginning is acknowledged: nobody hurries for what is lost.
 6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
    apart, and again whenever it has had nothing to say for HEARTBEAT_S: silence means its end. An aggregator that
    answers no alive believes that this stream has ended, or is another one than it was: rule 1 tells it.
@@ -95,6 +96,7 @@ class Producer:
         self._in_flight: deque[tuple[int, int, int]] = deque()
         """What was sent and not acknowledged: first seq, last seq, bytes."""
         self._in_flight_bytes = 0
+        self._in_growing_hole = False
         self._waiting_since: float | None = None
         self._started = now
         self._moved = now
@@ -127,8 +129,8 @@ class Producer:
 
     @property
     def may_send(self) -> bool:
-        """Whether an event that is taken in now could be sent: somebody is there, and the window is not full."""
-        return self.welcomed is not None and self._in_flight_bytes < WINDOW_BYTES
+        """Whether an event that is taken in now could be sent: somebody is there, and nothing must be heard first."""
+        return self.welcomed is not None and self._in_flight_bytes < WINDOW_BYTES and not self._in_growing_hole
 
     def tick(self, now: float, hurry: bool = False) -> list[Action]:
         """Time passed, or events were taken in."""
@@ -269,9 +271,11 @@ class Producer:
 
     def _send(self, now: float, hurry: bool) -> list[Action]:
         actions: list[Action] = []
+        self._in_growing_hole = False
         while self._sent < self._held.next - 1 and self._in_flight_bytes < WINDOW_BYTES:
             found = self._held.cut(self._sent + 1, BATCH_BYTES, MAX_BATCH_EVENTS)
-            if found is None:
+            self._in_growing_hole = isinstance(found, Hole) and bool(self._in_flight) and not self._in_flight[-1][2]
+            if found is None or self._in_growing_hole:
                 break
             if self._waiting_since is None:
                 self._waiting_since = now
@@ -285,7 +289,8 @@ class Producer:
             self._sent = found.first_seq + found.events - 1
             self._in_flight.append((found.first_seq, self._sent, size))
             self._in_flight_bytes += size
-        self._waiting_since = None if self._sent >= self._held.next - 1 else now
+        has_sent_all = self._sent >= self._held.next - 1
+        self._waiting_since = None if has_sent_all or self._in_growing_hole else now
         return actions
 
     def _pack(self, found: Batch | Hole) -> bytes:

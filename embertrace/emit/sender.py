@@ -38,7 +38,6 @@ class Sender:
     """Sends `spool` to `endpoint`, and what dead processes left in `directory` (None: nobody's). `run` is its thread's.
 
     `hurry` sends what waits now; `ending` tells the aggregator, once all is acknowledged, that the stream is complete;
-    Whoever raises `looks_asked` has what dead processes left looked for; `looks_answered` follows once none is left.
     `stop` ends the thread, and is True once it has ended. `kept` is then where undelivered events lie, if anywhere.
     """
 
@@ -57,8 +56,6 @@ class Sender:
         self.ending = False
         self.stop = False
         self.kept: Path | None = None
-        self.looks_asked = self.looks_answered = 0
-        self._looking_for = 0
         self._endpoint = endpoint
         self._host, _ = check_endpoint(endpoint)
         self._key = key
@@ -81,7 +78,9 @@ class Sender:
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self._endpoint)
         finally:
-            self._intake.shut()
+            self._intake.shut(
+                f"events for {self._endpoint} were emitted after their emitter had ended, and are dropped"
+            )
             self.kept = self._store.close(delivered=not self._machine.owes)
             if adopter is not None:
                 adopter.close()
@@ -102,21 +101,11 @@ class Sender:
                 machine.end()
             connection.perform(machine.tick(time.monotonic(), hurry))
             if adopter is not None:
-                self._adopt(adopter, machine.recording if machine.welcomed else None)
+                adopter.step(time.monotonic(), machine.recording if machine.welcomed else None)
             self._sleep(connection, adopter, seen)
             waker.clear()
             connection.look_at_handshakes()
             self._hear(connection)
-
-    def _adopt(self, adopter: Adopter, recording: str | None) -> None:
-        if self._looking_for != self.looks_asked:
-            self._looking_for = self.looks_asked
-            adopter.look_now()
-        adopter.step(time.monotonic(), recording)
-        if adopter.exhausted and self.looks_answered != self._looking_for:
-            with self._progress:
-                self.looks_answered = self._looking_for
-                self._progress.notify_all()
 
     def _sleep(self, connection: _Connection, adopter: Adopter | None, seen: int) -> None:
         """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
@@ -145,6 +134,8 @@ class Sender:
             if isinstance(message, Welcome) and self._machine.recording == message.recording:
                 self._store.note_recording(message.recording)
         if heard:
+            if not self._machine.owes:
+                self._store.note_acknowledged(self._machine.mark)
             with self._progress:
                 self._progress.notify_all()
 

@@ -4,6 +4,7 @@
         meta.json            where the events are to go, and who emitted them (see Meta)
         lock                 held with flock by whoever owns the stream; free when that process has died
         NNNNNNNN.ext         extents; their order is that of their seqs, not of their names
+        acknowledged         the last seq that was known to be durable whenever all was: 8 bytes, and their CRC-32
         orphaned             there since the owner was first found dead and nobody could deliver (its time of change)
     .<producer>/             a stream that is being made, or deleted
 
@@ -11,6 +12,7 @@ Rules:
 - A stream appears under its name when it is locked and described, and loses the name before it loses its files.
 - The lock has a file of its own: a lock on a mapped file would be held by every forked child that inherits the mapping.
   A forked child closes its copies of the descriptors, which leaves the locks to its parent.
+- What is no directory or file of its own (a link, a pipe) is not opened: it was put there by somebody else.
 - Nothing is synced: what is written survives the death of a process, not that of its host.
 """
 
@@ -24,15 +26,22 @@ import json
 import os
 import platform
 import re
+import stat
+import struct
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
 VERSION = 1
-META, LOCK, ORPHANED, EXTENT = "meta.json", "lock", "orphaned", ".ext"
+META, LOCK, ACKNOWLEDGED, ORPHANED, EXTENT = "meta.json", "lock", "acknowledged", "orphaned", ".ext"
 MAX_META_BYTES = 16 * 1024
+RESERVED_BYTES = 4096
+"""A block: the meta is written again when the recording is known, and the disk may be full then."""
 LEFTOVER_S = 3600.0
 """A directory without a name that is older is what somebody died over; making one takes milliseconds."""
+_SEQ = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
 _NAME = re.compile(r"[0-9a-f]{32}")
 _held: set[int] = set()
 """Descriptors of the locks that this process holds."""
@@ -67,12 +76,20 @@ class Meta:
     def read(cls, stream: Path) -> Meta | None:
         """A stream's meta; None where it can't be read, or is of another version."""
         try:
-            with (stream / META).open("rb") as file:
-                values: Any = json.loads(file.read(MAX_META_BYTES))
+            values: Any = json.loads(read_file(stream / META, MAX_META_BYTES))
             meta = cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return meta if meta.version == VERSION and meta._is_sound() else None
+
+    def is_ours(self) -> bool:
+        """Whether it was left by a process of this user on this machine."""
+        return (self.host, self.uid) == (platform.node(), os.geteuid())
+
+    def suits(self, endpoint: str, recording: str, key: str | None) -> bool:
+        """Whether this process may deliver it to the aggregator at `endpoint`, which writes `recording`."""
+        is_meant = self.recording == recording or (self.recording is None and self.endpoint == endpoint)
+        return is_meant and self.key == key and self.is_ours()
 
     def _is_sound(self) -> bool:
         texts = (self.endpoint, self.host, self.key or "", self.recording or "")
@@ -93,9 +110,33 @@ class Claim:
 
     def describe(self, meta: Meta) -> None:
         """Write the meta, whole at any moment. Raises OSError."""
-        beside = self.path / (META + ".tmp")
-        beside.write_text(json.dumps(dataclasses.asdict(meta)), encoding="utf-8")
+        packed = json.dumps(dataclasses.asdict(meta)).encode()
+        beside = self._beside
+        _write(beside, packed)
+        os.truncate(beside, len(packed))
         beside.rename(self.path / META)
+
+    def reserve(self) -> None:
+        """Make sure of the space for `describe` and `acknowledge`. Raises OSError."""
+        _write(self.path / ACKNOWLEDGED, bytes(_SEQ.size + _CRC.size))
+        _write(self._beside, bytes(RESERVED_BYTES))
+
+    def acknowledge(self, mark: int) -> None:
+        """Everything in the stream, which is everything up to `mark`, is durable elsewhere. Raises OSError."""
+        packed = _SEQ.pack(mark)
+        _write(self.path / ACKNOWLEDGED, packed + _CRC.pack(zlib.crc32(packed)))
+
+    def acknowledged(self) -> int:
+        """The last mark of which its owner wrote that; 0 where there is none that can be read."""
+        with contextlib.suppress(OSError, struct.error):
+            packed = read_file(self.path / ACKNOWLEDGED, _SEQ.size + _CRC.size)
+            if _CRC.unpack(packed[_SEQ.size :])[0] == zlib.crc32(packed[: _SEQ.size]):
+                return int(_SEQ.unpack(packed[: _SEQ.size])[0])
+        return 0
+
+    @property
+    def _beside(self) -> Path:
+        return self.path / (META + ".tmp")
 
     def rename(self, path: Path) -> None:
         self.path.rename(path)
@@ -103,18 +144,21 @@ class Claim:
 
     def extents(self) -> list[Path]:
         """The files of its extents. None where there is no directory any more."""
-        with contextlib.suppress(OSError):
-            return sorted(path for path in self.path.iterdir() if path.suffix == EXTENT)
-        return []
+        return extents(self.path)
 
     def orphaned_s(self, now: float) -> float:
-        """Seconds since this was first asked, by whoever could not deliver the stream. `now` in Unix seconds."""
+        """Seconds since this was first asked, by whoever could not deliver the stream. `now` in Unix seconds.
+
+        Where a clock was set back meanwhile, they are counted from now.
+        """
         path = self.path / ORPHANED
         with contextlib.suppress(OSError):
-            if not path.exists():
-                path.touch()
-                os.utime(path, (now, now))
-            return now - path.stat().st_mtime
+            since = path.lstat().st_mtime if path.is_file() else None
+            if since is None or since > now:
+                _write(path, b"")
+                os.utime(path, (now, now), follow_symlinks=False)
+                return 0.0
+            return now - since
         return 0.0
 
     def release(self) -> None:
@@ -130,7 +174,8 @@ class Claim:
             self.rename(self.path.with_name("." + self.path.name.lstrip(".")))
         with contextlib.suppress(OSError):
             for path in list(self.path.iterdir()):
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a directory, which somebody else put there
+                    path.unlink(missing_ok=True)
             self.path.rmdir()
         self.release()
 
@@ -160,6 +205,7 @@ def prepare(directory: Path, producer: bytes, meta: Meta) -> Claim:
             second.release()
             raise OSError(errno.ENOLCK, "locks hold nobody off", str(directory))
         made.describe(meta)
+        made.reserve()
     except BaseException:
         made.delete()
         raise
@@ -180,8 +226,14 @@ def claim(path: Path) -> Claim | None:
 
 def streams(directory: Path) -> list[Path]:
     """The streams there are, in any order. No directory has none."""
-    with contextlib.suppress(OSError):
-        return [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
+    return _directories(directory, "")
+
+
+def extents(stream: Path) -> list[Path]:
+    """The files of a stream's extents, links and pipes excluded. None where there is no directory any more."""
+    with contextlib.suppress(OSError), os.scandir(stream) as entries:
+        found = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        return sorted(stream / name for name in found if name.endswith(EXTENT))
     return []
 
 
@@ -190,25 +242,56 @@ def held_bytes(directory: Path) -> int:
     total = 0
     for stream in streams(directory):
         with contextlib.suppress(OSError), os.scandir(stream) as entries:  # it may be deleted meanwhile
-            total += sum(entry.stat().st_size for entry in entries if entry.name.endswith(EXTENT))
+            found = (entry.stat(follow_symlinks=False) for entry in entries if entry.name.endswith(EXTENT))
+            total += sum(status.st_size for status in found)
     return total
 
 
 def sweep(directory: Path, now: float) -> None:
     """Remove what is left of streams that somebody died over while making or deleting them. `now` in Unix seconds."""
-    with contextlib.suppress(OSError):
-        for path in directory.iterdir():
-            is_leftover = path.name.startswith(".") and _NAME.fullmatch(path.name[1:])
-            if is_leftover and now - path.stat().st_mtime > LEFTOVER_S:
-                (path / LOCK).touch()
+    for path in _directories(directory, "."):
+        with contextlib.suppress(OSError):
+            if now - path.stat().st_mtime > LEFTOVER_S:
+                os.close(_open_lock(path))
                 left = claim(path)
                 if left is not None:
                     left.delete()
 
 
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """The first bytes of a file. Raises OSError, also for what is no file: a pipe would wait, a link lead elsewhere."""
+    descriptor = _open(path, os.O_RDONLY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        return file.read(most_bytes)
+
+
+def _directories(directory: Path, prefix: str) -> list[Path]:
+    """Directories named by a producer after `prefix`, links excluded."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            is_named = entry.name.startswith(prefix) and _NAME.fullmatch(entry.name[len(prefix) :])
+            if is_named and entry.is_dir(follow_symlinks=False):
+                found.append(directory / entry.name)
+    return found
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Over what is there. Raises OSError."""
+    with os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT), "wb") as file:
+        file.write(data)
+
+
 def _open_lock(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
     """Raises OSError."""
-    return os.open(path / LOCK, flags | os.O_CLOEXEC, 0o600)
+    return _open(path / LOCK, flags)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Raises OSError."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def _close_in_child() -> None:

@@ -44,6 +44,9 @@ class Store(Storage, Protocol):
     def note_recording(self, recording: str) -> None:
         """The events belong to this recording from now on, and may go nowhere else."""
 
+    def note_acknowledged(self, mark: int) -> None:
+        """Everything that was taken in, up to `mark`, is durable elsewhere."""
+
     def close(self, delivered: bool) -> Path | None:
         """The end of it. What was not delivered is left where somebody else can find it: the answer, or None."""
 
@@ -74,6 +77,9 @@ class Memory:
 
     def note_recording(self, recording: str) -> None:
         """Nobody else will read it."""
+
+    def note_acknowledged(self, mark: int) -> None:
+        """Likewise."""
 
     def close(self, delivered: bool) -> Path | None:
         return None

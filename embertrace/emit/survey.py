@@ -77,11 +77,9 @@ def _owner(path: Path) -> Owner:
 def _extents(path: Path) -> dict[Path, int]:
     """The files of a stream's extents, and their bytes."""
     found = {}
-    with contextlib.suppress(OSError):
-        for file in sorted(path.iterdir()):
-            if file.suffix == EXTENT:
-                with contextlib.suppress(OSError):
-                    found[file] = file.stat().st_size
+    for file in spool_directory.extents(path):
+        with contextlib.suppress(OSError):  # it was delivered meanwhile
+            found[file] = file.stat().st_size
     return found
 
 

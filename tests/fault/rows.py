@@ -9,10 +9,22 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from fault import experiment, kills, network, poison, replays, skews, soak
+from fault import (
+    experiment,
+    kills,
+    network,
+    poison,
+    replays,
+    skews,
+    soak,
+    test_r18_off,
+    test_r19_sessions,
+    test_r20_spools,
+)
 from fault.hosts import permitted
 from support import delivery_machine
 
@@ -118,6 +130,24 @@ def _skews(full: bool) -> Iterable[Finding]:
 def _replays(full: bool) -> Iterable[Finding]:
     found = replays.replays(SEED, 5 if full else 1)
     yield Finding(str(found), found.equal)
+
+
+def _off(full: bool) -> Iterable[Finding]:
+    with tempfile.TemporaryDirectory() as home:
+        found = test_r18_off.run(pathlib.Path(home), rounds=50 if full else 2)
+    yield Finding(str(found), found.none_exists)
+
+
+def _sessions(full: bool) -> Iterable[Finding]:
+    with tempfile.TemporaryDirectory() as directory:
+        found = test_r19_sessions.run(pathlib.Path(directory), *((10, 4, 5_000) if full else (2, 2, 200)))
+    yield Finding(str(found), found.clean)
+
+
+def _spools(full: bool) -> Iterable[Finding]:
+    with tempfile.TemporaryDirectory() as directory:
+        found = test_r20_spools.run(pathlib.Path(directory), 500 if full else 20, SEED)
+    yield Finding(str(found), found.clean)
 
 
 def _soak(full: bool) -> Iterable[Finding]:
@@ -233,29 +263,23 @@ ROWS = (
         "R18",
         "tracing off",
         "no thread, socket or file exists",
-        _suite("tests/unit/test_traced.py", "-k", "test_off_means"),
+        _off,
     ),
     Row(
         "R19",
         "two sessions in turn with the same actors; orphans of one while only the other is up; a fresh recording met "
         "at seq 5,000; a trimmed orphan; dropped seqs",
         "0 crossed, no stall, gaps exact",
-        _suite(
-            "tests/integration/test_spool_survival.py",
-            "tests/integration/test_ray_collect.py",
-            "tests/unit/test_producer.py",
-            "-k",
-            "in_turn or fresh or dropped",
-        ),
+        _both(_sessions, _suite("tests/integration/test_ray_collect.py", "-k", "in_turn")),
     ),
     Row(
         "R20",
         "spool on a full disk, a torn last record, a forked child with the mapping, a finaliser that emits",
         "operator lives; 0 invented; adopted; no deadlock",
-        _suite(
-            "tests/unit/test_spool_files.py",
-            "tests/integration/test_spool_survival.py",
-            "tests/property/test_extent_bytes.py",
+        _both(
+            _spools,
+            _suite("tests/fault/test_r20_spools.py", "-k", "full_disk"),
+            _suite("tests/property/test_extent_bytes.py"),
         ),
     ),
 )

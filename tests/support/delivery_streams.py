@@ -5,6 +5,7 @@ A stream's files outlive its process, torn at any byte of what it was writing; i
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -59,8 +60,9 @@ class File:
         self._number = number
         stream.files[number] = self
 
-    def read_bytes(self) -> bytes:
-        return bytes(self.content)
+    def open(self, mode: str) -> io.BytesIO:
+        assert mode == "rb"
+        return io.BytesIO(self.content)
 
     def unlink(self, missing_ok: bool = False) -> None:
         if self._stream.files.pop(self._number, None) is not None:

@@ -9,7 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+
+from embertrace.emit import Emitter
+from embertrace.emit.files import Files
+from embertrace.emit.spool import Spool
+from embertrace.emit.spool_directory import Meta
+from embertrace.event import METRIC
+from embertrace.wire.event import RawEvent, pack_event
+
+DEADLINE_S = 60.0
+MIB = 1024 * 1024
 
 HEAD = """
 import os, sys, time, gc
@@ -49,15 +60,17 @@ def emitting(
     """A running program that has said it is ready; killed at the end if it is still there."""
     process = subprocess.Popen(
         [sys.executable, "-c", HEAD + program, endpoint, str(oracle)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "EMBERTRACE_SPOOL_DIR": str(spools), **environment},
     )
-    assert process.stdout is not None
+    assert process.stdin is not None and process.stdout is not None
     try:
         assert process.stdout.readline() == b"ready\n", "the program died before it was ready"
         yield process
     finally:
         kill(process)
+        process.stdin.close()
         process.stdout.close()
 
 
@@ -84,3 +97,48 @@ def free_endpoint() -> str:
             except (OSError, OverflowError):
                 continue
             return f"tcp://127.0.0.1:{first}"
+
+
+def event(name: object) -> bytes:
+    """A packed event that its name tells from others."""
+    return pack_event(RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, str(name), "t", "s", None, 0, 0, (), b"", b""))
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
+
+
+def emitter_in(directory: pathlib.Path, endpoint: str, spool_bytes: int = 8 * MIB) -> Emitter:
+    """An emitter of this process with its spool in `directory`; it lingers long."""
+    return Emitter(endpoint, spool_bytes=spool_bytes, linger_s=20.0, directory=directory)
+
+
+def adopt_by_another(directory: pathlib.Path, endpoint: str) -> bool:
+    """What any process does at its end: it emits one event, and delivers what dead ones left. Whether that arrived."""
+    other = emitter_in(directory, endpoint)
+    other.put(event("other"))
+    return other.close(DEADLINE_S)
+
+
+def left_behind(
+    directory: pathlib.Path, endpoint: str, producer: bytes, events: int = 10, *, first: int = 1, name: str = "{}"
+) -> pathlib.Path:
+    """A stream whose process is gone, as far as anybody can see. Its events are named by their places, from 0.
+
+    What was before seq `first` is trimmed.
+    """
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    store = Files(directory, producer, Meta(endpoint, pid=gone.pid), 8 * MIB, 1 << 30)
+    spool = Spool(store, producer)
+    for _ in range(1, first):
+        spool.drop()
+    for number in range(events):
+        assert spool.take(event(name.format(number)))
+    path = store.close(delivered=False)
+    assert path is not None
+    return path

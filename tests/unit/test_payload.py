@@ -168,3 +168,39 @@ def test_unpacking_any_bytes_gives_a_value_or_a_wire_error(packed: bytes) -> Non
         payload.unpack(packed)
     except payload.WireError:
         pass
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20)
+PLAIN = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner))
+
+
+@given(PLAIN)
+def test_the_short_way_gives_what_the_long_one_gives(value: Any) -> None:
+    """Rules of redaction that match nothing make every value take the long way."""
+    assert payload.pack(value) == payload.pack(value, redaction=payload.Redaction())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**64,
+        "\ud800",
+        ["ok", ("\udfff", 1)],
+        "x" * 1025,
+        ["x"] * 65,
+        [[["x"] * 30] * 3],
+        {"k" * 2000: 1},
+        {1: "key"},
+        [{"a": object}],
+        (1, {2, 3}),
+    ],
+)
+def test_what_the_short_way_does_not_know_takes_the_long_one(value: Any) -> None:
+    assert payload.pack_plain(value, 1 << 16) is None
+    assert payload.pack(value) == payload.pack(value, redaction=payload.Redaction())
+
+
+def test_the_short_way_keeps_the_limit() -> None:
+    value = ["x" * 1000] * 10
+    assert payload.pack_plain(value, 2 * 10_031) is not None
+    assert payload.pack_plain(value, 2 * 10_030) is None

@@ -71,6 +71,23 @@ def test_a_hole_that_grew_while_it_was_sent_is_declared_whole() -> None:
     assert pushed(machine.receive(Ack(ME, 2), 1.2)) == [(3, 3)]
 
 
+def test_a_hole_that_goes_on_growing_wakes_nobody() -> None:
+    """An aggregator that stands still is not told of each drop: of all that came meanwhile, once it answers."""
+    machine, spool = greeted(1)
+    spool.drop()
+    assert pushed(machine.receive(welcome(0), 0.0)) == [(1, 1), (2, 2)]
+    for now in (0.1, 0.2, 0.3):
+        spool.drop()
+        assert pushed(machine.tick(now)) == []
+        assert not machine.may_send
+    assert machine.wait_s(0.3) == HELLO_S - 0.3
+    spool.append(b"x")
+    machine.receive(Ack(ME, 2), 0.4)
+    assert pushed(machine.tick(0.4)) == [(3, 5)]
+    assert pushed(machine.tick(0.5, hurry=True)) == [(6, 6)]
+    assert machine.may_send
+
+
 def test_acks_that_acknowledge_nothing_new_are_no_progress() -> None:
     """What they wait for was lost: an aggregator repeats its mark for everything that is too far ahead."""
     machine, spool = greeted(2)
