@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregator import browse
+from aggregator.drawing import drawing
 from aggregator.paging import asked_page, cut
 from aggregator.producers import Roll, order
 from embertrace.analysis import Forest, Rows
@@ -175,6 +176,11 @@ def trace(state: State, params: Mapping[str, Any]) -> Any:
     return {**browse.trace(state.forest, params), "position": state.position}
 
 
+def flow_drawing(state: State, params: Mapping[str, Any]) -> Any:
+    """The flow of operators laid out for a picture, see drawing.drawing."""
+    return plain(drawing(state.forest, params))
+
+
 def one_call(state: State, params: Mapping[str, Any]) -> Any:
     """One call with its payloads: {call, attempt}."""
     return browse.call(state.forest, params)
@@ -214,6 +220,7 @@ METHODS: dict[str, Method] = {
     "progress": progress,
     "items": items,
     "trace": trace,
+    "drawing": flow_drawing,
     "call": one_call,
     "compare": compare,
     "producers": producers,

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aggregator.paging import asked_page, cut, in_order, is_empty, text, yes
@@ -23,6 +23,14 @@ from embertrace.event import call_hex, parse_call_id
 
 PREVIEW = 200
 """Characters of an answer in a tree."""
+ONLY: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "right": lambda row: row["correct"] == 1,
+    "wrong": lambda row: row["correct"] is not None and row["correct"] < 1,
+    "unlabelled": lambda row: row["correct"] is None,
+    "failed": lambda row: FAILED in [row["judge"], *(row["answers"] or {}).values()],
+}
+"""Which items are shown, by name."""
+FAILED = "(failed)"
 COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "calls")
 """Columns of items that can be sorted by."""
 
@@ -30,16 +38,21 @@ COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "calls")
 def page_of_items(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     """One page of the rows of the `items` question: searched, then sorted, then cut.
 
-    {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` is "wrong".
+    {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` one of ONLY,
+    `agreement` as "3/5".
     """
     cursor, limit = asked_page(params)
     search, sort, only = (text(params, name) for name in ("search", "sort", "only"))
     if sort is not None and sort not in COLUMNS:
         raise QueryError(f"sort is {sort!r}; it is one of {', '.join(COLUMNS)}")
-    if only not in (None, "wrong"):
-        raise QueryError(f"only is {only!r}; it must be wrong, or left out")
-    found = rows.wrong() if only else rows
-    found = found.search(search) if search else found
+    agreement = text(params, "agreement")
+    if only is not None and only not in ONLY:
+        raise QueryError(f"only is {only!r}; it is one of {', '.join(ONLY)}")
+    found = rows.search(search) if search else rows
+    if only is not None:
+        found = Rows(filter(ONLY[only], found))
+    if agreement:
+        found = Rows(row for row in found if row["agreement"] == agreement.replace(" ", ""))
     ordered = sorted(found, key=lambda row: in_order(row[sort]), reverse=yes(params, "descending")) if sort else found
     if sort:
         ordered = sorted(ordered, key=lambda row: is_empty(row[sort]))

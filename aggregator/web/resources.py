@@ -154,14 +154,15 @@ def _add_walks(router: APIRouter, jobs: Jobs) -> None:
         sort: Text = None,
         descending: bool = False,
         only: Text = None,
+        agreement: Text = None,
         pool: bool = False,
         cursor: Cursor = 0,
         limit: Limit = 100,
     ) -> Response:
-        """{columns, rows, total, next, position}: searched, then sorted, then cut. `only=wrong` leaves what is not
-        right."""
+        """{columns, rows, total, next, position}: searched, then sorted, then cut. `only` is right, wrong, unlabelled
+        or failed (of a member or the judge), `agreement` as 3/5."""
         options = {"answer": answer} if answer is not None else {}
-        view = {"search": search, "sort": sort, "descending": descending, "only": only}
+        view = {"search": search, "sort": sort, "descending": descending, "only": only, "agreement": agreement}
         page = {"cursor": cursor, "limit": limit}
         asked = {"filters": filters.entries, "options": {**options, "pool": pool}, **view, **page}
         return await _answer(jobs, "items", asked)
@@ -183,6 +184,11 @@ def _add_walks(router: APIRouter, jobs: Jobs) -> None:
         filters = [["run", run]] if run is not None else []
         page = {"payloads": payloads, "cursor": cursor, "limit": limit, "attempts": attempts}
         return await _answer(jobs, "trace", {**chosen_by, "filters": filters, **page})
+
+    @router.get("/v1/flow/drawing", summary="The flow of operators laid out for a picture")
+    async def drawing(filters: Filtered, pool: bool = False) -> Response:
+        """{width, height, nodes, edges}: boxes with their lines of text, edges as cubic curves, in pixels."""
+        return await _answer(jobs, "drawing", {"filters": filters.entries, "options": {"pool": pool}})
 
     @router.get("/v1/calls/{call}", summary="One call with its payloads")
     async def one_call(call: str, attempt: Annotated[int | None, Query(ge=0, lt=1 << 63)] = None) -> Response:
