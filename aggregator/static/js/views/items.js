@@ -46,12 +46,12 @@ export const items = {
 
 function columns(where) {
   return [
-    { name: "item", title: "Item", sorts: true, cell: (row) => [h("a", { href: link("trace", where(row)) }, short(row.item, 40)), row.epoch === null ? null : h("span", { class: "soft" }, ` #${row.epoch}`)] },
+    { name: "item", title: "Item", sorts: true, class: "key", cell: (row) => [h("a", { href: link("trace", where(row)) }, short(row.item, 40)), row.epoch === null ? null : h("span", { class: "soft" }, ` #${row.epoch}`)] },
+    { name: "correct", title: "", sorts: true, cell: (row) => correctMark(row.correct) },
     { name: "truth", title: "Truth", sorts: true, cell: (row) => short(row.truth, 40) },
+    { name: "judge", title: "Judge", sorts: true, class: "text", cell: (row) => short(row.judge, 60) },
     { name: "agreement", title: "Agreement", sorts: true, cell: (row) => row.agreement ?? NONE },
     { name: "answers", title: "Members", cell: (row) => said(row) },
-    { name: "judge", title: "Judge", sorts: true, class: "text", cell: (row) => short(row.judge, 60) },
-    { name: "correct", title: "", sorts: true, cell: (row) => correctMark(row.correct) },
   ];
 }
 
