@@ -204,6 +204,7 @@ def test_an_idle_stream_gives_signs_of_life_and_ends_when_the_door_closes(
             reader = Reader(takes=10**9)
             serving = asyncio.ensure_future(answer({"client": None}, reader.receive, reader.send))
             while not any(message.get("body", b"").startswith(b":") for message in reader.taken):
+                assert not serving.done(), serving.result()
                 await asyncio.sleep(0)
             streams.stopping.set()
             await serving
