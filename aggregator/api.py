@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregator import browse
-from aggregator.paging import asked_page, cut
+from aggregator.paging import asked_page, cut, filters
 from aggregator.producers import Roll, order
 from embertrace.analysis import Forest, Rows
 from embertrace.analysis.compare import compare as compare_outcomes
@@ -166,7 +166,7 @@ def verbs(state: State, params: Mapping[str, Any]) -> Any:
 
 def items(state: State, params: Mapping[str, Any]) -> Any:
     """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
-    given = {"verb": "items", "filters": params.get("filters") or [], "options": params.get("options") or {}}
+    given = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
     return {**browse.page_of_items(state.rows(given), params), "position": state.position}
 
 
@@ -189,11 +189,11 @@ def compare(state: State, params: Mapping[str, Any]) -> Any:
         run = params.get(name)
         if not isinstance(run, str):
             raise QueryError(f"{name} is {str(run)[:60]!r}; it must be a run's name or id")
-        filters = [["run", run]]
-        about.append(state.rows({"verb": "runs", "filters": filters}))
+        chosen = [["run", run]]
+        about.append(state.rows({"verb": "runs", "filters": chosen}))
         if not about[-1]:
             raise QueryError(f"there is no run {run!r} in this recording")
-        sides.append(state.rows({"verb": "outcomes", "filters": filters, "options": options}))
+        sides.append(state.rows({"verb": "outcomes", "filters": chosen, "options": options}))
     compared = compare_outcomes(sides[0], sides[1], *about)
     return plain({field.name: getattr(compared, field.name) for field in dataclasses.fields(compared)})
 
