@@ -200,9 +200,10 @@ def compare(state: State, params: Mapping[str, Any]) -> Any:
 
 def producers(state: State, params: Mapping[str, Any]) -> Any:
     """A page of who sent what is recorded, those connected and heard last ahead: {rows, total, next, position}."""
-    rows = sorted((one.to_row() for one in state.roll.known.values()), key=order)
-    page, following = cut(rows, *asked_page(params))
-    return {"rows": plain(page), "total": len(rows), "next": following, "position": state.position}
+    found = sorted(state.roll.known.values(), key=order)
+    page, following = cut(found, *asked_page(params))
+    rows = plain([one.to_row() for one in page])
+    return {"rows": rows, "total": len(found), "next": following, "position": state.position}
 
 
 METHODS: dict[str, Method] = {
