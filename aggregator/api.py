@@ -12,7 +12,7 @@ from typing import Any
 
 from aggregator import browse
 from aggregator.drawing import drawing
-from aggregator.paging import asked_page, cut
+from aggregator.paging import asked_page, cut, filters
 from aggregator.producers import Roll, order
 from embertrace.analysis import Forest, Rows
 from embertrace.analysis.compare import compare as compare_outcomes
@@ -167,7 +167,7 @@ def verbs(state: State, params: Mapping[str, Any]) -> Any:
 
 def items(state: State, params: Mapping[str, Any]) -> Any:
     """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
-    given = {"verb": "items", "filters": params.get("filters") or [], "options": params.get("options") or {}}
+    given = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
     return {**browse.page_of_items(state.rows(given), params), "position": state.position}
 
 
@@ -195,20 +195,21 @@ def compare(state: State, params: Mapping[str, Any]) -> Any:
         run = params.get(name)
         if not isinstance(run, str):
             raise QueryError(f"{name} is {str(run)[:60]!r}; it must be a run's name or id")
-        filters = [["run", run]]
-        about.append(state.rows({"verb": "runs", "filters": filters}))
+        chosen = [["run", run]]
+        about.append(state.rows({"verb": "runs", "filters": chosen}))
         if not about[-1]:
             raise QueryError(f"there is no run {run!r} in this recording")
-        sides.append(state.rows({"verb": "outcomes", "filters": filters, "options": options}))
+        sides.append(state.rows({"verb": "outcomes", "filters": chosen, "options": options}))
     compared = compare_outcomes(sides[0], sides[1], *about)
     return plain({field.name: getattr(compared, field.name) for field in dataclasses.fields(compared)})
 
 
 def producers(state: State, params: Mapping[str, Any]) -> Any:
     """A page of who sent what is recorded, those connected and heard last ahead: {rows, total, next, position}."""
-    rows = sorted((one.to_row() for one in state.roll.known.values()), key=order)
-    page, following = cut(rows, *asked_page(params))
-    return {"rows": plain(page), "total": len(rows), "next": following, "position": state.position}
+    found = sorted(state.roll.known.values(), key=order)
+    page, following = cut(found, *asked_page(params))
+    rows = plain([one.to_row() for one in page])
+    return {"rows": rows, "total": len(found), "next": following, "position": state.position}
 
 
 METHODS: dict[str, Method] = {

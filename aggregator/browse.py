@@ -8,19 +8,22 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aggregator.paging import asked_page, cut, in_order, is_empty, text, yes
+from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text, yes
 from embertrace.analysis import Forest, Rows
 from embertrace.analysis.calls import Call
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.items import described, walk
 from embertrace.analysis.results import plain
+from embertrace.analysis.verbs import check_attempts
 from embertrace.errors import QueryError
 from embertrace.event import call_hex, parse_call_id
 
+_CALL_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 PREVIEW = 200
 """Characters of an answer in a tree."""
 ONLY: dict[str, Callable[[Mapping[str, Any]], bool]] = {
@@ -68,8 +71,8 @@ def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
     run. `payloads` adds what `call` shows to each row. No rows where nothing is known.
     """
     cursor, limit = asked_page(params)
-    every_attempt = params.get("attempts", "selected") == "all"
-    selection = Selection(forest, params.get("filters") or (), every_attempt=every_attempt)
+    every_attempt = check_attempts(params.get("attempts", "selected")) == "all"
+    selection = Selection(forest, filters(params), every_attempt=every_attempt)
     show = details if yes(params, "payloads") else summary
     chosen = _places(selection, params)
     page, following = cut(chosen, cursor, limit)
@@ -168,7 +171,6 @@ def _readings(key: Any) -> list[bytes]:
 
 
 def _call_id(value: Any) -> int:
-    try:
-        return parse_call_id(value)
-    except (ValueError, TypeError):
-        raise QueryError(f"call is {str(value)[:60]!r}; it must be a call id of 16 hexadecimal digits") from None
+    if not isinstance(value, str) or not _CALL_ID.fullmatch(value):
+        raise QueryError(f"call is {str(value)[:60]!r}; it must be a call id of 16 hexadecimal digits")
+    return parse_call_id(value)

@@ -63,6 +63,14 @@ def yes(params: Mapping[str, Any], name: str) -> bool:
     return value
 
 
+def filters(params: Mapping[str, Any]) -> list[Any]:
+    """The filters among the parameters: [name, arguments…] each. Raises QueryError."""
+    value = params.get("filters") or []
+    if not isinstance(value, list | tuple) or not all(isinstance(entry, list | tuple) for entry in value):
+        raise QueryError(f"filters are lists of [name, arguments…], not {str(value)[:60]!r}")
+    return list(value)
+
+
 def in_order(cell: Any) -> tuple[int, float, str]:
     """By what cells of a column are sorted: numbers, then text (upper and lower case alike), then everything else."""
     if isinstance(cell, int | float) and not is_empty(cell):

@@ -7,7 +7,6 @@ clocks of both, and corrected by what is known of the difference between them (t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from embertrace.recording import BATCH, BEGIN, CLOCK, END, GAP, Record
@@ -37,8 +36,12 @@ class Producer:
     received_ns: int = 0
     offset_ns: int = 0
 
+    @property
+    def delay_s(self) -> float | None:
+        """See above; None where nothing came yet."""
+        return None if self.oldest_ns is None else (self.received_ns - self.oldest_ns - self.offset_ns) / 1e9
+
     def to_row(self) -> dict[str, Any]:
-        delay = None if self.oldest_ns is None else (self.received_ns - self.oldest_ns - self.offset_ns) / 1e9
         return {
             "producer": self.id.hex(),
             "host": self.host,
@@ -50,7 +53,7 @@ class Producer:
             "events": self.events,
             "bytes": self.bytes,
             "lost": self.lost,
-            "delay_s": delay,
+            "delay_s": self.delay_s,
         }
 
 
@@ -77,7 +80,7 @@ class Roll:
     @property
     def worst_delay_s(self) -> float | None:
         """The longest delay among those that are connected; None where nobody sent anything yet."""
-        delays = [one.to_row()["delay_s"] for one in self.known.values() if not one.ended]
+        delays = (one.delay_s for one in self.known.values() if not one.ended)
         return max((delay for delay in delays if delay is not None), default=None)
 
 
@@ -120,6 +123,6 @@ def _take_nothing(one: Producer, record: Record) -> None:
 _TAKERS = {BATCH: _take_batch, GAP: _take_gap, BEGIN: _take_begin, END: _take_end, CLOCK: _take_clock}
 
 
-def order(row: Mapping[str, Any]) -> tuple[bool, float]:
+def order(one: Producer) -> tuple[bool, int]:
     """Producers to be looked at first: those that are connected, the ones heard last ahead."""
-    return row["status"] == "ended", -row["heard"]
+    return one.ended, -one.heard_ns

@@ -107,14 +107,17 @@ def serve(
         stack.enter_context(_signals(stopping))
         if options.with_parent:
             threading.Thread(target=_await_end_of_input, args=(stopping,), daemon=True).start()
-        announce(
-            Ready(f"tcp://{host}:{doors.control_port}", doors.push_port, analyst.rpc_port, writer.id,
-                  str(options.directory), os.getpid(), analyst.http_port, _page(options, host, analyst.http_port))
-        )  # fmt: skip
+        announce(_ready(options, host, identity, doors.control_port))
         collector = Collector(identity, writer.marks, writer.begun)
         retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
         ingest = Ingest(doors, collector, writer, retention)
         ingest.run(lambda: stopping.is_set() or analyst.supervise(ingest.state))
+
+
+def _ready(options: Options, host: str, who: Identity, control_port: int) -> Ready:
+    page = _page(options, host, who.http_port)
+    where = f"tcp://{host}:{control_port}", who.push_port, who.rpc_port, who.recording, str(options.directory)
+    return Ready(*where, who.pid, who.http_port, page)
 
 
 def _address(options: Options) -> tuple[str, int]:

@@ -182,7 +182,7 @@ class Embedded:
                 raise AggregatorError(f"the aggregator for {directory} did not start: {reason}")
         about = json.loads(line)
         self.endpoint = str(about["endpoint"])
-        self.page = _page_address(about.get("page"), self._keys.name if self._keys is not None else None)
+        self.page = page_address(about.get("page"), self._keys.name if self._keys is not None else None)
 
     def stop(self) -> None:
         """End of its standard input tells it to drain and stop. May be called twice."""
@@ -201,7 +201,7 @@ class Embedded:
             self._keys.cleanup()
 
 
-def _page_address(page: str | None, key_directory: str | None) -> str | None:
+def page_address(page: str | None, key_directory: str | None) -> str | None:
     """With the token, where there is one, behind a #: that part of an address stays in the browser."""
     if page is None or key_directory is None:
         return page

@@ -3,6 +3,7 @@
     door       the listening socket, and the server's thread behind it
     jobs       questions on their way to the analyst's loop, and their answers on the way back
     security   who may ask: token, Host, Origin; what every answer says to a browser (pure)
+    reaper     ends connections that ask nothing (pure)
     guard      that, in front of everything else
     app        the application: what is where, and errors as {error, code}
     resources  /v1/…: parameters become a call of the table

@@ -31,7 +31,8 @@ class Refused(Exception):
 async def ask(jobs: Jobs, method: str, params: Mapping[str, Any], deadline_s: float = DEADLINE_S) -> Any:
     """The answer as plain data. Raises Refused."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(jobs.put(method, params)), deadline_s)
+        async with asyncio.timeout(deadline_s):
+            return await asyncio.wrap_future(jobs.put(method, params))
     except TimeoutError:
         error = (
             f"{method} took longer than {deadline_s:g} s, or what precedes it did: narrow the question, or try again"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator.child import Orders
 from aggregator.gauges import Gauges
 from aggregator.web.jobs import Jobs
+from aggregator.web.reaper import LOOK_S, Reaper
 from aggregator.web.security import Policy
 from embertrace.errors import SecurityError
 from embertrace.keys import read_token
@@ -54,7 +55,7 @@ def open_http(orders: Orders) -> HttpDoor | None:
     try:
         token = read_token(orders.keys) if orders.keys is not None else None
         return HttpDoor(_listen(orders.host, orders.http_port), Policy(token, hosts_of(orders)))
-    except (OSError, SecurityError) as error:
+    except (OSError, OverflowError, SecurityError) as error:  # OverflowError: a port beyond the last
         what = error.strerror if isinstance(error, OSError) else str(error)
         log.warning("no page and no HTTP at %s, port %s: %s", orders.host, orders.http_port or "any", what)
         return None
@@ -162,7 +163,18 @@ class HttpDoor:
             )
         )
         if not self._closing.is_set():
+            reaping = asyncio.ensure_future(self._reap())
             await self._server.serve(sockets=[self._listener])
+            reaping.cancel()
+
+    async def _reap(self) -> None:
+        reaper = Reaper()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            reaper.look(self._connections(), time.monotonic())
+
+    def _connections(self) -> list[Any]:
+        return list(self._server.server_state.connections) if self._server is not None else []
 
     def _stop(self) -> None:
         """In the server's loop."""
@@ -173,7 +185,6 @@ class HttpDoor:
 
     def _cut(self, client: tuple[str, int] | None) -> None:
         """In the server's loop: end a connection, whatever is still to be sent."""
-        connections: Any = self._server.server_state.connections if self._server is not None else ()
-        for connection in list(connections):
+        for connection in self._connections():
             if connection.client == client:
                 connection.transport.abort()

@@ -83,7 +83,8 @@ async def _read_body(receive: Receive) -> bytes | None:
     body: bytes = b""
     while True:
         try:
-            message = await asyncio.wait_for(receive(), BODY_S)
+            async with asyncio.timeout(BODY_S):
+                message = await receive()
         except TimeoutError:
             raise BodyRefused(408, "slow", f"the body did not come within {BODY_S:g} s") from None
         if message["type"] != "http.request":

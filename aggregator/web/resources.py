@@ -95,7 +95,9 @@ def resources_router(jobs: Jobs) -> APIRouter:
     router = APIRouter(tags=["questions"])
     _add_questions(router, jobs)
     _add_single_questions(router, jobs)
-    _add_walks(router, jobs)
+    _add_items(router, jobs)
+    _add_traces(router, jobs)
+    _add_runs(router, jobs)
     for name, summary in (
         ("info", "The recording, and how far it was followed"),
         ("verbs", "The questions there are, with their options"),
@@ -140,12 +142,7 @@ def _add_plain(router: APIRouter, jobs: Jobs, name: str, summary: str) -> None:
     router.add_api_route(f"/v1/{name}", answer, methods=["GET"], summary=summary, operation_id=name)
 
 
-def _add_walks(router: APIRouter, jobs: Jobs) -> None:
-    @router.get("/v1/progress", summary="How far a run is: calls that are open, lost or missing")
-    async def progress(run: Text = None) -> Response:
-        """Of all runs without `run` (an id)."""
-        return await _answer(jobs, "progress", {"run": run})
-
+def _add_items(router: APIRouter, jobs: Jobs) -> None:
     @router.get("/v1/items", summary="Items in pages")
     async def items(
         filters: Filtered,
@@ -167,6 +164,8 @@ def _add_walks(router: APIRouter, jobs: Jobs) -> None:
         asked = {"filters": filters.entries, "options": {**options, "pool": pool}, **view, **page}
         return await _answer(jobs, "items", asked)
 
+
+def _add_traces(router: APIRouter, jobs: Jobs) -> None:
     @router.get("/v1/trace", summary="One trace as a tree, in pages")
     async def trace(
         item: Text = None,
@@ -194,6 +193,13 @@ def _add_walks(router: APIRouter, jobs: Jobs) -> None:
     async def one_call(call: str, attempt: Annotated[int | None, Query(ge=0, lt=1 << 63)] = None) -> Response:
         """Arguments, result, answer, error with traceback, context; by its id of 16 hexadecimal digits."""
         return await _answer(jobs, "call", {"call": call, "attempt": attempt})
+
+
+def _add_runs(router: APIRouter, jobs: Jobs) -> None:
+    @router.get("/v1/progress", summary="How far a run is: calls that are open, lost or missing")
+    async def progress(run: Text = None) -> Response:
+        """Of all runs without `run` (an id)."""
+        return await _answer(jobs, "progress", {"run": run})
 
     @router.get("/v1/compare", summary="Two runs, item by item")
     async def compare(before: str, after: str, on: Text = None, answer: Text = None) -> Response:

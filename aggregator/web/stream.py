@@ -119,10 +119,12 @@ class EventStream(Response):
         work = asyncio.ensure_future(self._run(send))
         try:
             await asyncio.wait([*ends, work], return_when=asyncio.FIRST_COMPLETED)
-            if work.done() and not work.cancelled() and isinstance(work.exception(), TimeoutError):
-                self._cut(tuple(scope["client"]) if scope.get("client") else None)
-            elif self._streams.stopping.is_set() and not work.done():
+            if work.done():
+                work.result()
+            elif self._streams.stopping.is_set():
                 await _within(send({"type": "http.response.body", "body": b""}), LOOK_S)
+        except TimeoutError:
+            self._cut(tuple(scope["client"]) if scope.get("client") else None)
         finally:
             for task in (*ends, work):
                 task.cancel()
@@ -159,7 +161,8 @@ class EventStream(Response):
             await asyncio.sleep(LOOK_S)
 
     async def _send(self, send: Send, body: bytes) -> None:
-        await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), self._slow_s)
+        async with asyncio.timeout(self._slow_s):  # wait_for of Python 3.11 can lose a cancellation
+            await send({"type": "http.response.body", "body": body, "more_body": True})
 
     def _message(self, kind: str, about: dict[str, Any]) -> bytes:
         data = to_json({**about, "position": self._position}).decode()
@@ -174,6 +177,7 @@ async def _gone(receive: Receive) -> None:
 
 async def _within(waiting: Any, limit_s: float) -> None:
     try:
-        await asyncio.wait_for(waiting, limit_s)
+        async with asyncio.timeout(limit_s):
+            await waiting
     except TimeoutError:
         pass

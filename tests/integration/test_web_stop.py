@@ -7,8 +7,17 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
 
+import pytest
+
+import embertrace as et
+from embertrace import embedded
 from embertrace.client import Client
+from embertrace.handshake import new_pair
+from embertrace.keys import make_keys, read_token
 from support.aggregators import aggregator
 from support.http_client import Http
 
@@ -97,3 +106,36 @@ def test_the_next_three_ports_after_the_endpoint_are_used(tmp_path: pathlib.Path
     with aggregator(tmp_path / "rec", bind=f"tcp://127.0.0.1:{port}") as (ready, _):
         assert (ready["push_port"], ready["rpc_port"], ready["http_port"]) == (port + 1, port + 2, port + 3)
         assert Http(port + 3).get("/healthz").status == 200
+
+
+def test_a_person_is_told_where_the_page_is(tmp_path: pathlib.Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "aggregator",
+        str(tmp_path / "rec"),
+        "--bind",
+        "tcp://127.0.0.1:0",
+        "--with-parent",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert "embertrace aggregator at tcp://127.0.0.1:" in process.stdout.readline()
+        address = process.stdout.readline().split()[-1]
+        assert Http(urlsplit(address).port or 0).get("/").status == 200
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_a_session_says_where_to_watch_it(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with et.session(tmp_path / "rec") as session:
+        assert session.page is not None
+        assert f"watch it at {session.page}" in capsys.readouterr().err
+        assert Http(urlsplit(session.page).port or 0).get("/healthz").status == 200
+
+
+def test_the_page_of_a_session_with_a_key_brings_its_token(tmp_path: pathlib.Path) -> None:
+    make_keys(tmp_path, [], new_pair)
+    assert embedded.page_address("http://h:1/", str(tmp_path)) == f"http://h:1/#token={read_token(tmp_path)}"
+    assert embedded.page_address("http://h:1/", None) == "http://h:1/"
+    assert embedded.page_address(None, str(tmp_path)) is None

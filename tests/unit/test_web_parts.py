@@ -8,6 +8,7 @@ import math
 import pathlib
 import select
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.ipc
@@ -24,6 +25,7 @@ from aggregator.web.formats import ArrowStream, to_ndjson
 from aggregator.web.jobs import Busy, Fault, Jobs
 from aggregator.web.metrics import exposition
 from aggregator.web.pages import read_files
+from aggregator.web.reaper import Reaper
 from aggregator.web.resources import read_value
 from aggregator.web.security import Asked, Policy, host_name
 from aggregator.web.stream import EventStream, Streams
@@ -204,12 +206,43 @@ def test_an_idle_stream_gives_signs_of_life_and_ends_when_the_door_closes(
             reader = Reader(takes=10**9)
             serving = asyncio.ensure_future(answer({"client": None}, reader.receive, reader.send))
             while not any(message.get("body", b"").startswith(b":") for message in reader.taken):
+                assert not serving.done(), serving.result()
                 await asyncio.sleep(0)
             streams.stopping.set()
             await serving
             assert reader.taken[-1] == {"type": "http.response.body", "body": b""}
 
     asyncio.run(run())
+
+
+class Connection:
+    """As the server's own: idle before its first request and after an answer."""
+
+    def __init__(self, complete: bool | None) -> None:
+        self.cycle = None if complete is None else SimpleNamespace(response_complete=complete)
+        self.aborted = 0
+        self.transport = self
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+def test_connections_that_ask_nothing_are_ended() -> None:
+    silent, answered, asking = Connection(None), Connection(True), Connection(False)
+    everyone: list[Any] = [silent, answered, asking]
+    reaper = Reaper(idle_s=20)
+    reaper.look(everyone, 0)
+    reaper.look(everyone, 19)
+    assert [one.aborted for one in everyone] == [0, 0, 0]
+    answered.cycle = SimpleNamespace(response_complete=False)
+    reaper.look(everyone, 20)
+    assert [one.aborted for one in everyone] == [1, 0, 0]
+    answered.cycle = SimpleNamespace(response_complete=True)
+    reaper.look([answered, asking], 25)
+    reaper.look([answered, asking], 44)
+    assert answered.aborted == 0
+    reaper.look([answered, asking], 45)
+    assert (answered.aborted, asking.aborted) == (1, 0)
 
 
 # Formats
