@@ -6,6 +6,9 @@
     query                   filters as data, and what they select
     naming                  which item a call belongs to; names of items that got no key
     questions               how each question is computed: a partial state that merges exactly
+    statistics, resampling  intervals, tests, the bootstrap
+    subsets                 what a majority of some members is worth
+    groups                  any question by groups of calls
     verbs                   the table of questions: `answer(forest, query)`
     fluent                  the questions as methods
     operator_analysis       filters that chain, and those methods
@@ -17,7 +20,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.compare import Comparison
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.operator_analysis import OperatorAnalysis
-from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
+from embertrace.analysis.results import Estimate, Groups, Rows, Table, result_from_data
 from embertrace.analysis.source import LocalSource, Source
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "Forest",
+    "Groups",
     "LocalSource",
     "OperatorAnalysis",
     "Rows",

@@ -16,11 +16,15 @@ from embertrace.analysis.compare import Comparison, compare
 from embertrace.analysis.correctness import Grade
 from embertrace.analysis.events_view import EventsView
 from embertrace.analysis.fluent.activity import ActivityQuestions
+from embertrace.analysis.fluent.agreement import AgreementQuestions
 from embertrace.analysis.fluent.ensembles import EnsembleQuestions
 from embertrace.analysis.fluent.incidents import IncidentQuestions
 from embertrace.analysis.fluent.items import ItemQuestions
 from embertrace.analysis.fluent.judges import JudgeQuestions
+from embertrace.analysis.fluent.members import MemberQuestions
+from embertrace.analysis.fluent.timing import TimingQuestions
 from embertrace.analysis.forest import Forest
+from embertrace.analysis.groups import Grouped
 from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.results import result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
@@ -31,7 +35,16 @@ from embertrace.event import OperatorEvent
 Attempts = Literal["selected", "all"]
 
 
-class OperatorAnalysis(EnsembleQuestions, JudgeQuestions, ActivityQuestions, ItemQuestions, IncidentQuestions):
+class OperatorAnalysis(
+    EnsembleQuestions,
+    AgreementQuestions,
+    MemberQuestions,
+    JudgeQuestions,
+    ActivityQuestions,
+    TimingQuestions,
+    ItemQuestions,
+    IncidentQuestions,
+):
     """Questions to a set of events: a list, what `collect_events` gives, a recording, or an aggregator.
 
     Events made by hand need no ids: see `handmade` for how they are paired. `pool=True` takes several runs as one.
@@ -75,6 +88,10 @@ class OperatorAnalysis(EnsembleQuestions, JudgeQuestions, ActivityQuestions, Ite
         """Calls about one item, by the key it was given."""
         return self._with("item", key)
 
+    def epoch(self, epoch: Any) -> OperatorAnalysis:
+        """Calls of one epoch of their items."""
+        return self._with("epoch", epoch)
+
     def run(self, name: str) -> OperatorAnalysis:
         """Calls of one run, by id, or by name (several runs of one name are still several)."""
         return self._with("run", name)
@@ -86,6 +103,14 @@ class OperatorAnalysis(EnsembleQuestions, JudgeQuestions, ActivityQuestions, Ite
     def where(self, predicate: Callable[[Call], bool]) -> OperatorAnalysis:
         """Calls for which the predicate holds. Local only: a callable can't be sent to an aggregator."""
         return self._with("where", predicate)
+
+    def by(self, dimension: str) -> Grouped:
+        """The next question, of each group of calls on its own: `by("stage").majority_accuracy()` gives Groups.
+
+        `dimension` is "stage", "operator", "type", "run", "item", "epoch" or "tag:NAME". Calls without it are counted
+        in `left_out`. Raises QueryError for any other.
+        """
+        return Grouped(self, dimension)
 
     # Two analyses.
 

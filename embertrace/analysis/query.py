@@ -1,8 +1,8 @@
 """Filters as data, and what they select.
 
 Rules:
-- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, run, between; `where(callable)` is the one
-  that can't leave the process. All filters must hold.
+- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, between; `where(callable)` is
+  the one that can't leave the process. All filters must hold.
 - Filters select calls, and the hierarchy stays whole. A selected ensemble counts with all its members; one that is
   not selected only over its selected members that are no ensembles. A judge's row counts where the judge is
   selected, or else as far as its ensemble is.
@@ -64,6 +64,11 @@ def _item(key: Any) -> Test:
     return lambda subject: "key" in subject.item and canonical(subject.item["key"]) == wanted
 
 
+def _epoch(epoch: Any) -> Test:
+    wanted = _plain("epoch() takes a number or name", epoch)
+    return lambda subject: canonical(subject.item.get("epoch")) == wanted
+
+
 def _tag(name: str, *value: Any) -> Test:
     if not value:
         return lambda subject: name in subject.tags
@@ -79,13 +84,14 @@ FILTERS: dict[str, Callable[..., Test]] = {
     "tag": _tag,
     "trace": _named("trace_id"),
     "item": _item,
+    "epoch": _epoch,
     "run": _named("run"),
     "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
     "where": lambda predicate: lambda subject: isinstance(subject, Call) and predicate(subject),
 }
 """Filters by name; each makes a test of its arguments."""
 
-BY_NAME = frozenset(FILTERS) - {"item", "between", "where"}
+BY_NAME = frozenset(FILTERS) - {"item", "epoch", "between", "where"}
 """Filters whose first argument is a name."""
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from embertrace.analysis.statistics import holm
 from embertrace.errors import QueryError
 from embertrace.payload import Cut, Summary
 
@@ -120,8 +121,36 @@ class Table(dict[str, Any], _Result):
         return f"{{{rows}}}{self._remarks()}"
 
     def to_data(self) -> dict[str, Any]:
-        rows = [[name, row.to_data() if isinstance(row, Estimate) else plain(row)] for name, row in self.items()]
+        rows = [
+            [name, row.to_data() if isinstance(row, Estimate | Table | Rows) else plain(row)]
+            for name, row in self.items()
+        ]
         return {**self._common(), "rows": rows}
+
+
+class Groups(Table):
+    """One question's answers by group, as `by(…)` gives them.
+
+    `p_holm` are the p-values of answers that are tests, adjusted for their number (Holm 1979); empty without tests.
+    """
+
+    kind = "groups"
+
+    @property
+    def p_holm(self) -> dict[str, float]:
+        tests = {name: p for name, row in self.items() if (p := _p_value(row)) is not None}
+        return holm(tests)
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {row!r}" for name, row in self.items()]
+        adjusted = ", ".join(f"{name} {_number(p)}" for name, p in self.p_holm.items())
+        lines += [f"p, Holm: {adjusted}"] if adjusted else []
+        return "\n".join(lines or ["no groups"]) + self._remarks()
+
+
+def _p_value(row: Any) -> float | None:
+    p = row.get("p_value") if isinstance(row, Table) else getattr(row, "p_value", None)
+    return p if isinstance(p, float) else None
 
 
 class Rows(list[dict[str, Any]], _Result):
@@ -194,15 +223,16 @@ def _from_data(data: Mapping[str, Any]) -> Result:
             of_attempted=attempted,
             **about,
         )
-    if kind == Table.kind:
-        return Table({name: _row_from_data(row) for name, row in data["rows"]}, **about)
+    if kind in (Table.kind, Groups.kind):
+        made = Groups if kind == Groups.kind else Table
+        return made({name: _row_from_data(row) for name, row in data["rows"]}, **about)
     if kind == Rows.kind:
         return Rows(data["rows"], **about)
     raise QueryError(f"an answer of kind {kind!r} is none this version knows; use the same embertrace on both sides")
 
 
 def _row_from_data(row: Any) -> Any:
-    if isinstance(row, dict) and row.get("result") == Estimate.kind:
+    if isinstance(row, dict) and row.get("result") in (Estimate.kind, Table.kind, Rows.kind):
         return result_from_data(row)
     if isinstance(row, dict):
         return {name: NAN if value is None else value for name, value in row.items()}

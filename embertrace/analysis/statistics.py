@@ -7,10 +7,11 @@ defined is NaN, never an exception.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Interval = tuple[float, float]
 NAN = float("nan")
@@ -64,8 +65,8 @@ class Spread(NamedTuple):
         return squares * units / ((units - 1) * Fraction(n) ** 2)
 
 
-def wilson_of_clusters(spread: Spread) -> Interval:
-    """Wilson at n/deff for binary observations, several per unit.
+def wilson_of_clusters(spread: Spread, share: Fraction | None = None) -> Interval:
+    """Wilson at n/deff for binary observations, several per unit; around `share` where that is known otherwise.
 
     The design effect is the clustered variance over that of n independent observations, at least 1; with one
     observation per unit it is exactly 1. Where all observations agree it can't be estimated: each unit counts once.
@@ -79,7 +80,7 @@ def wilson_of_clusters(spread: Spread) -> Interval:
         effective = Fraction(units)
     else:
         effective = Fraction(n) / max(Fraction(1), variance / (p * (1 - p) / (n - 1)))
-    return wilson(p * effective, effective)
+    return wilson((p if share is None else share) * effective, effective)
 
 
 def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> Interval:
@@ -220,3 +221,33 @@ def _at(histogram: Mapping[int, int], place: int) -> int:
         if place < 0:
             return value
     raise IndexError("a place beyond the last value")
+
+
+def quantile_interval(values: Mapping[Any, Mapping[int, int]], q: float) -> Interval:
+    """Woodruff's interval of a quantile (1952): the quantiles at both ends of the interval of the share q.
+
+    `values` are counted by unit. The share of values up to the quantile is a proportion, so the ends are Wilson's at
+    n/deff: what a bootstrap over units comes to, without its draws.
+    """
+    pooled: Counter[int] = Counter()
+    for counts in values.values():
+        pooled.update(counts)
+    if len(values) < 2:
+        return UNDEFINED
+    bound = quantile(pooled, q)
+    below = (
+        (sum(counts.values()), sum(n for value, n in counts.items() if value <= bound)) for counts in values.values()
+    )
+    spread = Spread(Counter((n, Fraction(count)) for n, count in below))
+    low, high = wilson_of_clusters(spread, Fraction(q))
+    return quantile(pooled, low), quantile(pooled, high)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's step-down adjustment (1979) of a family of tests; NaN stays NaN and does not count."""
+    tests = sorted((p, name) for name, p in p_values.items() if not math.isnan(p))
+    adjusted, largest = dict.fromkeys(p_values, NAN), 0.0
+    for place, (p, name) in enumerate(tests):
+        largest = max(largest, min(1.0, (len(tests) - place) * p))
+        adjusted[name] = largest
+    return adjusted

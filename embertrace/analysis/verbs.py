@@ -14,7 +14,23 @@ from typing import Any, NamedTuple
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.losses import note
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions import distributions, flowing, incidents, items, judging, timeline, voting
+from embertrace.analysis.questions import (
+    agreement,
+    calibration,
+    choosing,
+    dependence,
+    distributions,
+    flowing,
+    grouping,
+    incidents,
+    items,
+    judging,
+    kappas,
+    members,
+    timeline,
+    timing,
+    voting,
+)
 from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
@@ -48,6 +64,24 @@ VERBS: dict[str, Verb] = {
     "judge_accuracy": Verb(judging.judge_accuracy, Tally.finish),
     "judge_accuracy_by_agreement": Verb(judging.judge_accuracy_by_agreement, judging.finish_by_agreement),
     "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
+    "selection_accuracy": Verb(choosing.selection_accuracy, Tally.finish),
+    "judge_overrides": Verb(choosing.judge_overrides, choosing.finish_overrides),
+    "judge_choices": Verb(choosing.judge_choices, choosing.finish_choices),
+    "agreement_calibration": Verb(calibration.agreement_calibration, calibration.finish_calibration),
+    "pairwise_agreement": Verb(agreement.agreement, agreement.finish_pairs),
+    "vote_entropy": Verb(agreement.agreement, agreement.finish_entropy),
+    "answer_distribution": Verb(agreement.answer_distribution, agreement.finish_distribution),
+    "fleiss_kappa": Verb(kappas.fleiss_kappa, kappas.finish_fleiss),
+    "cohen_kappa": Verb(kappas.cohen_kappa, kappas.finish_cohen),
+    "krippendorff_alpha": Verb(kappas.krippendorff_alpha, kappas.finish_alpha),
+    "oracle_accuracy": Verb(members.right_ballots, members.finish_oracle),
+    "accuracy_vs_size": Verb(members.accuracy_vs_size, members.finish_sizes),
+    "member_value": Verb(members.right_ballots, members.finish_values),
+    "error_correlation": Verb(members.right_ballots, dependence.finish_correlations),
+    "effective_votes": Verb(members.right_ballots, dependence.finish_effective),
+    "latency": Verb(timing.latency, timing.finish_latency),
+    "critical_path": Verb(timing.critical_path, timing.finish_path),
+    "stragglers": Verb(timing.stragglers, timing.finish_stragglers),
     "items": Verb(items.items, items.finish_items),
     "item": Verb(items.item, items.ItemCalls.finish, pools=True, attempts=True),
     "outcomes": Verb(items.outcomes, items.finish_outcomes),
@@ -59,6 +93,7 @@ VERBS: dict[str, Verb] = {
     "losses": Verb(incidents.Losses, incidents.Losses.finish, pools=True),
     "runs": Verb(incidents.Runs, incidents.Runs.finish, pools=True),
     "flow": Verb(flowing.flow, flowing.Flow.finish),
+    "groups": Verb(grouping.groups, grouping.Groups.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
 

@@ -36,8 +36,37 @@ QUESTIONS: dict[str, Callable[[OperatorAnalysis], Any]] = {
     "errors": lambda a: a.errors(),
     "timeline": lambda a: a.timeline(by="stage", bucket_s=1e7),
     "flow": lambda a: a.flow(),
+    "majority, weighted": lambda a: a.majority_accuracy(weights={"member#0": 2, "member#1": 1}),
+    "oracle": lambda a: a.oracle_accuracy(),
+    "selection": lambda a: a.selection_accuracy(),
+    "overrides": lambda a: a.judge_overrides(),
+    "choices": lambda a: a.judge_choices(),
+    "pairs": lambda a: a.pairwise_agreement(),
+    "entropy": lambda a: a.vote_entropy(answer="casefold"),
+    "distribution": lambda a: a.answer_distribution(),
+    "Fleiss": lambda a: a.fleiss_kappa(answer="casefold"),
+    "Cohen": lambda a: a.cohen_kappa("member#0", "member#1"),
+    "Krippendorff": lambda a: a.krippendorff_alpha(),
+    "sizes": lambda a: a.accuracy_vs_size(),
+    "sizes with replacement": lambda a: a.accuracy_vs_size(sizes=[1, 7], replacement=True),
+    "values of members": lambda a: a.member_value(),
+    "correlation": lambda a: a.error_correlation(),
+    "effective votes": lambda a: a.effective_votes(),
+    "calibration": lambda a: a.agreement_calibration(),
+    "calibration of the judge": lambda a: a.agreement_calibration("judge"),
+    "latency": lambda a: a.latency(),
+    "by stage": lambda a: a.by("stage").majority_accuracy(),
+    "by tag": lambda a: a.by("tag:lang").judge_choices(),
     "empty": lambda a: a.stage("nowhere").ensemble_disagreement(),
 }
+
+TIMED: dict[str, Callable[[OperatorAnalysis], Any]] = {
+    "critical path": lambda a: a.critical_path(),
+    "chains": lambda a: a.critical_path(each=True),
+    "stragglers": lambda a: a.stragglers(),
+}
+"""Questions about moments: an event in memory has them as floats of seconds, to a quarter of a microsecond."""
+EVERYTHING = {**QUESTIONS, **TIMED}
 
 
 @et.trace(type="member", stage="members")
@@ -78,7 +107,7 @@ def analyses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ope
         et.label("q5", truth="B")
         session.settle(10)
         live = et.connect(session.endpoint)
-        answers = {name: question(live) for name, question in QUESTIONS.items()}
+        answers = {name: question(live) for name, question in EVERYTHING.items()}
     shuffled = list(events)
     random.Random(7).shuffle(shuffled)
     yield {
@@ -126,6 +155,16 @@ def test_every_source_gives_the_lists_answer(analyses: dict[str, OperatorAnalysi
     asked = analyses[source]
     found = asked.answers[question] if isinstance(asked, _Answered) else QUESTIONS[question](asked)
     assert as_data(found) == as_data(QUESTIONS[question](analyses["list"]))
+
+
+@pytest.mark.parametrize("question", sorted(TIMED))
+@pytest.mark.parametrize("source", ["live", "recording", "replay to an aggregator"])
+def test_every_source_with_nanoseconds_gives_the_lists_moments(
+    analyses: dict[str, OperatorAnalysis], source: str, question: str
+) -> None:
+    asked = analyses[source]
+    found = asked.answers[question] if isinstance(asked, _Answered) else TIMED[question](asked)
+    assert as_data(found) == as_data(TIMED[question](analyses["list"]))
 
 
 def test_the_scenario_is_worth_asking_about(analyses: dict[str, OperatorAnalysis]) -> None:

@@ -12,6 +12,7 @@ import collections
 import dataclasses
 import pathlib
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -47,7 +48,9 @@ class Figures:
     memory_slope_mb_per_min: float
     """Of the process that lived throughout, by least squares."""
     descriptors: tuple[int, int]
-    """The most that it had open in the first half, and in the second."""
+    """What it had open in the first half, and in the second: medians, since a leak raises all samples."""
+    most_descriptors: int
+    """At any moment: how many connections are being made anew at once is chance."""
 
     @property
     def clean(self) -> bool:
@@ -60,7 +63,7 @@ class Figures:
             + ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
             + f"), {found.returned} emitted, {found.lost} lost, {len(found.twice)} twice, {len(found.disordered)} "
             f"disordered, {self.left_behind} streams left behind; memory {self.memory_slope_mb_per_min:+.2f} MB/min, "
-            f"descriptors {self.descriptors[0]} then {self.descriptors[1]}"
+            f"descriptors {self.descriptors[0]} then {self.descriptors[1]}, {self.most_descriptors} at most"
         )
 
 
@@ -105,7 +108,8 @@ def soak(seed: int, seconds: float) -> Figures:
             made.verdict(),
             left,
             slope_mb_per_min(samples),
-            (max(sample.descriptors for sample in first), max(sample.descriptors for sample in second)),
+            (_median(first), _median(second)),
+            max(sample.descriptors for sample in samples),
         )
 
 
@@ -114,6 +118,10 @@ def _stop_for(made: Farm, seconds: float) -> None:
     made.aggregator.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
     made.aggregator.send_signal(signal.SIGCONT)
+
+
+def _median(samples: Sequence[Sample]) -> int:
+    return statistics.median_low(sample.descriptors for sample in samples)
 
 
 def _halves(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:

@@ -12,9 +12,28 @@ from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
 from embertrace.analysis.verbs import VERBS, answer
 from embertrace.event import METRIC
+from embertrace.wire.event import to_nanoseconds
 from support.forests import Placed, Story, grown
 
-OPTIONS: dict[str, dict[str, Any]] = {"item": {"key": 0}, "failures": {"outcome": "error"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "item": {"key": 0},
+    "failures": {"outcome": "error"},
+    "cohen_kappa": {"a": "m0", "b": "m1"},
+    "groups": {"by": "stage"},
+}
+OTHERWISE: list[tuple[str, dict[str, Any]]] = [
+    ("outcomes", {"on": "majority"}),
+    ("failures", {"outcome": "open"}),
+    ("majority_accuracy", {"weights": {"m0": 0.3, "m1": 0.1, "m2": 0.2}}),
+    ("majority_accuracy", {"weights": "accuracy", "ties": "first"}),
+    ("agreement_calibration", {"of": "judge"}),
+    ("accuracy_vs_size", {"sizes": [2, 9], "replacement": True}),
+    ("answer_distribution", {"top": 1}),
+    ("krippendorff_alpha", {"level": "interval"}),
+    ("critical_path", {"each": True}),
+    ("groups", {"by": "item"}),
+]
+"""Options that change what is computed."""
 ANSWERS = st.lists(st.sampled_from(["a", "b", "c", 1, None, ValueError]), min_size=1, max_size=5)
 
 
@@ -87,10 +106,25 @@ def split(events: list[Placed], places: dict[bytes | None, int]) -> list[Forest]
 
 def questions(events: list[Placed]) -> list[tuple[str, dict[str, Any]]]:
     """Every verb that merges, with options: also each name of an item that was derived, under which it can be shown."""
-    asked = [(name, OPTIONS.get(name, {})) for name in VERBS.keys() - {"health"}]  # it counts what is in every part
+    left = {"health"}  # it counts what is in every part
+    if steps_back(events):  # then a producer's whole stream decides when its calls began: see `clocks`
+        left |= {"critical_path", "stragglers"}
+    asked = [(name, OPTIONS.get(name, {})) for name in VERBS.keys() - left]
+    otherwise = [(name, options) for name, options in OTHERWISE if name not in left]
     rows = answer(grown(events), {"verb": "items", "options": {"pool": True}})["rows"]
     named = [("item", {"key": row["item"]}) for row in rows if isinstance(row["item"], str)]
-    return [*asked, ("outcomes", {"on": "majority"}), ("failures", {"outcome": "open"}), *named]
+    return [*asked, *otherwise, *named]
+
+
+def steps_back(events: list[Placed]) -> bool:
+    """Whether a producer's clock was set back."""
+    latest: dict[bytes, int] = {}
+    for producer, _, event in sorted(events, key=lambda placed: placed[:2]):
+        now = to_nanoseconds(event.timestamp)
+        if now < latest.get(producer, 0):
+            return True
+        latest[producer] = now
+    return False
 
 
 @given(st.one_of(stories(), recordings()), st.randoms(use_true_random=False), st.data())

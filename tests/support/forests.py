@@ -88,10 +88,19 @@ class Story:
         )
         return call
 
-    def end(self, call: Begun, result: Any = None, *, error: str | None = None, missing: int = 0, **more: Any) -> Begun:
-        """The call returned, or raised; `missing` children it announces were never seen."""
+    def end(
+        self,
+        call: Begun,
+        result: Any = None,
+        *,
+        error: str | None = None,
+        missing: int = 0,
+        took: float = 1000,
+        **more: Any,
+    ) -> Begun:
+        """The call returned, or raised; `missing` children it announces were never seen; it `took` nanoseconds."""
         data = {"error": {"type": error, "message": "", "traceback": ""}} if error else {"result": result, **more}
-        self._emit(call, ERROR if error else RESULT, data, duration=1000, slots=call.children + missing)
+        self._emit(call, ERROR if error else RESULT, data, duration=took, slots=call.children + missing)
         (call.parent or self._roots).last = call.call_id
         return call
 

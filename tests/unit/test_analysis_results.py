@@ -25,7 +25,12 @@ def story() -> Forest:
     return told.forest()
 
 
-OPTIONS: dict[str, dict[str, Any]] = {"item": {"key": "q1"}, "failures": {"outcome": "error"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "item": {"key": "q1"},
+    "failures": {"outcome": "error"},
+    "cohen_kappa": {"a": "m0", "b": "m1"},
+    "groups": {"by": "stage"},
+}
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

@@ -86,6 +86,7 @@ FENCES = {
     "zmq": ("embertrace.handshake", "embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
     "numpy": ("embertrace.analysis", "embertrace.recording"),
+    **dict.fromkeys(("statsmodels", "krippendorff", "scipy"), ("embertrace.analysis",)),
     "typer": ("embertrace.cli",),
     "rich": ("embertrace.cli",),
     **dict.fromkeys(WEB, ("aggregator.web",)),

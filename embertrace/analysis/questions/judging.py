@@ -11,7 +11,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
-from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.analysis.results import Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
@@ -36,7 +36,7 @@ def judge_accuracy_by_agreement(
     tallies = Tallies()
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
-    for judge, ensemble in _rows(selection, answers, tallies):
+    for judge, ensemble in judged_ensembles(selection, answers, tallies):
         votes = ensemble.votes()
         of = ensemble.attempted if over == "attempted" else votes.total()
         name = f"{max(votes.values(), default=0)}/{of}"
@@ -53,8 +53,8 @@ def judge_lift(
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
     rows = Tallies()
-    for judge, ensemble in _rows(selection, answers, rows):
-        reason = _unanswered(judge, right)
+    for judge, ensemble in judged_ensembles(selection, answers, rows):
+        reason = why_undecided(judge, right)
         leaders = leaders_of(ensemble)
         if reason is not None:
             tally.leave_out(reason)
@@ -72,7 +72,7 @@ def judge_lift(
 
 def add_judge(tally: Tally, judge: Call, unit: Call, right: Correctness) -> None:
     """Count one judge's decision, or why it can't be; failing is wrong among the attempted."""
-    reason = _unanswered(judge, right)
+    reason = why_undecided(judge, right)
     if reason is not None:
         labelled = right.is_labelled(judge)
         tally.leave_out(reason, failed=labelled and reason in ("failed", "abstained"))
@@ -87,20 +87,22 @@ def add_judge(tally: Tally, judge: Call, unit: Call, right: Correctness) -> None
 def finish_by_agreement(tallies: Tallies) -> Table:
     """From full agreement down; agreements without a labelled call are no keys, their calls counted as left out."""
     rows = {}
-    for name in sorted(tallies.by_name, key=_from_full_agreement):
+    for name in sorted(tallies.by_name, key=from_full_agreement):
         tally = tallies.by_name[name]
         if tally.units:
             rows[name] = tally.finish()
         tallies.left_out.update(tally.left_out)
-    return Table(rows, tallies.left_out)
+    distinct = sum(row.n for name, row in rows.items() if name.startswith("1/") and name not in ("1/1", "1/2"))
+    return Table(rows, tallies.left_out, [HINT] if 2 * distinct > sum(row.n for row in rows.values()) else [])
 
 
-def _from_full_agreement(name: str) -> tuple[Fraction, int]:
+def from_full_agreement(name: str) -> tuple[Fraction, int]:
+    """Order of agreements: the largest share first, of equal shares the one of more members."""
     largest, of = (int(part) for part in name.split("/"))
     return -Fraction(largest, of or 1), -of
 
 
-def _rows(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
+def judged_ensembles(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
     """A row for each ensemble that fed a judge and can be compared."""
     for judge, ensembles, linked in selection.judges(answers):
         if not linked:
@@ -113,7 +115,7 @@ def _rows(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[
                 tallies.left_out[reason] += 1
 
 
-def _unanswered(judge: Call, right: Correctness) -> str | None:
+def why_undecided(judge: Call, right: Correctness) -> str | None:
     """Why a judge call has no decision that could be right or wrong."""
     if judge.outcome == "open":
         return "open"

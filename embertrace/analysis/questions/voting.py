@@ -5,9 +5,10 @@ Each is a partial state over one part of the events, which merges exactly; see S
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.correctness import Correctness, Grade
@@ -19,6 +20,9 @@ from embertrace.errors import QueryError
 
 Ties = Literal["expected", "first", "wrong", "abstain"]
 TIES: tuple[Ties, ...] = ("expected", "first", "wrong", "abstain")
+
+Weights = Mapping[str, float] | str | None
+"""Weights of members by their names, or the name of the score that their calls have."""
 
 HINT = "most calls have all answers distinct: answer=… may help to compare what matters"
 
@@ -55,14 +59,20 @@ def non_unanimous_rate(selection: Selection, *, answer: Rule = None) -> Tally:
 
 
 def majority_accuracy(
-    selection: Selection, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
+    selection: Selection,
+    *,
+    answer: Rule = None,
+    ties: Ties = "expected",
+    weights: Weights = None,
+    grade: Grade | None = None,
 ) -> Tally:
     check_ties(ties)
+    check_weights(weights)
     tally = Tally()
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
     for ensemble in _comparable(selection, answers, tally):
-        add_majority(tally, ensemble, right, ties)
+        add_majority(tally, ensemble, right, ties, weights)
     return tally
 
 
@@ -72,13 +82,16 @@ def check_ties(ties: object) -> None:
         raise QueryError(f"ties={ties!r} is none of {', '.join(TIES)}")
 
 
-def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Ties) -> None:
+def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Ties, weights: Weights = None) -> None:
     """Count one ensemble's majority, or why it can't be."""
     if not ensemble.votes():
         labelled = right.is_labelled(ensemble.call)
         tally.leave_out("without answers" if labelled else "unlabelled", failed=labelled)
         return
-    leaders = leaders_of(ensemble)
+    leaders = leaders_of(ensemble, weights)
+    if not leaders:
+        tally.leave_out("without weights")
+        return
     if ties == "abstain" and len(leaders) > 1:
         tally.leave_out("tied")
         return
@@ -89,11 +102,42 @@ def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Tie
         tally.add(unit_of(ensemble.call), value)
 
 
-def leaders_of(ensemble: Ensemble) -> list[bytes]:
-    """The answers that most members gave, the one given first ahead."""
-    votes = ensemble.votes()
+def leaders_of(ensemble: Ensemble, weights: Weights = None) -> list[bytes]:
+    """The answers that most members gave, the one given first ahead; with weights, those of most weight, if any."""
+    votes: Mapping[bytes, int | Fraction] = ensemble.votes() if weights is None else weighed(ensemble, weights)
     most = max(votes.values(), default=0)
-    return [key for key, count in votes.items() if count == most]
+    return [key for key, count in votes.items() if count == most > 0]
+
+
+def weighed(ensemble: Ensemble, weights: Mapping[str, Any] | str) -> dict[bytes, Fraction]:
+    """Answer keys and the weight of those who gave them, in the order in which they first occur."""
+    found: dict[bytes, Fraction] = {}
+    for member in ensemble.members:
+        if member.key is not None:
+            if isinstance(weights, str):
+                given = member.call.scores.get(weights) if member.call is not None else None
+            else:
+                given = weights.get(member.identity)
+            found[member.key] = found.get(member.key, Fraction(0)) + (weight_of(given) or 0)
+    return found
+
+
+def weight_of(given: Any) -> Fraction | None:
+    """A weight as it is written (.1 is a tenth, so .1 + .2 ties with .3); None for what is no number ≥ 0."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        return None
+    return Fraction(repr(given))
+
+
+def check_weights(weights: Any) -> None:
+    """Raises QueryError for what gives members no weights."""
+    if weights is None or isinstance(weights, str):
+        return
+    if not isinstance(weights, Mapping):
+        raise QueryError(f"weights={weights!r} is neither a mapping of members to weights nor the name of a score")
+    for member, given in weights.items():
+        if weight_of(given) is None:
+            raise QueryError(f"weights give {member!r} {given!r}, which is no finite number of 0 or more")
 
 
 def majority_share(

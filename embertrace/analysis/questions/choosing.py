@@ -1,0 +1,174 @@
+"""Questions about what judges do with the answers they are given: do they find the right one, do they go against the
+majority, and whom do they choose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.calls import Call
+from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.ensembles import Ensemble
+from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.questions.ballots import read_ballot
+from embertrace.analysis.questions.judging import judged_ensembles, why_undecided
+from embertrace.analysis.questions.members import oracle_share
+from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share
+from embertrace.analysis.resampling import permutation_p
+from embertrace.analysis.results import NAN, Estimate, Table
+from embertrace.analysis.tally import Tallies, Tally, Unit
+
+OUTCOMES = ("both right", "judge alone right", "majority alone right", "both wrong")
+FIXED = "position bias can't be told from a preference for members: each stands in one place throughout"
+
+
+def selection_accuracy(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Tally:
+    tally, rows = Tally(), Tallies()
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    for judge, ensemble in judged_ensembles(selection, answers, rows):
+        best = oracle_share(read_ballot(ensemble, right))
+        if best is None:
+            tally.leave_out("unlabelled")
+        elif best < 1:
+            tally.leave_out("without a right answer")
+        elif (reason := why_undecided(judge, right)) is not None:
+            tally.leave_out(reason, failed=reason in ("failed", "abstained"))
+        elif (share := right.of_call(judge)) is None:
+            tally.leave_out("unlabelled")
+        else:
+            tally.add(unit_of(ensemble.call), share)
+    tally.left_out.update(rows.left_out)
+    return tally
+
+
+def judge_overrides(
+    selection: Selection, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None
+) -> Tallies:
+    check_ties(ties)
+    rows = Tallies()
+    answers = Answers(answer)
+    right = Correctness(answers, selection.trees.labels, grade)
+    for judge, ensemble in judged_ensembles(selection, answers, rows):
+        leaders = leaders_of(ensemble)
+        reason = why_undecided(judge, right)
+        if reason is None and (not leaders or (ties == "abstain" and len(leaders) > 1)):
+            reason = "tied" if leaders else "without answers"
+        if reason is not None:
+            rows.left_out[reason] += 1
+            continue
+        unit, key = unit_of(ensemble.call), right.answers.of(judge).key
+        if key is not None:
+            rows.named("overridden").add(unit, Fraction(key not in leaders))
+        chosen, majority = right.of_call(judge), majority_share(ensemble, leaders, right, ties)
+        if chosen is None or majority is None:
+            rows.left_out["unlabelled"] += 1
+            continue
+        both = chosen * majority
+        shares = (both, chosen - both, majority - both, 1 - chosen - majority + both)
+        for name, share in zip(OUTCOMES, shares, strict=True):
+            rows.named(name).add(unit, share)
+    return rows
+
+
+def finish_overrides(rows: Tallies) -> Table:
+    found = {name: rows.by_name[name].finish() for name in ("overridden", *OUTCOMES) if name in rows.by_name}
+    return Table(found, rows.left_out)
+
+
+class Choice(NamedTuple):
+    """One judge's choice: the members in their places, and which of them gave the answer it chose."""
+
+    unit: Unit
+    members: tuple[str, ...]
+    chosen: tuple[bool, ...]
+
+
+class Choices:
+    """A partial state: choices by the calls they come from."""
+
+    def __init__(self) -> None:
+        self.by_call: dict[Any, Choice] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def merge(self, other: Choices) -> Choices:
+        self.by_call |= other.by_call
+        self.left_out.update(other.left_out)
+        return self
+
+    def in_order(self) -> list[Choice]:
+        return [self.by_call[key] for key in sorted(self.by_call)]
+
+
+def judge_choices(selection: Selection, *, answer: Rule = None) -> Choices:
+    found, rows = Choices(), Tallies()
+    answers = Answers(answer)
+    for judge, ensemble in judged_ensembles(selection, answers, rows):
+        choice = _choice(judge, ensemble, answers)
+        if isinstance(choice, Choice):
+            found.by_call[judge.key, ensemble.call.key] = choice
+        else:
+            found.left_out[choice] += 1
+    found.left_out.update(rows.left_out)
+    return found
+
+
+def _choice(judge: Call, ensemble: Ensemble, answers: Answers) -> Choice | str:
+    """What a judge chose, or why nothing can be said of that."""
+    if judge.outcome != "result":
+        return "open" if judge.outcome == "open" else "failed"
+    answer = answers.of(judge)
+    if answer.key is None:
+        return "abstained" if answer.status == "abstained" else "with unknown answers"
+    given = [member for member in ensemble.members if member.key is not None]
+    chosen = tuple(member.key == answer.key for member in given)
+    if not any(chosen):
+        return "of none of the members"
+    return Choice(unit_of(ensemble.call), tuple(member.identity for member in given), chosen)
+
+
+def finish_choices(choices: Choices) -> Table:
+    """Shares of choices per member and per place; members who gave the same answer share the choice."""
+    members, places = Tallies(), Tallies()
+    found = choices.in_order()
+    for choice in found:
+        part = Fraction(1, sum(choice.chosen))
+        for place, (member, chosen) in enumerate(zip(choice.members, choice.chosen, strict=True)):
+            members.named(member).add(choice.unit, part * chosen)
+            places.named(str(place)).add(choice.unit, part * chosen)
+    if not found:
+        return Table({}, choices.left_out)
+    told = [choice for choice in found if not all(choice.chosen)]
+    p_value = Estimate(_position_bias(told), n=len(told), items=len({choice.unit for choice in told}))
+    rows = {
+        "members": Table({name: members.by_name[name].finish() for name in sorted(members.by_name)}),
+        "positions": Table({name: places.by_name[name].finish() for name in sorted(places.by_name, key=int)}),
+        "p_value": p_value,
+    }
+    return Table(rows, choices.left_out, [FIXED] if math.isnan(p_value) and told else [])
+
+
+def _position_bias(choices: list[Choice]) -> float:
+    """Whether the place matters: the chosen places against those under exchanged orders of the same members.
+
+    Orders are exchanged among the choices between the same members, so that a member who is chosen for its answers,
+    and an order that rarely changes, say nothing of a bias. NaN where no order differs.
+    """
+    strata: dict[tuple[str, ...], list[Choice]] = {}
+    for choice in choices:
+        strata.setdefault(tuple(sorted(choice.members)), []).append(choice)
+    tables = []
+    for members, stratum in sorted(strata.items()):
+        if len({choice.members for choice in stratum}) > 1:
+            orders = [[choice.members.index(member) for member in members] for choice in stratum]
+            tables.append(([_credit(choice, members) for choice in stratum], orders))
+    return permutation_p(tables) if tables else NAN
+
+
+def _credit(choice: Choice, members: tuple[str, ...]) -> list[float]:
+    chosen = {member for member, chosen in zip(choice.members, choice.chosen, strict=True) if chosen}
+    return [(member in chosen) / len(chosen) for member in members]

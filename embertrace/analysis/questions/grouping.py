@@ -1,0 +1,71 @@
+"""By what calls can be told apart: the values of one dimension among the selected calls. What `by` maps over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from embertrace.analysis.calls import Call
+from embertrace.analysis.query import Selection
+from embertrace.analysis.results import Rows
+from embertrace.errors import QueryError
+from embertrace.payload import canonical
+
+DIMENSIONS: dict[str, Callable[[Call], Any]] = {
+    "stage": lambda call: call.stage,
+    "operator": lambda call: call.operator_id,
+    "type": lambda call: call.operator_type,
+    "run": lambda call: call.run,
+    "item": lambda call: call.item.get("key"),
+    "epoch": lambda call: call.item.get("epoch"),
+}
+"""What a call has of each dimension, under the name of the filter that chooses it; None where it has none."""
+
+TAG = "tag:"
+
+
+def filter_of(by: str, value: Any) -> tuple[Any, ...]:
+    """The filter that chooses one group."""
+    return ("tag", by.removeprefix(TAG), value) if by.startswith(TAG) else (by, value)
+
+
+def check_dimension(by: object) -> str:
+    """Raises QueryError for what is no dimension."""
+    if isinstance(by, str) and (by in DIMENSIONS or (by.startswith(TAG) and len(by) > len(TAG))):
+        return by
+    raise QueryError(f"by({by!r}) is none of {', '.join(DIMENSIONS)}, tag:NAME")
+
+
+class Groups:
+    """A partial state: the values met, and how many calls have each."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, Any] = {}
+        self.calls: Counter[bytes] = Counter()
+        self.left_out: Counter[str] = Counter()
+
+    def merge(self, other: Groups) -> Groups:
+        self.values |= other.values
+        self.calls.update(other.calls)
+        self.left_out.update(other.left_out)
+        return self
+
+    def finish(self) -> Rows:
+        rows = ({"value": self.values[key], "calls": self.calls[key]} for key in sorted(self.values))
+        return Rows(rows, self.left_out)
+
+
+def groups(selection: Selection, *, by: str) -> Groups:
+    name = check_dimension(by).removeprefix(TAG)
+    value_of = (lambda call: call.tags.get(name)) if by.startswith(TAG) else DIMENSIONS[by]
+    found = Groups()
+    for call in selection.calls:
+        value = value_of(call)
+        if value is None:
+            found.left_out[f"without {name}"] += 1
+        else:
+            key = canonical(value)
+            found.values[key] = value
+            found.calls[key] += 1
+    return found

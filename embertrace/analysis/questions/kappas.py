@@ -1,0 +1,214 @@
+"""Agreement beyond chance: Fleiss' and Cohen's kappa, Krippendorff's alpha.
+
+The libraries give the values; the intervals come from sums over units, by the same formulas. Where all ratings are
+equal nothing can be said of chance: NaN, with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.optional import library
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.ballots import Ballot, Ballots, read_ballots, shown
+from embertrace.analysis.resampling import Array, bootstrap, sums_by_unit
+from embertrace.analysis.results import NAN, Estimate
+from embertrace.analysis.statistics import UNDEFINED, Interval
+from embertrace.errors import QueryError
+
+Chance = Literal["fleiss", "randolph"]
+CHANCES: tuple[Chance, ...] = ("fleiss", "randolph")
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
+LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
+
+CONSTANT = "all ratings are equal, so agreement by chance is certain and there is no kappa"
+MAX_CELLS = 50_000_000
+"""Numbers in the largest table that is built: 400 MB. Beyond it there is no interval, or no value."""
+
+
+def fleiss_kappa(selection: Selection, *, answer: Rule = None, chance: Chance = "fleiss") -> Ballots:
+    if chance not in CHANCES:
+        raise QueryError(f"chance={chance!r} is none of {', '.join(CHANCES)}")
+    return read_ballots(selection, Answers(answer), chance=chance)
+
+
+def finish_fleiss(ballots: Ballots) -> Estimate:
+    inter_rater = library("statsmodels.stats.inter_rater", "fleiss_kappa()")
+    rated = _of_modal_size(ballots)
+    keys = sorted({key for _, counts in rated for key in counts})
+    table = [(unit, [counts[key] for key in keys]) for unit, counts in rated]
+    about: dict[str, Any] = {"n": len(rated), "items": len({unit for unit, _ in rated}), "left_out": ballots.left_out}
+    if len(keys) < 2:
+        return Estimate(NAN, notes=[CONSTANT] if rated else [], **about)
+    value = inter_rater.fleiss_kappa([counts for _, counts in table], method=ballots.asked["chance"])
+    uniform = 1 / len(keys) if ballots.asked["chance"] == "randolph" else None
+    interval = _interval_of_fleiss(table, uniform)
+    return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
+
+
+def _of_modal_size(ballots: Ballots) -> list[tuple[Any, Counter[bytes]]]:
+    """The ballots with the most frequent number of answers, of several the largest; at least two."""
+    counted = [(ballot.unit, ballot.counts()) for ballot in ballots]
+    sizes = Counter(counts.total() for _, counts in counted if counts.total() > 1)
+    size = max(sizes, key=lambda n: (sizes[n], n), default=0)
+    few = sum(counts.total() < 2 for _, counts in counted)
+    ballots.left_out["with fewer than two answers"] += few
+    ballots.left_out["with another number of answers"] += sizes.total() - sizes[size]
+    return [(unit, counts) for unit, counts in counted if counts.total() == size > 1]
+
+
+def _interval_of_fleiss(table: Sequence[tuple[Any, Sequence[int]]], uniform: float | None) -> Interval:
+    size = sum(table[0][1])
+    rows = [(unit, [1, sum(c * (c - 1) for c in counts) / (size * (size - 1)), *counts]) for unit, counts in table]
+
+    def kappa(sums: Array) -> Array:
+        subjects, agreed, counts = sums[:, 0], sums[:, 1], sums[:, 2:]
+        margins = counts / counts.sum(axis=1, keepdims=True)
+        chance = (margins**2).sum(axis=1) if uniform is None else uniform
+        return (agreed / subjects - chance) / (1 - chance)
+
+    return bootstrap(sums_by_unit(rows), kappa)
+
+
+def cohen_kappa(selection: Selection, *, a: str, b: str, answer: Rule = None) -> Ballots:
+    if not isinstance(a, str) or not isinstance(b, str) or a == b:
+        raise QueryError(f"cohen_kappa takes the names of two members, not {a!r} and {b!r}")
+    return read_ballots(selection, Answers(answer), a=a, b=b)
+
+
+def finish_cohen(ballots: Ballots) -> Estimate:
+    inter_rater = library("statsmodels.stats.inter_rater", "cohen_kappa()")
+    names = (ballots.asked["a"], ballots.asked["b"])
+    members = sorted({vote.member for ballot in ballots for vote in ballot.votes})
+    pairs = [(ballot.unit, pair) for ballot in ballots if (pair := _pair(ballot, names)) is not None]
+    ballots.left_out["without an answer of both"] += len(ballots.by_call) - len(pairs)
+    about: dict[str, Any] = {"n": len(pairs), "items": len({unit for unit, _ in pairs}), "left_out": ballots.left_out}
+    keys = sorted({key for _, pair in pairs for key in pair})
+    if len(keys) < 2:
+        unknown = [name for name in names if members and name not in members]
+        reason = f"no member is called {' or '.join(unknown)}; there are {', '.join(members[:20])}"
+        return Estimate(NAN, notes=[reason] if unknown else [CONSTANT] if pairs else [], **about)
+    counts = Counter(pair for _, pair in pairs)
+    table = [[counts[one, other] for other in keys] for one in keys]
+    value = inter_rater.cohens_kappa(table, return_results=False)
+    return Estimate(float(value), interval=_interval_of_cohen(pairs, keys), notes=ballots.notes(), **about)
+
+
+def _pair(ballot: Ballot, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
+    answers = {vote.member: vote.key for vote in ballot.votes}
+    one, other = (answers.get(name) for name in names)
+    return None if one is None or other is None else (one, other)
+
+
+def _interval_of_cohen(pairs: Sequence[tuple[Any, tuple[bytes, bytes]]], keys: list[bytes]) -> Interval:
+    width = len(keys)
+    if width * len(pairs) * 2 > MAX_CELLS:
+        return UNDEFINED
+    rows = [
+        (unit, [1, one == other, *(key == one for key in keys), *(key == other for key in keys)])
+        for unit, (one, other) in pairs
+    ]
+
+    def kappa(sums: Array) -> Array:
+        n, agreed = sums[:, 0], sums[:, 1] / sums[:, 0]
+        chance = (sums[:, 2 : 2 + width] * sums[:, 2 + width :]).sum(axis=1) / n**2
+        return (agreed - chance) / (1 - chance)
+
+    return bootstrap(sums_by_unit(rows), kappa)
+
+
+def krippendorff_alpha(selection: Selection, *, level: Level = "nominal", answer: Rule = None) -> Ballots:
+    if level not in LEVELS:
+        raise QueryError(f"level={level!r} is none of {', '.join(LEVELS)}")
+    return read_ballots(selection, Answers(answer), level=level)
+
+
+def finish_alpha(ballots: Ballots) -> Estimate:
+    krippendorff = library("krippendorff", "krippendorff_alpha()")
+    level = ballots.asked["level"]
+    rated = [(ballot.unit, _ratings(ballot, level, ballots.left_out)) for ballot in ballots]
+    pairable = [(unit, counts) for unit, counts in rated if counts.total() > 1]
+    ballots.left_out["with fewer than two answers"] += len(rated) - len(pairable)
+    domain = sorted({value for _, counts in pairable for value in counts})
+    items = len({unit for unit, _ in pairable})
+    about: dict[str, Any] = {"n": len(pairable), "items": items, "left_out": ballots.left_out}
+    if len(domain) < 2:
+        return Estimate(NAN, notes=[CONSTANT.replace("kappa", "alpha")] if pairable else [], **about)
+    cells = len(pairable) * len(domain) ** 2
+    if cells > MAX_CELLS:
+        reason = f"{len(domain)} distinct answers are too many; answer=… may make them fewer"
+        return Estimate(NAN, notes=[reason], **about)
+    table = [[counts[value] for value in domain] for _, counts in pairable]
+    values = list(range(len(domain))) if level == "nominal" else domain
+    value = krippendorff.alpha(value_counts=table, value_domain=values, level_of_measurement=level)
+    interval = _interval_of_alpha([unit for unit, _ in pairable], table, values, level)
+    return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
+
+
+def _ratings(ballot: Ballot, level: Level, left_out: Counter[str]) -> Counter[Any]:
+    """How often each value was given: answer keys, or numbers where the level has an order."""
+    counts = ballot.counts()
+    if level == "nominal":
+        return Counter(counts)
+    numbers: Counter[Any] = Counter()
+    for key, count in counts.items():
+        number = _number(shown(key, [ballot]))
+        if number is None:
+            left_out["answers that are no numbers"] += count
+        else:
+            numbers[number] += count
+    return numbers
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; also as answer="number" writes it, a fraction in text."""
+    if isinstance(value, str) and value.count("/") == 1:
+        above, _, below = value.partition("/")
+        value = int(above) / int(below) if above.lstrip("-").isdigit() and below.isdigit() and int(below) else None
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _interval_of_alpha(units: list[Any], table: list[list[int]], values: Sequence[float], level: Level) -> Interval:
+    import numpy as np
+
+    width = len(values)
+    counts = np.asarray(table, dtype=float)
+    together = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(width)
+    together /= (counts.sum(axis=1) - 1)[:, None, None]
+    rows = sums_by_unit(zip(units, together.reshape(len(units), -1).tolist(), strict=True))
+    if len(rows) * width**2 > MAX_CELLS // 10 or width**3 > MAX_CELLS // 10:
+        return UNDEFINED
+
+    def alpha(sums: Array) -> Array:
+        met = sums.reshape(-1, width, width)
+        given = met.sum(axis=2)
+        apart = _distances(given, np.asarray(values, dtype=float), level)
+        pairs = given[:, :, None] * given[:, None, :]
+        observed, expected = (met * apart).sum(axis=(1, 2)), (pairs * apart).sum(axis=(1, 2))
+        return 1 - observed * (given.sum(axis=1) - 1) / expected
+
+    return bootstrap(rows, alpha)
+
+
+def _distances(given: Array, values: Array, level: Level) -> Array:
+    """Squared distances of values, (draws or 1, values, values)."""
+    import numpy as np
+
+    if level == "nominal":
+        return 1 - np.eye(len(values))[None]
+    if level == "ordinal":
+        places = given.cumsum(axis=1) - given / 2
+        return (places[:, :, None] - places[:, None, :]) ** 2
+    apart = values[:, None] - values[None, :]
+    if level == "ratio":
+        sums = values[:, None] + values[None, :]
+        apart = np.divide(apart, sums, out=np.zeros_like(apart), where=sums != 0)
+    return apart[None] ** 2

@@ -1,0 +1,151 @@
+"""Questions about what members are worth: together at best, in smaller numbers, and each one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.ballots import Ballot, Ballots, columns, read_ballots
+from embertrace.analysis.results import Estimate, Rows
+from embertrace.analysis.subsets import SAMPLES, Value, majority_of, shapley_of, value_of, without
+from embertrace.analysis.tally import Tally
+from embertrace.errors import QueryError
+
+SAMPLED = f"sampled where exact sums are long: {SAMPLES} draws, seed 0; `error` is the standard error"
+
+
+def right_ballots(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Ballots:
+    """The state of all questions that need votes and how right each is."""
+    answers = Answers(answer)
+    return read_ballots(selection, answers, Correctness(answers, selection.trees.labels, grade))
+
+
+def finish_oracle(ballots: Ballots) -> Estimate:
+    tally = Tally()
+    for ballot in ballots:
+        add_oracle(tally, ballot)
+    tally.left_out.update(ballots.left_out)
+    return tally.finish(ballots.notes())
+
+
+def add_oracle(tally: Tally, ballot: Ballot) -> None:
+    share = oracle_share(ballot)
+    if share is not None:
+        tally.add(ballot.unit, share)
+    elif not ballot.shares and ballot.labelled:
+        tally.leave_out("without answers", failed=True)
+    else:
+        tally.leave_out("unlabelled")
+
+
+def oracle_share(ballot: Ballot) -> Fraction | None:
+    """How right the best answer is; None where that is not known, though one fully right answer is enough."""
+    known = [share for share in ballot.shares.values() if share is not None]
+    best = max(known, default=None)
+    return best if ballot.judged or best == 1 else None
+
+
+def accuracy_vs_size(
+    selection: Selection,
+    *,
+    sizes: Sequence[int] | None = None,
+    replacement: bool = False,
+    answer: Rule = None,
+    grade: Grade | None = None,
+) -> Ballots:
+    wanted = sizes is None or (
+        isinstance(sizes, list | tuple | range)
+        and all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes)
+    )
+    if not wanted:
+        raise QueryError(f"sizes={sizes!r} is no list of positive numbers of members")
+    ballots = right_ballots(selection, answer=answer, grade=grade)
+    ballots.asked = {"sizes": None if sizes is None else sorted(set(sizes)), "replacement": bool(replacement)}
+    return ballots
+
+
+def finish_sizes(ballots: Ballots) -> Rows:
+    rows: list[dict[str, Any]] = []
+    replacement = ballots.asked["replacement"]
+    for stage, cast in ballots.labelled_by_stage().items():
+        largest = max(len(ballot.votes) for ballot in cast)
+        for size in ballots.asked["sizes"] or range(1, largest + 1):
+            fit = [ballot for ballot in cast if ballot.votes and (replacement or len(ballot.votes) >= size)]
+            if fit:
+                rows.append({"stage": stage, "size": size, **_of_size(fit, size, replacement)})
+    sampled = any(row["error"] for row in rows)
+    return Rows(rows, ballots.left_out, [*ballots.notes(), *([SAMPLED] if sampled else [])])
+
+
+def _of_size(cast: list[Ballot], size: int, replacement: bool) -> dict[str, Any]:
+    tally, errors = Tally(), Errors()
+    tally.binary = False  # expectations, even where each happens to be 0 or 1
+    for ballot in cast:
+        pattern = ballot.pattern()
+        worth = majority_of(*pattern, size, replacement)
+        tally.add(ballot.unit, worth.value)
+        errors.add(pattern, worth)
+    return {**columns(tally, "accuracy"), "error": errors.of_mean(len(cast))}
+
+
+class Errors:
+    """Sampling errors: one per pattern, however often it occurs, since it was sampled once."""
+
+    def __init__(self) -> None:
+        self._times: Counter[tuple[Any, float]] = Counter()
+
+    def add(self, pattern: Any, worth: Value) -> None:
+        if worth.variance:
+            self._times[pattern, worth.variance] += 1
+
+    def of_mean(self, n: int) -> float:
+        """The standard error of a mean over n calls; 0 where all was exact."""
+        return math.sqrt(math.fsum((times / n) ** 2 * variance for (_, variance), times in self._times.items()))
+
+
+def finish_values(ballots: Ballots) -> Rows:
+    rows: list[dict[str, Any]] = []
+    for stage, cast in ballots.labelled_by_stage().items():
+        members = sorted({vote.member for ballot in cast for vote in ballot.votes})
+        found = [{"stage": stage, "member": member, **_worth(member, cast)} for member in members]
+        rows += sorted(found, key=lambda row: (-row["shapley"], row["member"]))
+    sampled = any(row["error"] for row in rows)
+    return Rows(rows, ballots.left_out, [*ballots.notes(), *([SAMPLED] if sampled else [])])
+
+
+def _worth(member: str, cast: list[Ballot]) -> dict[str, Any]:
+    """Over all calls of a stage; in a call where a member did not answer it is worth nothing."""
+    accuracy, shapley, last = Tally(), Tally((-1.0, 1.0)), Tally((-1.0, 1.0))
+    shapley.binary = last.binary = False  # differences, even where each happens to be 0 or 1
+    errors = Errors()
+    for ballot in cast:
+        answers, _ = ballot.pattern()
+        counts = ballot.counts()
+        given = next((vote for vote in ballot.votes if vote.member == member and vote.key is not None), None)
+        if given is None or given.key is None:
+            shapley.add(ballot.unit, Fraction(0))
+            last.add(ballot.unit, Fraction(0))
+            continue
+        mine = counts[given.key], ballot.shares[given.key] or Fraction(0)
+        worth = shapley_of(answers)[mine]
+        whole = value_of(tuple(count for count, _ in answers), tuple(share for _, share in answers))
+        accuracy.add(ballot.unit, mine[1] if given.right is None else given.right)
+        shapley.add(ballot.unit, worth.value)
+        last.add(ballot.unit, whole - without(answers, mine))
+        errors.add((answers, mine), worth)
+    alone, left = columns(accuracy, "accuracy"), columns(last, "leave_one_out")
+    return {
+        **columns(shapley, "shapley"),
+        "error": errors.of_mean(len(cast)),
+        "leave_one_out": left["leave_one_out"],
+        "leave_one_out_low": left["low"],
+        "leave_one_out_high": left["high"],
+        "accuracy": alone["accuracy"],
+        "answered": alone["n"],
+    }
