@@ -39,6 +39,8 @@ def _options(given: argparse.Namespace) -> Options:
 
 def _announce(ready: Ready) -> None:
     print(f"embertrace aggregator at {ready.endpoint}, recording into {ready.directory}; stop it with Ctrl-C")
+    if ready.page is not None:
+        print(f"its page is at {ready.page}")
     sys.stdout.flush()
 
 

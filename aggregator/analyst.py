@@ -1,13 +1,17 @@
 """The query process: follows the recording as an offline analysis reads it, and answers questions meanwhile.
 
-`python -m aggregator.analyst DIRECTORY HOST PORT [KEYS]`, started and restarted by the server. It prints its port, one
-line of JSON, when it listens; it ends when its standard input does. It only ever reads, and only what is durable.
+`python -m aggregator.analyst ORDERS` (JSON, see child), started and restarted by the server. It prints where it
+listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable.
+
+One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of
+what is new; so no question sees half an event, and none needs a lock.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,9 +19,12 @@ from pathlib import Path
 import zmq
 
 from aggregator.api import State
+from aggregator.child import Listening, Orders
 from aggregator.gate import Gate
+from aggregator.gauges import read_gauges
 from aggregator.ingest import bind
 from aggregator.rpc import Door
+from aggregator.web.door import HttpDoor, open_http
 from embertrace.keys import ServerKey
 from embertrace.recording import Follower, Recording
 
@@ -26,19 +33,29 @@ TAKE_OVER_S = 8.0
 TRY_AGAIN_S = 0.1
 POLL_MS = 20
 """How often it looks for new events: what was emitted is visible well within a person's patience, at 0.1% of a core."""
+GAUGES_S = 1.0
+"""How often it says how it fares."""
+INPUT_BYTES = 65536
+STDIN = 0
 
 
-def main(directory: str, host: str, port: int, keys: Path | None = None) -> int:
+def main(orders: Orders) -> int:
     """Follow and answer until standard input ends."""
+    keys = Path(orders.keys) if orders.keys is not None else None
     context = zmq.Context()
     gate = Gate(context, keys)
     door = Door(context, ServerKey.read(keys) if keys is not None else None)
+    http: HttpDoor | None = None
     try:
-        bound = take_over(door, host, port)
-        sys.stdout.write(json.dumps({"rpc_port": bound}) + "\n")
+        rpc_port = take_over(door, orders.host, orders.rpc_port)
+        http = open_http(orders)
+        told = Listening(rpc_port, http.port if http is not None else None)
+        sys.stdout.write(f"{told.to_json()}\n")
         sys.stdout.flush()
-        follow(directory, door)
+        Loop(orders.directory, door, http).run()
     finally:
+        if http is not None:
+            http.close()
         door.socket.close()
         gate.close()
         context.destroy(linger=0)
@@ -57,28 +74,67 @@ def take_over(door: Door, host: str, port: int) -> int:
         time.sleep(TRY_AGAIN_S)
 
 
-def follow(directory: str, door: Door) -> None:
-    """The loop: take in what is new, answer what was asked."""
-    recording = Recording.open(directory)
-    follower, state = Follower(recording), State(recording)
-    poller = zmq.Poller()
-    poller.register(door.socket, zmq.POLLIN)
-    poller.register(sys.stdin.fileno(), zmq.POLLIN | zmq.POLLERR)
-    behind = True
-    damages = 0
-    while True:
-        ready = dict(poller.poll(0 if behind else POLL_MS))
-        if sys.stdin.fileno() in ready:
-            return
+class Loop:
+    """Take in what is new, answer what was asked; again and again."""
+
+    def __init__(self, directory: str, door: Door, http: HttpDoor | None) -> None:
+        recording = Recording.open(directory)
+        self._follower, self._state = Follower(recording), State(recording)
+        self._door, self._http = door, http
+        self._damages = 0
+        self._gauges_at = 0.0
+        self._poller = zmq.Poller()
+        self._poller.register(door.socket, zmq.POLLIN)
+        self._poller.register(STDIN, zmq.POLLIN | zmq.POLLERR)
+        if http is not None:
+            self._poller.register(http.wanted, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Until standard input ends."""
+        behind = True
+        while True:
+            ready = dict(self._poller.poll(0 if behind else POLL_MS))
+            if STDIN in ready and not self._hear():
+                return
+            behind = self._take_in()
+            if self._door.socket in ready and not behind:
+                self._door.serve(self._state)
+            if self._http is not None and self._http.wanted in ready:
+                self._serve_http(self._http, behind)
+            self._say_how_it_fares()
+
+    def _hear(self) -> bool:
+        """What the ingest says of itself: the last line counts. False at the end of the input."""
+        heard = os.read(STDIN, INPUT_BYTES)
+        lines = [line for line in heard.split(b"\n") if line.startswith(b"{") and line.endswith(b"}")]
+        if lines:
+            self._state.ingest = json.loads(lines[-1])
+        return bool(heard)
+
+    def _take_in(self) -> bool:
+        """One portion of what is new; whether there was any."""
+        follower, state = self._follower, self._state
         records = follower.poll()
-        behind = bool(records)
         state.extend(records, follower.position)
-        state.extend(follower.damages[damages:], follower.position)
-        damages = len(follower.damages)
+        state.extend(follower.damages[self._damages :], follower.position)
+        self._damages = len(follower.damages)
         state.forest.removed_segments = follower.removed_segments
-        if door.socket in ready and not behind:
-            door.serve(state)
+        return bool(records)
+
+    def _serve_http(self, http: HttpDoor, behind: bool) -> None:
+        if not http.running:
+            self._poller.unregister(http.wanted)
+            http.start(self._state.recording)
+            self._poller.register(http.wanted, zmq.POLLIN)
+        elif not behind:
+            http.jobs.serve(self._state)
+
+    def _say_how_it_fares(self) -> None:
+        now = time.monotonic()
+        if self._http is not None and self._http.running and now >= self._gauges_at:
+            self._gauges_at = now + GAUGES_S
+            self._http.gauges = read_gauges(self._state, now)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]) if len(sys.argv) > 4 else None))
+    sys.exit(main(Orders(**json.loads(sys.argv[1]))))

@@ -10,12 +10,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aggregator import browse
+from aggregator.drawing import drawing
+from aggregator.paging import asked_page, cut, filters
+from aggregator.producers import Roll, order
 from aggregator.recent import Recent
-from embertrace.analysis import Forest
+from embertrace.analysis import Forest, Rows
+from embertrace.analysis.compare import compare as compare_outcomes
 from embertrace.analysis.results import plain
-from embertrace.analysis.verbs import answer
+from embertrace.analysis.verbs import VERBS, answer, ask
 from embertrace.analysis.window import DEFAULT_WINDOW, check_window, rates
 from embertrace.errors import QueryError
+from embertrace.payload import canonical
 from embertrace.recording import Damage, Record, Recording
 from embertrace.recording.plant import plant, sign_of
 from embertrace.wire.batch import BATCH
@@ -25,18 +31,26 @@ PAGE_BYTES = 4 * 1024 * 1024
 """One page of events: a few batches, well under the answer's limit."""
 MAX_LOSSES = 5
 """Of a snapshot: enough to know where to look; the question of that name has all."""
+MAX_KEPT = 4
+"""Answers kept for the next page of them: a few readers, each at one table."""
 MAX_POSITION = (1 << 63) - 1
 """As far as a file reaches on any system."""
 
 
 class State:
-    """What the analyst knows: the forest of what it followed, and the recording itself for the events."""
+    """What the analyst knows: the forest of what it followed, who sent it, and the recording itself for the events.
+
+    `ingest` is what the process that records last said of itself; empty if it never did.
+    """
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.forest = Forest()
         self.recent = Recent(recording)
+        self.roll = Roll()
         self.position = 0
+        self.ingest: Mapping[str, Any] = {}
+        self._kept: dict[bytes, Rows] = {}
 
     def extend(self, items: list[Record] | list[Damage], position: int) -> None:
         """Take in what the follower read; `position` is where it has got to."""
@@ -44,7 +58,22 @@ class State:
             plant(self.forest, item)
             if isinstance(item, Record):
                 self.recent.trail.take(item)
+                self.roll.take(item)
+        if items:
+            self._kept.clear()
         self.position = position
+
+    def rows(self, query: Mapping[str, Any]) -> Rows:
+        """The rows of one question; those of the last few are kept until something new comes. Raises QueryError."""
+        name = canonical(query)
+        if name not in self._kept:
+            found = ask(self.forest, query)
+            if not isinstance(found, Rows):
+                raise QueryError(f"{query.get('verb')!r} gives no rows")
+            if len(self._kept) >= MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[name] = found
+        return self._kept[name]
 
 
 Method = Callable[[State, Mapping[str, Any]], Any]
@@ -153,13 +182,73 @@ def _add_to_page(page: dict[str, Any], record: Record) -> None:
             seq += 1
 
 
+def verbs(state: State, params: Mapping[str, Any]) -> Any:
+    """The questions of the analysis: {name: {options, pools, attempts}}, as `query` takes them."""
+    return {
+        name: {"options": verb.options, "pools": verb.pools, "attempts": verb.attempts} for name, verb in VERBS.items()
+    }
+
+
+def items(state: State, params: Mapping[str, Any]) -> Any:
+    """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
+    given = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
+    return {**browse.page_of_items(state.rows(given), params), "position": state.position}
+
+
+def trace(state: State, params: Mapping[str, Any]) -> Any:
+    """A page of one tree of calls, see browse.trace."""
+    return {**browse.trace(state.forest, params), "position": state.position}
+
+
+def flow_drawing(state: State, params: Mapping[str, Any]) -> Any:
+    """The flow of operators laid out for a picture, see drawing.drawing."""
+    return plain(drawing(state.forest, params))
+
+
+def one_call(state: State, params: Mapping[str, Any]) -> Any:
+    """One call with its payloads: {call, attempt}."""
+    return browse.call(state.forest, params)
+
+
+def compare(state: State, params: Mapping[str, Any]) -> Any:
+    """Two runs of this recording side by side, item by item: {before, after (names or ids), on, answer}."""
+    sides: list[Rows] = []
+    about: list[Rows] = []
+    options = {name: params[name] for name in ("on", "answer") if params.get(name) is not None}
+    for name in ("before", "after"):
+        run = params.get(name)
+        if not isinstance(run, str):
+            raise QueryError(f"{name} is {str(run)[:60]!r}; it must be a run's name or id")
+        chosen = [["run", run]]
+        about.append(state.rows({"verb": "runs", "filters": chosen}))
+        if not about[-1]:
+            raise QueryError(f"there is no run {run!r} in this recording")
+        sides.append(state.rows({"verb": "outcomes", "filters": chosen, "options": options}))
+    return compare_outcomes(sides[0], sides[1], *about, on=str(options.get("on", "judge"))).to_data()
+
+
+def producers(state: State, params: Mapping[str, Any]) -> Any:
+    """A page of who sent what is recorded, those connected and heard last ahead: {rows, total, next, position}."""
+    found = sorted(state.roll.known.values(), key=order)
+    page, following = cut(found, *asked_page(params))
+    rows = plain([one.to_row() for one in page])
+    return {"rows": rows, "total": len(found), "next": following, "position": state.position}
+
+
 METHODS: dict[str, Method] = {
     "ping": ping,
     "info": info,
+    "verbs": verbs,
     "query": query,
     "snapshot": snapshot,
     "runs": runs,
     "progress": progress,
+    "items": items,
+    "trace": trace,
+    "drawing": flow_drawing,
+    "call": one_call,
+    "compare": compare,
+    "producers": producers,
     "events": events,
 }
 

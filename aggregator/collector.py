@@ -81,6 +81,7 @@ class Identity:
     library: str = ""
     pid: int = 0
     started_ns: int = 0
+    http_port: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -277,8 +278,9 @@ class Collector:
         who = self.identity
         mark = self._marks.get(producer, 0) if producer is not None else 0
         return Welcome(
-            who.recording, who.name, mark, who.push_port, who.rpc_port, producer, None, who.advertise, number=number
-        )
+            who.recording, who.name, mark, who.push_port, who.rpc_port, producer, who.http_port, who.advertise,
+            number=number,
+        )  # fmt: skip
 
 
 def _about(hello: Hello) -> bytes:

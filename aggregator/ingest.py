@@ -27,7 +27,7 @@ from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
 from embertrace.recording import RecordingWriter, Retention
 from embertrace.wire.batch import HEADER_BYTES, MAX_BATCH_BYTES, unpack_batch
-from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Control, Welcome, pack_control, unpack_control
+from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Control, State, Welcome, pack_control, unpack_control
 
 log = logging.getLogger("aggregator")
 
@@ -155,9 +155,13 @@ class Ingest:
         """Tell all who asked meanwhile the same state: it is worked out once, however many they are."""
         inspectors = self.collector.inspectors()
         if inspectors:
-            state = self.collector.state(self._ground())
+            state = self.state()
             for address in inspectors:
                 self._answer(Reply(address, state))
+
+    def state(self) -> State:
+        """How it fares, as who inspects it is told."""
+        return self.collector.state(self._ground())
 
     def _ground(self) -> Ground:
         try:

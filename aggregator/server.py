@@ -1,20 +1,19 @@
 """Start, supervise, drain, stop: the aggregator as one process to its user.
 
-This process is the ingest; the analyst is its child, restarted at the same port if it dies. SIGTERM and SIGINT, and for
-an embedded aggregator the end of standard input, stop it: what has arrived is drained and synced first.
+This process is the ingest; the analyst is its child (see child), restarted at the same ports if it dies. SIGTERM and
+SIGINT, and for an embedded aggregator the end of standard input, stop it: what has arrived is drained and synced first.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import ipaddress
 import json
 import logging
 import os
-import select
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,21 +22,20 @@ from pathlib import Path
 
 import zmq
 
+from aggregator.child import Analyst, Orders
 from aggregator.collector import Collector, Identity
 from aggregator.gate import Gate
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
-from embertrace.errors import AggregatorError, ConfigError
-from embertrace.keys import ServerKey
+from embertrace.errors import AggregatorError, ConfigError, MissingExtraError, SecurityError
+from embertrace.keys import ServerKey, read_token
 from embertrace.recording import Limits, RecordingWriter, Retention
 
 log = logging.getLogger("aggregator")
 
-START_S = 15.0
-"""Seconds for the analyst to listen: it imports numpy, on a busy machine slowly."""
-RESTART_S = 1.0
-"""Between restarts of an analyst that keeps dying."""
-STOP_S = 5.0
+WEB_LIBRARIES = ("fastapi", "uvicorn")
+EVERYWHERE = ("0.0.0.0", "[::]", "*")
+"""Hosts that mean all addresses of this machine."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +62,9 @@ class Ready:
     recording: str
     directory: str
     pid: int
+    http_port: int | None = None
+    page: str | None = None
+    """The address of the page; None where there is no HTTP."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -96,23 +97,27 @@ def serve(
         stack.callback(gate.close)
         doors = _open_doors(context, host, port, key)
         stack.callback(doors.close)
-        analyst = Analyst(options.directory, host, port + 2 if port else 0, options.keys)
+        analyst = Analyst(_orders(options, host, port))
         stack.callback(analyst.stop)
-        rpc_port = analyst.start()
+        analyst.start()
         identity = Identity(
-            writer.id, writer.name, doors.push_port, rpc_port, options.advertise,
-            sys.modules["embertrace"].__version__, os.getpid(), time.time_ns(),
+            writer.id, writer.name, doors.push_port, analyst.rpc_port, options.advertise,
+            sys.modules["embertrace"].__version__, os.getpid(), time.time_ns(), analyst.http_port,
         )  # fmt: skip
         stack.enter_context(_signals(stopping))
         if options.with_parent:
             threading.Thread(target=_await_end_of_input, args=(stopping,), daemon=True).start()
-        announce(
-            Ready(f"tcp://{host}:{doors.control_port}", doors.push_port, rpc_port, writer.id,
-                  str(options.directory), os.getpid())
-        )  # fmt: skip
+        announce(_ready(options, host, identity, doors.control_port))
         collector = Collector(identity, writer.marks, writer.begun)
         retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
-        Ingest(doors, collector, writer, retention).run(lambda: stopping.is_set() or analyst.supervise())
+        ingest = Ingest(doors, collector, writer, retention)
+        ingest.run(lambda: stopping.is_set() or analyst.supervise(ingest.state))
+
+
+def _ready(options: Options, host: str, who: Identity, control_port: int) -> Ready:
+    page = _page(options, host, who.http_port)
+    where = f"tcp://{host}:{control_port}", who.push_port, who.rpc_port, who.recording, str(options.directory)
+    return Ready(*where, who.pid, who.http_port, page)
 
 
 def _address(options: Options) -> tuple[str, int]:
@@ -132,6 +137,38 @@ def _address(options: Options) -> tuple[str, int]:
     return host, 0 if any_port else port
 
 
+def _orders(options: Options, host: str, port: int) -> Orders:
+    """What the analyst is to do. That there will be no HTTP, and why, is said here, once."""
+    closed = _why_no_http(options, host)
+    if closed is not None:
+        log.info("no page and no HTTP: %s", closed)
+    keys = str(options.keys) if options.keys is not None else None
+    http_port = None if closed is not None else port + 3 if port else 0
+    return Orders(str(options.directory), host, port + 2 if port else 0, http_port, keys, options.advertise)
+
+
+def _why_no_http(options: Options, host: str) -> str | None:
+    """Why HTTP stays closed, in a sentence; None where it may open."""
+    if not all(importlib.util.find_spec(library) for library in WEB_LIBRARIES):
+        return str(MissingExtraError("HTTP", "web"))
+    if options.keys is not None:
+        try:
+            read_token(options.keys)
+        except SecurityError as error:
+            return str(error)
+    elif not _is_loopback(host):
+        return "beyond this machine it needs a token: make one (`embertrace keys DIR`), and say --keys DIR"
+    return None
+
+
+def _page(options: Options, host: str, port: int | None) -> str | None:
+    """The page's address, for a person on this machine or, where it is advertised, elsewhere."""
+    if port is None:
+        return None
+    shown = options.advertise or ("127.0.0.1" if host in EVERYWHERE else host)
+    return f"http://{shown}:{port}/"
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -149,67 +186,6 @@ def _open_doors(context: zmq.Context[zmq.Socket[bytes]], host: str, port: int, k
         raise AggregatorError(
             f"can't listen on {wanted}: {error.strerror}. Is another aggregator running? Choose another --bind"
         ) from None
-
-
-class Analyst:
-    """The analyst's process, from outside."""
-
-    def __init__(self, directory: Path, host: str, port: int, keys: Path | None = None) -> None:
-        self._directory = directory
-        self._host = host
-        self._port = port
-        self._keys = keys
-        self._process: subprocess.Popen[bytes] | None = None
-        self._restart_at = 0.0
-
-    def start(self) -> int:
-        """Start it and wait until it listens; its port. Raises AggregatorError."""
-        stdout = self._spawn().stdout
-        assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], START_S)
-        line = stdout.readline() if ready else b""
-        if not line:
-            self.stop()
-            raise AggregatorError(f"the query process did not start at {self._host}:{self._port or 'any port'}")
-        self._port = int(json.loads(line)["rpc_port"])
-        return self._port
-
-    def supervise(self) -> bool:
-        """Restart it at its port if it died, without waiting for it: recording goes on. False: no reason to stop."""
-        process, now = self._process, time.monotonic()
-        if process is not None and process.poll() is not None and now >= self._restart_at:
-            self._restart_at = now + RESTART_S
-            log.warning("the query process ended with %s and is restarted; recording goes on", process.returncode)
-            self._close_pipes(process)
-            self._spawn()
-        return False
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        """In a session of its own: Ctrl-C is this process's to handle."""
-        command = [sys.executable, "-m", "aggregator.analyst", str(self._directory), self._host, str(self._port)]
-        command += [str(self._keys)] if self._keys is not None else []
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        return self._process
-
-    def stop(self) -> None:
-        """The end of its standard input tells it to stop."""
-        process = self._process
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:  # in the middle of a heavy question
-            process.kill()
-            process.wait()
-        self._close_pipes(process)
-
-    @staticmethod
-    def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
 
 
 @contextlib.contextmanager

@@ -56,12 +56,13 @@ address_beyond: Callable[[], str | None] = _on_this_machine
 
 
 class Session:
-    """A running session. `run` is its run, `endpoint` its aggregator, `directory` its recording."""
+    """A running session. `run` is its run, `endpoint` its aggregator, `directory` its recording, `page` its page."""
 
-    def __init__(self, directory: pathlib.Path, endpoint: str, run: Run) -> None:
+    def __init__(self, directory: pathlib.Path, endpoint: str, run: Run, page: str | None = None) -> None:
         self.directory = directory
         self.endpoint = endpoint
         self.run = run
+        self.page = page
         self._closed = False
 
     def analysis(self) -> OperatorAnalysis:
@@ -120,9 +121,11 @@ def session(
     try:
         running = Run(aggregator.endpoint, run, project, config or {}, aggregator.key).activate()
         running.announce()
-        current = Session(path, aggregator.endpoint, running)
+        current = Session(path, aggregator.endpoint, running, aggregator.page)
         if not quiet:
             print(f"embertrace: recording to {path}, aggregator at {aggregator.endpoint}", file=sys.stderr)
+            if aggregator.page is not None:
+                print(f"embertrace: watch it at {aggregator.page}", file=sys.stderr)
         try:
             yield current
         except BaseException:
@@ -147,7 +150,8 @@ def _leave(current: Session, status: str, wait: float) -> None:
 
 
 class Embedded:
-    """An aggregator of this process's own, as a subprocess that ends with it. `endpoint` is its address.
+    """An aggregator of this process's own, as a subprocess that ends with it. `endpoint` is its address, `page` that of
+    its page, None where there is no HTTP.
 
     Where operators run on other machines too, it listens for them, under a `key` made for it; else on loopback, where
     `key` is None. Raises AggregatorError, with its own words, if it does not start.
@@ -176,7 +180,9 @@ class Embedded:
                 words = said.read().decode("utf-8", "replace").strip().splitlines()
                 reason = words[-1] if words else f"it said nothing for {START_S:.0f} s"
                 raise AggregatorError(f"the aggregator for {directory} did not start: {reason}")
-        self.endpoint = str(json.loads(line)["endpoint"])
+        about = json.loads(line)
+        self.endpoint = str(about["endpoint"])
+        self.page = page_address(about.get("page"), self._keys.name if self._keys is not None else None)
 
     def stop(self) -> None:
         """End of its standard input tells it to drain and stop. May be called twice."""
@@ -193,6 +199,13 @@ class Embedded:
             process.stdout.close()
         if self._keys is not None:
             self._keys.cleanup()
+
+
+def page_address(page: str | None, key_directory: str | None) -> str | None:
+    """With the token, where there is one, behind a #: that part of an address stays in the browser."""
+    if page is None or key_directory is None:
+        return page
+    return f"{page}#token={keys.read_token(key_directory)}"
 
 
 def _key_for(directory: str) -> ClientKey:

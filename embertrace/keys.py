@@ -3,6 +3,7 @@
     DIR/aggregator.key        the aggregator's key pair, mode 0600
     DIR/clients/NAME.key      what client NAME needs, mode 0600: give it to that client, and to nobody else
     DIR/clients/NAME.pub      its public part: the allow-list is all of these
+    DIR/http.token            what who asks over HTTP shows (one line of text), mode 0600
 
 Rules:
 - A secret that others can read is refused, and so is a symbolic link in the allow-list.
@@ -17,6 +18,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import stat
 import threading
 from collections.abc import Sequence
@@ -28,6 +30,10 @@ KEY_CHARS = 40
 """A CURVE key in Z85: 32 bytes as text."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Z85 = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+TOKEN = "http.token"
+TOKEN_BYTES = 32
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{22,512}")
+"""What a bearer token may be made of (RFC 6750), and never one that can be guessed."""
 EMBEDDED = "embedded-"
 """So begin the names of keys that a session makes for itself; they end with it."""
 MAX_KEY_BYTES = 4096
@@ -73,7 +79,7 @@ class ServerKey:
 
 
 def make_keys(directory: str | os.PathLike[str], clients: Sequence[str], new_pair: Any) -> list[pathlib.Path]:
-    """Make the aggregator's key, if there is none, and one for each new client; the files that were made.
+    """Make the aggregator's key and token, if there are none, and one for each new client; the files that were made.
 
     `new_pair` makes a (public, secret) pair. Raises SecurityError for a name that can't be used, or is taken.
     """
@@ -90,6 +96,8 @@ def make_keys(directory: str | os.PathLike[str], clients: Sequence[str], new_pai
         if not (home / "aggregator.key").exists():
             public, secret = new_pair()
             made.append(_write(home / "aggregator.key", {"public": public.decode(), "secret": secret.decode()}))
+        if not (home / TOKEN).exists():
+            made.append(_write_text(home / TOKEN, secrets.token_urlsafe(TOKEN_BYTES)))
         server = ServerKey.read(home)
         for name in clients:
             public, secret = new_pair()
@@ -114,6 +122,21 @@ def allowed(directory: str | os.PathLike[str]) -> frozenset[bytes]:
     return frozenset(found)
 
 
+def read_token(directory: str | os.PathLike[str]) -> str:
+    """The token in a key directory. Raises SecurityError where there is none, or others can read it."""
+    path = pathlib.Path(directory) / TOKEN
+    _check_secret(path)
+    try:
+        token = (
+            path.read_text(encoding="utf-8", errors="replace").strip() if path.stat().st_size < MAX_KEY_BYTES else ""
+        )
+    except OSError as error:
+        raise SecurityError(f"the token {path} can't be read: {error.strerror or error}") from None
+    if not _TOKEN.fullmatch(token):
+        raise SecurityError(f"{path} is no token: remove it, and `embertrace keys` makes another")
+    return token
+
+
 def register(key: ClientKey) -> ClientKey:
     """Make a key known by its name in this process."""
     with _lock:
@@ -134,14 +157,22 @@ def load(given: str | os.PathLike[str] | ClientKey | None) -> ClientKey | None:
 
 
 def _write(path: pathlib.Path, values: dict[str, str]) -> pathlib.Path:
+    return _write_text(path, json.dumps(values, indent=1))
+
+
+def _write_text(path: pathlib.Path, text: str) -> pathlib.Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(values, file, indent=1)
-        file.write("\n")
+        file.write(f"{text}\n")
     return path
 
 
 def _read_secret(path: pathlib.Path, names: Sequence[str]) -> dict[str, str]:
+    _check_secret(path)
+    return _read(path, names)
+
+
+def _check_secret(path: pathlib.Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -150,7 +181,6 @@ def _read_secret(path: pathlib.Path, names: Sequence[str]) -> dict[str, str]:
         ) from None
     if stat.S_IMODE(mode) & 0o077:
         raise SecurityError(f"the key {path} can be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
-    return _read(path, names)
 
 
 def _read(path: pathlib.Path, names: Sequence[str]) -> dict[str, str]:

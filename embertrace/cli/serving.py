@@ -54,19 +54,19 @@ def aggregate(
 @app.command()
 def keys(
     directory: Annotated[pathlib.Path, typer.Argument(help="The aggregator's keys: a directory, made if need be.")],
-    client: Annotated[list[str], typer.Option(help="A name for each client that gets a key.")],
+    client: Annotated[list[str] | None, typer.Option(help="A name for each client that gets a key.")] = None,
 ) -> None:
     """Make keys for an aggregator and its clients, so that it can listen beyond its machine.
 
     The aggregator is started with `--keys DIRECTORY`; a client gets its one file and names it in EMBERTRACE_KEY.
-    A client that is added is let in at once; one whose .pub file is removed, not again.
+    A client that is added is let in at once; one whose .pub file is removed, not again. `http.token` is for HTTP.
     """
     from embertrace.handshake import new_pair
     from embertrace.keys import make_keys
 
-    for path in make_keys(directory, client, new_pair):
+    for path in make_keys(directory, client or (), new_pair):
         print(path)
-    for name in client:
+    for name in client or ():
         print(f"give {directory / 'clients' / (name + '.key')} to {name}: EMBERTRACE_KEY=…/{name}.key", file=sys.stderr)
 
 

@@ -52,15 +52,20 @@ def _find_doors(aggregator: Aggregator, welcome: Welcome) -> Iterator[Finding]:
     if welcome.version != VERSION:
         what = f"{aggregator.endpoint} speaks version {welcome.version} of the protocol, not {VERSION}"
         yield Finding("bad", WHERE, what, "use the same embertrace on both sides")
-    ports = f"{welcome.push_port} and {welcome.rpc_port}"
+    ports = ", ".join(str(port) for port in (welcome.push_port, welcome.rpc_port, welcome.http_port) if port)
     for what, port, door in (
         ("events", welcome.push_port, aggregator.push),
         ("questions", welcome.rpc_port, aggregator.rpc),
+        ("HTTP", welcome.http_port, aggregator.http),
     ):
         if door is not None:
             at = f"{welcome.host + ' ' if welcome.host else ''}port {port}"
             todo = f"let ports {ports} through too (firewall, container), or correct the aggregator's --advertise"
-            yield Finding("bad", WHERE, f"its door for {what}, {at}, can't be reached: {door.why}", todo)
+            severity: Severity = "warn" if what == "HTTP" else "bad"  # events and questions go on without
+            yield Finding(severity, WHERE, f"its door for {what}, {at}, can't be reached: {door.why}", todo)
+    if welcome.http_port is not None and aggregator.http is None:
+        host = welcome.host or aggregator.endpoint.removeprefix("tcp://").rpartition(":")[0]
+        yield Finding("ok", WHERE, f"its page is at http://{host}:{welcome.http_port}/")
 
 
 def _find_state(endpoint: str, state: State, library: str) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ class Spools:
 class Aggregator:
     """An aggregator as it shows itself from here. What was not asked, as nothing was to be expected, is Unknown too.
 
-    `door`, `push` and `rpc` are None where the port takes connections.
+    `door`, `push`, `rpc` and `http` are None where the port takes connections, `http` also where there is none.
     """
 
     endpoint: str
@@ -64,6 +64,7 @@ class Aggregator:
     """The analyst's answer to `info`."""
     push: Unknown | None = None
     rpc: Unknown | None = None
+    http: Unknown | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

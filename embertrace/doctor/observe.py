@@ -155,9 +155,10 @@ def look_at_aggregator(endpoint: str, origin: Origin, key: ClientKey | None) -> 
     if not isinstance(welcome, Welcome):
         return Aggregator(endpoint, origin, None, welcome, NOT_ASKED, NOT_ASKED)
     push, rpc = _knock(welcome.host or host, welcome.push_port), _knock(welcome.host or host, welcome.rpc_port)
+    http = _knock(welcome.host or host, welcome.http_port) if welcome.http_port is not None else None
     state = bounded(client.inspect)
     info = rpc if rpc is not None else bounded(lambda: _info(endpoint, key))
-    return Aggregator(endpoint, origin, None, welcome, state, info, push, rpc)
+    return Aggregator(endpoint, origin, None, welcome, state, info, push, rpc, http)
 
 
 def _info(endpoint: str, key: ClientKey | None) -> Mapping[str, Any]:

@@ -51,6 +51,7 @@ QUESTIONS: dict[str, Callable[[OperatorAnalysis], Any]] = {
     "stages": lambda a: a.stages(),
     "operators": lambda a: a.operators(),
     "errors": lambda a: a.errors(),
+    "timeline": lambda a: a.timeline(by="stage", bucket_s=1e7),
     "flow": lambda a: a.flow(),
     "majority, weighted": lambda a: a.majority_accuracy(weights={"member#0": 2, "member#1": 1}),
     "oracle": lambda a: a.oracle_accuracy(),

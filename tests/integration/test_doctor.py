@@ -57,7 +57,8 @@ def test_a_running_aggregator_and_nothing_amiss(tmp_path: pathlib.Path, environm
         environment["EMBERTRACE_ENDPOINT"] = ready["endpoint"]
         found = examine(environment=environment)
         assert found.ok, str(found)
-        assert severities(found, "aggregator") == ["ok"]
+        assert severities(found, "aggregator") == ["ok", "ok"]
+        assert f"its page is at http://127.0.0.1:{ready['http_port']}/" in told(found, "aggregator")
         assert severities(found, "analyst") == ["ok"]
         assert f"rec ({ready['recording']}) at {ready['endpoint']}, process {process.pid}" in told(found, "aggregator")
         assert f"events go to {ready['endpoint']}" in told(found, "settings")

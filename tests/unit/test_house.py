@@ -76,7 +76,7 @@ AGGREGATOR_MAY_IMPORT = {
     "handshake",
 }
 
-WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "sse_starlette", "starlette", "uvicorn")
+WEB = ("aiohttp", "fastapi", "flask", "http.server", "hypercorn", "pydantic", "sse_starlette", "starlette", "uvicorn")
 AGGREGATOR_SOCKETS = (
     "aggregator.ingest",
     "aggregator.rpc",
@@ -260,6 +260,12 @@ def test_importing_embertrace_loads_no_heavy_library() -> None:
     program = "import sys, embertrace; print(*sorted(name for name in sys.modules if '.' not in name))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"ray", "numpy", "zmq", "rich", "typer", *WEB} & set(done.stdout.split())
+
+
+def test_an_analyst_that_nobody_asks_over_http_loads_no_web_library() -> None:
+    program = "import sys, aggregator.analyst; print(*sorted(name for name in sys.modules if '.' not in name))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {*WEB, "pyarrow"} & set(done.stdout.split())
 
 
 def test_no_module_has_the_name_of_a_public_function() -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from embertrace.errors import SecurityError
 from embertrace.handshake import new_pair
-from embertrace.keys import ClientKey, ServerKey, allowed, find, load, make_keys
+from embertrace.keys import ClientKey, ServerKey, allowed, find, load, make_keys, read_token
 
 
 def test_keys_are_private_and_say_nothing_of_their_secret(tmp_path: pathlib.Path) -> None:
     made = make_keys(tmp_path / "keys", ["alice", "bob"], new_pair)
-    assert sorted(path.name for path in made) == ["aggregator.key", "alice.key", "alice.pub", "bob.key", "bob.pub"]
+    names = ["aggregator.key", "alice.key", "alice.pub", "bob.key", "bob.pub", "http.token"]
+    assert sorted(path.name for path in made) == names
     assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     alice, server = ClientKey.read(tmp_path / "keys/clients/alice.key"), ServerKey.read(tmp_path / "keys")
@@ -23,6 +24,7 @@ def test_keys_are_private_and_say_nothing_of_their_secret(tmp_path: pathlib.Path
     assert server.secret.decode() not in repr(server)
     assert load(alice) is alice
     assert find("alice") is alice
+    assert len(read_token(tmp_path / "keys")) >= 43
 
 
 def test_nothing_is_overwritten(tmp_path: pathlib.Path) -> None:
@@ -31,7 +33,9 @@ def test_nothing_is_overwritten(tmp_path: pathlib.Path) -> None:
     with pytest.raises(SecurityError, match="client 'alice' has a key"):
         make_keys(tmp_path, ["bob", "alice"], new_pair)
     assert not (tmp_path / "clients" / "bob.key").exists()
+    token = read_token(tmp_path)
     make_keys(tmp_path, ["bob"], new_pair)
+    assert read_token(tmp_path) == token
     assert ServerKey.read(tmp_path) == server
     assert len(allowed(tmp_path)) == 2
 
@@ -71,3 +75,23 @@ def test_the_allow_list_takes_no_links(tmp_path: pathlib.Path) -> None:
     (tmp_path / "clients" / "mallory.pub").symlink_to(tmp_path / "clients" / "alice.pub")
     with pytest.raises(SecurityError, match="symbolic link"):
         allowed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "short", "x" * 600, "two words of a token that is long", "ümlaut" * 8, "a" * 5000]
+)
+def test_what_is_no_token_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+    make_keys(tmp_path, [], new_pair)
+    (tmp_path / "http.token").write_text(text)
+    with pytest.raises(SecurityError, match="is no token"):
+        read_token(tmp_path)
+
+
+def test_a_token_that_others_can_read_is_refused(tmp_path: pathlib.Path) -> None:
+    make_keys(tmp_path, [], new_pair)
+    (tmp_path / "http.token").chmod(0o644)
+    with pytest.raises(SecurityError, match="chmod 600"):
+        read_token(tmp_path)
+    (tmp_path / "http.token").unlink()
+    with pytest.raises(SecurityError, match="can't be read"):
+        read_token(tmp_path)

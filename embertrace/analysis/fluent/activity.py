@@ -33,6 +33,16 @@ class ActivityQuestions(Asks):
         """
         return self._rows("cost", answer=answer, grade=grade)
 
+    def timeline(self, *, by: str = "all", bucket_s: float | None = None, answer: Rule = None) -> Table:
+        """{"start", "bucket_s", "buckets", "groups"}: per stretch of time calls, errors, latency and disagreement.
+
+        Each group (`by`: "all", "stage", "operator", "type") has a list of `buckets` values for each column: calls,
+        errors, lost, open, p50_s, p95_s, p99_s (None where no call ended), disagreement (None without ensembles),
+        ensembles. Times are Unix seconds, lengths seconds; without `bucket_s` at most 240 buckets are made. Several
+        runs are shown together.
+        """
+        return self._table("timeline", by=by, bucket_s=bucket_s, answer=answer)
+
     def flow(self) -> Table:
         """{"nodes": operators with counts, disagreement and accuracy, "edges": calls between them, and links}."""
         return self._table("flow")

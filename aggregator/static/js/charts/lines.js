@@ -1,0 +1,47 @@
+// Lines over time: one chart for each unit. Gaps in the data are gaps in the line.
+
+import { h, s } from "../dom.js";
+import { when } from "../format.js";
+import { chartWidth, linear, rows, ticks } from "./scale.js";
+
+const WIDEST = 640;
+const HEIGHT = 190;
+const LEFT = 58;
+const BOTTOM = 26;
+const TOP = 8;
+
+// `series`: [{name, values}], one value (or null) for each of `times` (Unix seconds). `most` fixes the upper end.
+export function lineChart(title, times, series, { show, most = null }) {
+  const width = chartWidth(WIDEST);
+  const known = series.flatMap((one) => one.values).filter((value) => value !== null);
+  const upper = most ?? Math.max(...known, 0) * 1.08;
+  const x = linear([times[0] ?? 0, times.at(-1) ?? 1], [LEFT, width - 10]);
+  const y = linear([0, upper || 1], [HEIGHT - BOTTOM, TOP]);
+  const labels = [0, Math.floor((times.length - 1) / 2), times.length - 1].filter((place, at, all) => place >= 0 && all.indexOf(place) === at);
+  const drawn = series.map((one, number) => runsOf(times, one.values).map((run) => mark(run, x, y, number + 1)));
+  const chart = s(
+    "svg",
+    { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `${title} over time` },
+    rows(ticks(0, upper || 1, 4), y, LEFT, width - 10, show),
+    labels.map((place, at) => s("text", { x: x(times[place]), y: HEIGHT - 6, "text-anchor": times.length === 1 ? "middle" : ["start", "middle", "end"][labels.length === 2 && at ? 2 : at] }, when(times[place]))),
+    drawn,
+  );
+  const legend = series.length > 1 && h("p", { class: "legend" }, series.map((one, number) => h("span", { class: `s${number + 1}` }, one.name)));
+  return [legend, chart];
+}
+
+// Stretches without a null: [[time, value]…].
+function runsOf(times, values) {
+  const found = [[]];
+  times.forEach((time, place) => {
+    if (values[place] === null || values[place] === undefined) found.push([]);
+    else found.at(-1).push([time, values[place]]);
+  });
+  return found.filter((run) => run.length);
+}
+
+function mark(run, x, y, number) {
+  if (run.length === 1) return s("circle", { class: `dot f${number}`, cx: x(run[0][0]), cy: y(run[0][1]), r: 3 });
+  const path = run.map(([time, value], place) => `${place ? "L" : "M"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  return s("path", { class: `line s${number}`, d: path });
+}

@@ -1,0 +1,91 @@
+"""Questions on their way to the one thread that owns the forest, and their answers on the way back.
+
+Rules:
+- So many wait at most; one more is refused at once, which says more than a late answer.
+- Who no longer waits (its deadline passed, its connection broke) cancels; what was not begun then never is.
+- A few are answered at a time; what is new in the recording, and RPC, come in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from aggregator import api
+from embertrace.errors import EmbertraceError
+
+log = logging.getLogger("aggregator")
+
+MAX_WAITING = 64
+"""Questions: at a typical few milliseconds each, a fraction of a second."""
+PER_ROUND = 8
+
+
+class Busy(Exception):
+    """Too many questions are waiting."""
+
+
+class Fault(Exception):
+    """A question failed through no fault of who asked."""
+
+
+class Job(NamedTuple):
+    method: str
+    params: Mapping[str, Any]
+    answer: Future[Any]
+
+
+class Jobs:
+    """The queue. `put` may be called by any thread; `serve` by the one that owns the state. `wanted` is readable
+    then."""
+
+    def __init__(self, limit: int = MAX_WAITING) -> None:
+        self._limit = limit
+        self._waiting: deque[Job] = deque()
+        self._lock = threading.Lock()
+        self.wanted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def put(self, method: str, params: Mapping[str, Any]) -> Future[Any]:
+        """Ask; the answer comes in the future. Raises Busy."""
+        job = Job(method, params, Future())
+        with self._lock:
+            if len(self._waiting) >= self._limit:
+                raise Busy(f"{self._limit} questions are waiting already")
+            self._waiting.append(job)
+        os.eventfd_write(self.wanted, 1)
+        return job.answer
+
+    def serve(self, state: api.State) -> None:
+        """Answer what is waiting, PER_ROUND at most."""
+        os.eventfd_read(self.wanted)
+        for _ in range(PER_ROUND):
+            with self._lock:
+                if not self._waiting:
+                    return
+                job = self._waiting.popleft()
+            if job.answer.set_running_or_notify_cancel():
+                _answer(job, state)
+        os.eventfd_write(self.wanted, 1)  # there may be more
+
+    def close(self) -> None:
+        """Nobody answers any more."""
+        with self._lock:
+            waiting, self._waiting = [*self._waiting], deque()
+        for job in waiting:
+            job.answer.cancel()
+        os.close(self.wanted)
+
+
+def _answer(job: Job, state: api.State) -> None:
+    try:
+        job.answer.set_result(api.call(state, job.method, job.params))
+    except EmbertraceError as error:
+        job.answer.set_exception(error)
+    except Exception as error:  # a fault of ours must not take the analyst down with it
+        log.exception("%s failed", job.method)
+        job.answer.set_exception(Fault(f"{job.method} failed inside the aggregator: {type(error).__name__}"))
