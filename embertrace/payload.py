@@ -28,7 +28,7 @@ import pathlib
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from itertools import islice
 from typing import Any
 
@@ -45,6 +45,9 @@ OVERHEAD_BYTES = 4096
 """What a bounded walk may add to its limit: the ends of what was cut, the frames of summaries."""
 MAX_DEPTH = 32
 """Nesting that is followed; deeper values are summarised. Ends cycles, and stays far below msgpack's own limit."""
+FIELD_DEPTH, FIELDS = 1, 8
+"""Down to this depth (an event's fields, a call's arguments) so many values are kept, each cut on its own: one that is
+too large costs no other."""
 MAX_EXTENSIONS = MAX_DEPTH + 8
 """Extensions inside extensions that are read: more than `pack` makes. Each takes 40 KB of the thread's C stack."""
 WHOLE_HASH_BYTES = 1024 * 1024
@@ -223,7 +226,7 @@ class _Normaliser:
             return value if -(1 << 63) <= value < 1 << 64 else self._charged(_bigint(value))
         if kind is Summary or kind is Cut:  # read from a recording, and packed again as it was
             return self._charged(_again(value))
-        if depth >= MAX_DEPTH or self.left <= 0:
+        if depth >= MAX_DEPTH or (self.left <= 0 and depth > FIELD_DEPTH):
             return self._summarise(value)
         if kind is list or kind is tuple:
             return self._sequence(value, kind.__name__, depth)
@@ -234,6 +237,9 @@ class _Normaliser:
         if kind is set or kind is frozenset:
             return self._set(value, kind.__name__, depth)
         return self._other(value, depth)
+
+    def _may_cut(self, depth: int, kept: Sized) -> bool:
+        return depth > FIELD_DEPTH or len(kept) >= FIELDS
 
     def _charged(self, extension: msgpack.ExtType) -> msgpack.ExtType:
         self.left -= len(extension.data)
@@ -274,7 +280,7 @@ class _Normaliser:
         self.left -= 5
         kept: list[Any] = []
         for value in values:
-            if self.left <= 0:
+            if self.left <= 0 and self._may_cut(depth, kept):
                 return _cut(kind, len(values), kept, [], None)
             kept.append(self.any(value, depth + 1))
         return kept
@@ -283,7 +289,7 @@ class _Normaliser:
         self.left -= 5
         kept: dict[Any, Any] = {}
         for key, value in islice(mapping.items(), len(mapping)):
-            if self.left <= 0:
+            if self.left <= 0 and self._may_cut(depth, kept):
                 return _cut("dict", len(mapping), kept, {}, None)
             if self.redaction is not None and self.redaction.hides_key(key):
                 value = REDACTED

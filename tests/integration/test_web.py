@@ -19,7 +19,13 @@ from support.aggregators import aggregator
 from support.forests import Story
 from support.http_client import Http, in_path
 
-OPTIONS: dict[str, dict[str, Any]] = {"item": {"key": "q3"}, "failures": {"outcome": "error"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "item": {"key": "q3"},
+    "failures": {"outcome": "error"},
+    "cohen_kappa": {"a": "m0", "b": "m1"},
+    "groups": {"by": "stage"},
+    "unknown_items": {"targets": [["q3", None, None]]},
+}
 RUNS = ("monday", "tuesday")
 QUESTIONS = 12
 
@@ -172,7 +178,7 @@ def test_a_trace_is_cut_into_pages_and_shows_payloads_on_demand(served: Served) 
 def test_two_runs_are_compared_item_by_item(served: Served) -> None:
     found = served.http.get("/v1/compare", {"before": "monday", "after": "tuesday"}).json
     assert (found["n"], found["only_before"], found["only_after"]) == (QUESTIONS, 4, 0)
-    assert found["config"] == {"verdict": ["A", "B"]}
+    assert found["config"] == {"verdict": {"before": "A", "after": "B"}}
 
 
 def test_events_are_the_same_in_pages_and_in_every_format(served: Served) -> None:

@@ -204,3 +204,25 @@ def test_the_short_way_keeps_the_limit() -> None:
     value = ["x" * 1000] * 10
     assert payload.pack_plain(value, 2 * 10_031) is not None
     assert payload.pack_plain(value, 2 * 10_030) is None
+
+
+def test_a_large_argument_costs_no_other() -> None:
+    """What is kept of a call stays a list and a map, whichever of its values is beyond the limit."""
+    large = "x" * 200_000
+    kept = payload.unpack(payload.pack({"args": (large, 3, [large, "b"]), "kwargs": {"y": {"a": 2}, "z": large}}))
+    first, second, third = kept["args"]
+    assert (first.length, second) == (200_000, 3)
+    assert isinstance(third, Cut | Summary)
+    assert kept["kwargs"]["z"].length == 200_000
+    assert str(kept["kwargs"]["y"]) == "{'a': 2}"
+
+
+def test_many_large_arguments_stay_bounded() -> None:
+    for count in (7, 8, 9, 100, 10_000):
+        packed = payload.pack(
+            {"args": ["x" * 200_000] * count, "kwargs": {str(n): b"y" * 200_000 for n in range(count)}}
+        )
+        assert len(packed) <= 2 * payload.DEFAULT_LIMIT
+        kept = payload.unpack(packed)
+        assert isinstance(kept["args"], Cut) == (count > 8)
+        assert isinstance(kept["kwargs"], Cut) == (count > 8)
