@@ -18,7 +18,7 @@ export async function listen({ onNews, onState }) {
       if (answer.status === 401) return onState("token");
       if (!answer.ok) throw new Error(String(answer.status));
       onState("on");
-      if (wait > FIRST_WAIT_MS) onNews(); // it was away: whatever it shows may be old
+      onNews(); // something may have come before this stream was open
       wait = FIRST_WAIT_MS;
       for await (const message of messages(answer.body)) {
         if (message.id) last = message.id;
