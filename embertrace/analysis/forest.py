@@ -33,7 +33,8 @@ class Forest:
         self.damaged_bytes = 0
         self.removed_segments = 0
         self._intake = Intake()
-        self._unreadable = 0
+        self._told_undecodable = self._told_unplaced = 0
+        """What others counted, beside what the intake did."""
         self._gaps: dict[bytes, Gaps] = {}
         self._hosts: dict[bytes, tuple[str, int]] = {}
         self._lives: dict[bytes, tuple[int, bool, int]] = {}
@@ -47,15 +48,19 @@ class Forest:
 
     @property
     def unplaced(self) -> int:
-        return self._taken.unplaced
+        return self._told_unplaced + self._taken.unplaced
+
+    @unplaced.setter
+    def unplaced(self, count: int) -> None:
+        self._told_unplaced = count - self._taken.unplaced
 
     @property
     def undecodable(self) -> int:
-        return self._unreadable + self._taken.undecodable
+        return self._told_undecodable + self._taken.undecodable
 
     @undecodable.setter
     def undecodable(self, count: int) -> None:
-        self._unreadable = count - self._taken.undecodable
+        self._told_undecodable = count - self._taken.undecodable
 
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
         """Take in one event; one that was seen already changes nothing."""

@@ -134,7 +134,7 @@ class Trees:
             "calls": int(chosen.sum()),
             "open": int(outcomes[OPEN]),
             "lost": int(outcomes[LOST]),
-            "missing": int(shape.missing[chosen].sum()),
+            "missing": shape.missing_among(chosen),
             "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
             "events": events,
         }
@@ -188,7 +188,7 @@ class Trees:
         return self.table.call_id(self.table.parent.values[row]), int(self.table.parent_attempt.values[row])
 
     def _name(self, place: int, part: int) -> str:
-        return self.table.names.triples[self.shape.name[place]][part]
+        return self.table.names.triples[int(self.shape.name[place])][part]
 
     def _trace_id(self, place: int) -> str | None:
         trace = self.table.trace_id(self._first(place))

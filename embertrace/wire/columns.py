@@ -1,9 +1,10 @@
 """Many events at once, as columns: what `wire.event` reads one by one, read side by side with numpy.
 
 Rules:
-- The answer is that of `iter_events`, or none. Whatever is unusual (an event that breaks a limit, one of a later version
-  with more elements, a number packed wider than it is, a time beyond 2262, bytes inside a payload that look like an
-  event's beginning) makes `decode` refuse the whole batch, and its caller reads that batch event by event.
+- The answer is that of `iter_events`, or none. Whatever is unusual (an event that breaks a limit, one of a later
+  version with more elements, a time beyond 2262 or in less than nine bytes, a name in a form that nobody needs, bytes
+  inside a payload that look like an event's beginning) makes `decode` refuse the whole batch, and its caller reads
+  that batch event by event.
 - Every event is checked as far as `iter_events` does: types, ranges, lengths, and that one ends where the next begins.
 - Names are handed to the caller as the bytes of all three, once for each event; a caller interns them.
 - The last three elements (links, context, data) stay packed as they are: an event's tail. `unpack_tail` reads one.
@@ -33,7 +34,7 @@ has a duration, links, a context."""
 
 
 class Columns(NamedTuple):
-    """Events side by side, one array for each field. `trace` has two columns of 8 bytes, big-endian halves of the id."""
+    """Events side by side, one array for each field. `trace` has two columns: the halves of the id, as integers."""
 
     kind: Ints
     stamp: Ints
@@ -52,8 +53,8 @@ class Columns(NamedTuple):
 
     def take(self, chosen: Ints) -> Columns:
         """The events where `chosen` (booleans) holds."""
-        kept = [column[chosen] for column in self[:-1]]
-        return Columns(*kept, [self.tails[place] for place in np.flatnonzero(chosen)])
+        kept: list[Any] = [column[chosen] for column in self[:-1]]
+        return Columns._make([*kept, [self.tails[place] for place in np.flatnonzero(chosen)]])
 
 
 Names = Callable[[bytes], int]
@@ -105,7 +106,8 @@ class _Cursor:
 
     def word(self) -> Ints:
         """The eight bytes behind the place, as an unsigned integer."""
-        return self.words[np.minimum(self.at + 1, self._end)].byteswap()
+        word: Ints = self.words[np.minimum(self.at + 1, self._end)].byteswap()
+        return word
 
     def text(self) -> None:
         """Pass over a string."""
@@ -181,8 +183,8 @@ def decode(payloads: Sequence[bytes], counts: Sequence[int], names: Names) -> tu
     ids = _name_ids(buffer, spans, batch, good, names)
     chosen = good[batch]
     tails = [*map(buffer.__getitem__, map(slice, spans[2][chosen].tolist(), cursor.at[chosen].tolist()))]
-    kept = [column[chosen] for column in (*fields[:9], ids, *fields[9:])]
-    return Columns(*kept, tails), good
+    kept: list[Any] = [column[chosen] for column in (*fields[:9], ids, *fields[9:])]
+    return Columns._make([*kept, tails]), good
 
 
 def _candidates(buffer: bytes) -> Ints:

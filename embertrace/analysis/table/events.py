@@ -209,6 +209,7 @@ class EventTable:
         if row in self.far:
             return self.far[row]
         links, context, data = unpack_tail(self.tail(row))
+        operator_id, operator_type, stage = self.names.triples[self.name.values[row]]
         return RawEvent(
             int(self.kind.values[row]),
             self._timestamp(row),
@@ -218,7 +219,9 @@ class EventTable:
             int(self.attempt.values[row]),
             int(self.parent_attempt.values[row]),
             int(self.slot.values[row]),
-            *self.names.triples[self.name.values[row]],
+            operator_id,
+            operator_type,
+            stage,
             self.duration(row),
             int(self.slots.values[row]),
             self.call_id(self.follows.values[row]),

@@ -61,13 +61,14 @@ class Shape:
     def _under_right_attempt(self, first: Array, up: Array, chosen: Array) -> Array:
         """By execution: whether one without a parent here stands under the attempt of it that counts."""
         parents, attempts = self.events.parent.values[first], self.events.parent_attempt.values[first]
-        never_seen = (up == NONE) & ~self._executions.are_known(parents)
+        never_seen: Array = (up == NONE) & ~self._executions.are_known(parents)
         if not attempts.any():
             return never_seen
         highest = np.zeros(len(self.events.ids), np.uint64)
         strays = np.flatnonzero(never_seen & chosen)
         np.maximum.at(highest, parents[strays], attempts[strays].astype(np.uint64))
-        return never_seen & (attempts == highest[parents])
+        highest_named: Array = attempts == highest[parents]
+        return never_seen & highest_named
 
     @cached_property
     def _children(self) -> tuple[Array, Array]:
@@ -99,15 +100,19 @@ class Shape:
     @cached_property
     def missing(self) -> Array:
         """Children that were begun, as a call's end says, and of which no event was seen."""
-        announced = np.zeros(len(self), np.int64)
+        announced = np.zeros(len(self), np.uint64)
         ended = self.end_row >= 0
-        slots = np.minimum(self.events.slots.values[self.end_row[ended]].astype(np.uint64), np.uint64(1 << 62))
-        announced[ended] = slots.astype(np.int64)
+        announced[ended] = self.events.slots.values[self.end_row[ended]]
         below, _ = self._children
         parents, at = self.parent[below], self.events.slot.values[self.first_row[below]]
         distinct = np.append(True, (parents[1:] != parents[:-1]) | (at[1:] != at[:-1]))[: len(below)]
-        seen = np.bincount(parents[distinct & (at < FOREIGN_SLOT)], minlength=len(self))
-        return np.maximum(0, announced - seen)
+        seen = np.bincount(parents[distinct & (at < FOREIGN_SLOT)], minlength=len(self)).astype(np.uint64)
+        return np.where(announced > seen, announced - seen, np.uint64(0))
+
+    def missing_among(self, chosen: Array) -> int:
+        """The sum over some calls, exactly: what a damaged end announces may be beyond 64 bits together."""
+        counts, times = np.unique(self.missing[chosen], return_counts=True)
+        return sum(count * often for count, often in zip(counts.tolist(), times.tolist(), strict=True))
 
     @cached_property
     def _brought(self) -> tuple[Array, Array, Array, Array]:
