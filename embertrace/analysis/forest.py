@@ -139,6 +139,11 @@ class Forest:
         """The calls as trees, over everything added so far: of each call the attempt that counts."""
         return self.trees_of(every_attempt=False)
 
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of links, contexts and data, which stay packed."""
+        return self._taken.events.payload_bytes
+
     def trees_of(self, *, every_attempt: bool) -> Trees:
         """As `trees`, or with every attempt as a call of its own."""
         if every_attempt not in self._trees:

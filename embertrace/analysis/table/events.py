@@ -3,8 +3,8 @@
 Rules:
 - A row holds what its event said, to the last bit: `event` gives the event back.
 - Ids of calls (its own, its parent's, the one it follows) are numbers here, one numbering for all; NO_CALL is id 0.
-- Times stand as they were given, integers or the bits of floats; `times` makes nanoseconds of them. What no column holds
-  (integers beyond 64 bits, of events made by hand) is cut to what fits there, and stands exactly in `far`.
+- Times stand as they were given, integers or the bits of floats; `times` makes nanoseconds of them. What no column
+  holds (integers beyond 64 bits, of events made by hand) is cut to what fits there, and stands exactly in `far`.
 """
 
 from __future__ import annotations
