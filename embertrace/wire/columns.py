@@ -34,7 +34,7 @@ has a duration, links, a context."""
 
 
 class Columns(NamedTuple):
-    """Events side by side, one array for each field. `trace` has two columns: the halves of the id, as integers."""
+    """Events side by side, one array for each field; tails one behind the other. `trace` has two columns: halves of the id."""
 
     kind: Ints
     stamp: Ints
@@ -49,12 +49,14 @@ class Columns(NamedTuple):
     duration: Ints
     slots: Ints
     follows: Ints
-    tails: list[bytes]
+    tail_length: Ints
+    tails: bytes
 
     def take(self, chosen: Ints) -> Columns:
         """The events where `chosen` (booleans) holds."""
         kept: list[Any] = [column[chosen] for column in self[:-1]]
-        return Columns._make([*kept, [self.tails[place] for place in np.flatnonzero(chosen)]])
+        ends = np.cumsum(self.tail_length)
+        return Columns._make([*kept, _joined(self.tails, (ends - self.tail_length)[chosen], ends[chosen])])
 
 
 Names = Callable[[bytes], int]
@@ -69,7 +71,7 @@ _SHIFT[0xCC:0xD0] = 56, 48, 32, 0
 _PAD = bytes(32)
 _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
-_UINT8, _BYTES8, _NIL, _FLOAT = 0xCF, 0xD3, 0xC0, 0xCB
+_UINT8, _INT8, _NIL, _FLOAT, _NO_LINKS = 0xCF, 0xD3, 0xC0, 0xCB, 0x90
 
 
 class _Cursor:
@@ -87,7 +89,9 @@ class _Cursor:
         return self.bytes[self.at]
 
     def move(self, by: Ints | int) -> None:
-        self.at = np.minimum(self.at + by, self._end)
+        further = self.at + by
+        self.bad |= further > self._end
+        self.at = np.minimum(further, self._end)
 
     def unsigned(self, nil: bool = False) -> Ints:
         """The unsigned integers there; with `nil`, 0 for what is nil or a float, whose bits `word` gives."""
@@ -181,10 +185,17 @@ def decode(payloads: Sequence[bytes], counts: Sequence[int], names: Names) -> tu
     begins = np.append(starts, -1)[np.minimum(first, len(starts))] == bounds[:-1]
     good = (found == np.asarray(counts)) & begins & (np.bincount(batch[bad], minlength=len(payloads)) == 0)
     ids = _name_ids(buffer, spans, batch, good, names)
-    chosen = good[batch]
-    tails = [*map(buffer.__getitem__, map(slice, spans[2][chosen].tolist(), cursor.at[chosen].tolist()))]
-    kept: list[Any] = [column[chosen] for column in (*fields[:9], ids, *fields[9:])]
-    return Columns._make([*kept, tails]), good
+    columns: list[Any] = [*fields[:9], ids, *fields[9:], cursor.at - spans[2]]
+    starts, ends = spans[2], cursor.at
+    if not good.all():
+        chosen = good[batch]
+        columns = [column[chosen] for column in columns]
+        starts, ends = starts[chosen], ends[chosen]
+    return Columns._make([*columns, _joined(buffer, starts, ends)]), good
+
+
+def _joined(buffer: bytes, starts: Ints, ends: Ints) -> bytes:
+    return b"".join(map(buffer.__getitem__, map(slice, starts.tolist(), ends.tolist())))
 
 
 def _candidates(buffer: bytes) -> Ints:
@@ -193,7 +204,7 @@ def _candidates(buffer: bytes) -> Ints:
     at = np.flatnonzero(bytes_[: max(0, len(buffer) - _FRONT)] == 0xDC)
     at = at[(bytes_[at + 1] == 0) & (bytes_[at + 2] == FIELDS) & (bytes_[at + 3] <= 3)]
     stamp, trace = bytes_[at + 4], bytes_[at + _FRONT]
-    is_time = (stamp == _UINT8) | (stamp == _BYTES8) | (stamp == _FLOAT)
+    is_time = (stamp == _UINT8) | (stamp == _INT8) | (stamp == _FLOAT)
     found: Ints = at[is_time & ((trace == 0xC4) | (trace == _NIL))]
     return found
 
@@ -272,6 +283,7 @@ def columns_of(events: Sequence[RawEvent], names: Sequence[int]) -> Columns:
         | bool(event.context) * CONTEXT
         for event in events
     ]
+    tails = [pack_tail(event) for event in events]
     traces = b"".join(event.trace_id or bytes(16) for event in events)
 
     def unsigned(name: str) -> Ints:
@@ -288,10 +300,11 @@ def columns_of(events: Sequence[RawEvent], names: Sequence[int]) -> Columns:
         parent_attempt=unsigned("parent_attempt"),
         slot=unsigned("slot"),
         name=np.asarray(names, np.int32),
-        duration=np.array([_bits(event.duration or 0) for event in events], np.int64),
+        duration=np.array([_bits(0 if event.duration is None else event.duration) for event in events], np.int64),
         slots=unsigned("slots"),
         follows=unsigned("follows"),
-        tails=[pack_tail(event) for event in events],
+        tail_length=np.array([len(tail) for tail in tails], np.int64),
+        tails=b"".join(tails),
     )
 
 
@@ -326,3 +339,10 @@ def unpack_tail(tail: bytes) -> tuple[tuple[int, ...], bytes, bytes]:
     unpacker.feed(tail)
     links, context, data = unpacker
     return tuple(links or ()), context, data
+
+
+def context_of(tail: bytes) -> bytes:
+    """The context in an event's tail."""
+    if tail[0] not in (_NIL, _NO_LINKS) or tail[1] != 0xC4:
+        return unpack_tail(tail)[1]
+    return tail[3 : 3 + tail[2]]

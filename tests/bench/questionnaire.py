@@ -138,7 +138,7 @@ def _template() -> list[RawEvent]:
             RawEvent(
                 kind, _STAMP + len(found), _TRACE, _IDS[name], _IDS[above[name]] if name in above else 0, 0, 0,
                 slots[name], *names[name], 12_345_678 if ended else None, children.get(name, 0) if ended else 0,
-                _IDS["panel"] if name == "judge" else 0, (),
+                _IDS["panel"] if name == "judge" else 0, None,  # type: ignore[arg-type]
                 pack_context(Added(run="bench", item=item)) if (kind, name) == (CALL, "root") else b"",
                 payload.pack(data),
             )

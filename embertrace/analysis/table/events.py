@@ -100,8 +100,15 @@ class EventTable:
         self.duration_bits.extend(columns.duration.view(np.uint64))
         for name in ("call", "parent", "follows"):
             wanted = getattr(columns, "call_id" if name == "call" else name)
-            getattr(self, name).extend(self.ids.add(wanted.astype(np.uint64, copy=False)))
-        self._keep_tails(columns.tails)
+            getattr(self, name).extend(self._numbered(wanted))
+        self._keep_tails(columns.tail_length, columns.tails)
+
+    def _numbered(self, ids: Array) -> Array:
+        """The numbers of call ids; most events have no parent, or follow nothing."""
+        some = np.flatnonzero(ids)
+        numbers = np.full(len(ids), NO_CALL, np.int32)
+        numbers[some] = self.ids.add(ids[some].astype(np.uint64, copy=False))
+        return numbers
 
     def append_events(self, events: Sequence[RawEvent], stretches: Sequence[tuple[int, int, int]]) -> None:
         """Take in single events, whatever their fields hold."""
@@ -121,13 +128,11 @@ class EventTable:
         same = self._stretch_producer.values[-1] == producer
         return bool(same and self._stretch_seq.values[-1] + row - self._stretch_row.values[-1] == seq)
 
-    def _keep_tails(self, tails: list[bytes]) -> None:
-        joined = b"".join(tails)
-        lengths = np.fromiter(map(len, tails), np.int64, len(tails))
+    def _keep_tails(self, lengths: Array, tails: bytes) -> None:
         self._tail_at.extend((np.cumsum(lengths) - lengths + self._tail_bytes).astype(np.uint64))
-        self._tails.append(joined)
+        self._tails.append(tails)
         self._tails_from.append(self._tail_bytes)
-        self._tail_bytes += len(joined)
+        self._tail_bytes += len(tails)
 
     # What rows say.
 

@@ -78,10 +78,11 @@ class Executions:
         """As `find`, with new ones for those that were not seen."""
         new = np.flatnonzero(self._first.values[calls] == NONE)
         if len(new):
-            fresh, first = np.unique(calls[new], return_index=True)
-            order = np.argsort(first, kind="stable")
-            self._first.values[fresh[order]] = np.arange(len(self), len(self) + len(order))
-            self._append(fresh[order], attempts[new[first[order]]])
+            places = np.arange(len(new))
+            self._first.values[calls[new]] = places  # of several the last is kept, and speaks for all
+            speaks = new[self._first.values[calls[new]] == places]
+            self._first.values[calls[speaks]] = np.arange(len(self), len(self) + len(speaks))
+            self._append(calls[speaks], attempts[speaks])
         numbers = self._first.values[calls].astype(np.int64)
         for place in np.flatnonzero(self.attempt.values[numbers] != attempts).tolist():
             key = (int(calls[place]), int(attempts[place]))

@@ -1,4 +1,4 @@
-"""Ids of 64 bits to small numbers, given out in the order in which ids are first met: a hash table in numpy arrays.
+"""Ids of 64 bits to small numbers, given out as ids are first met: a hash table in numpy arrays.
 
 Open addressing with linear probing, many ids at once: each round looks at one place for every id still looking, so a
 batch takes as many rounds as its longest chain. The table is at most half full. Hashing is seeded for each table, so
@@ -14,7 +14,7 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column
 
 _FIRST_BITS = 10
-_EMPTY = -1
+_EMPTY, _CLAIM = -1, -2
 NONE = -1
 """The number of an id that is not in the table."""
 
@@ -56,25 +56,35 @@ class DenseIds:
         return numbers
 
     def add(self, ids: Array) -> Array:
-        """As `find`; ids that are not there are put in, and numbered in their order."""
+        """As `find`; ids that are not there are put in."""
         numbers = self.find(ids)
         missing = np.flatnonzero(numbers == NONE)
         if len(missing):
-            fresh, first, inverse = np.unique(ids[missing], return_index=True, return_inverse=True)
-            order = np.argsort(first, kind="stable")
-            rank = np.empty(len(order), np.int64)
-            rank[order] = np.arange(len(order)) + len(self)
-            numbers[missing] = rank[inverse]
-            self._insert(fresh[order])
+            numbers[missing] = self._insert(ids[missing])
         return numbers
 
-    def _insert(self, fresh: Array) -> None:
-        start = len(self)
-        self._column.extend(fresh)
-        if 2 * len(self) > len(self._table):
-            self._resize(int(2 * len(self)).bit_length() + 1)
-        else:
-            self._place(np.arange(start, len(self)))
+    def _insert(self, ids: Array) -> Array:
+        """Put in ids that are not there, some of them several times.
+
+        Each claims the first free place on its way, and looks there again: one of those with the same id has it, and
+        speaks for all of them; who finds another id goes on.
+        """
+        if 2 * (len(self) + len(ids)) > len(self._table):
+            self._resize((2 * (len(self) + len(ids))).bit_length())
+        speaker, place = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+        looking, places = np.arange(len(ids)), self._home(ids)
+        while len(looking):
+            free = self._table[places] == _EMPTY
+            self._table[places[free]] = _CLAIM - looking[free]
+            claimant = _CLAIM - self._table[places].astype(np.int64)
+            hit = (claimant >= 0) & (ids[np.maximum(claimant, 0)] == ids[looking])
+            speaker[looking[hit]], place[looking[hit]] = claimant[hit], places[hit]
+            looking, places = looking[~hit], (places[~hit] + 1) & self._mask
+        speaks = speaker == np.arange(len(ids))
+        numbers = np.cumsum(speaks) - 1 + len(self)
+        self._table[place[speaks]] = numbers[speaks]
+        self._column.extend(ids[speaks])
+        return numbers[speaker]
 
     def _resize(self, bits: int) -> None:
         self._shift = np.uint64(64 - bits)
