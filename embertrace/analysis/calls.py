@@ -116,6 +116,11 @@ class Call:
         return f"<Call {call_hex(self.call_id)} {self.operator_type}:{self.stage} {self.operator_id} {self.outcome}>"
 
     @property
+    def place(self) -> int:
+        """Its place in the order of all calls of its trees."""
+        return self._place
+
+    @property
     def key(self) -> CallKey:
         return self.call_id, self.attempt
 

@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.runs import describe_runs
-from embertrace.analysis.tally import Unit
+from embertrace.analysis.table.items import Unit, unit_of_item
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.trees import Trees
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
 
@@ -89,6 +93,20 @@ BY_NAME = frozenset(FILTERS) - {"item", "between", "where"}
 """Filters whose first argument is a name."""
 
 
+_PARTS = {"operator": 0, "type": 1, "stage": 2}
+
+
+def passing_places(trees: Trees, entry: Filter) -> Array | None:
+    """By place whether a call passes a filter; None for a filter that has to look at each call."""
+    name, *arguments = entry
+    part = _PARTS.get(name)
+    if part is None or len(arguments) != 1:
+        return None
+    wanted = trees.table.names.which(lambda names: names[part] == arguments[0])
+    found: Array = wanted[trees.shape.name]
+    return found
+
+
 def key_of(key: Any) -> bytes:
     """An item's key as it is compared. Raises QueryError for what can be none."""
     return _plain("item() takes a key", key)
@@ -126,6 +144,7 @@ class Selection:
 
     def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = (), *, every_attempt: bool = False) -> None:
         self.forest, self.trees = forest, forest.trees_of(every_attempt=every_attempt)
+        self._filters = [tuple(entry) for entry in filters]
         self._tests = [make_test(entry, self._run_ids) for entry in filters]
         self.filtered = bool(self._tests)
         self.links = Links(self.trees.by_id)
@@ -138,14 +157,25 @@ class Selection:
 
     @cached_property
     def calls(self) -> list[Call]:
-        return [call for call in self.trees.calls if call in self]
+        if not self.filtered:
+            return self.trees.calls
+        return [self.trees.at(place) for place in np.flatnonzero(self.mask).tolist()]
 
     @cached_property
-    def _ids(self) -> frozenset[int]:
-        return frozenset(map(id, self.calls))
+    def mask(self) -> Array:
+        """By place whether a call passes all filters."""
+        mask = np.ones(len(self.trees.shape), bool)
+        for entry, test in zip(self._filters, self._tests, strict=True):
+            passing = passing_places(self.trees, entry)
+            if passing is not None:
+                mask &= passing
+            else:
+                left = np.flatnonzero(mask)
+                mask[left] = np.fromiter((test(self.trees.at(place)) for place in left.tolist()), bool, len(left))
+        return mask
 
     def has(self, call: Call) -> bool:
-        return id(call) in self._ids
+        return bool(self.mask[call.place])
 
     def scores(self) -> Iterator[Metric]:
         """Scores of selected calls; those of no known call where the metric event itself passes."""
@@ -195,7 +225,9 @@ class Selection:
 
     def check_runs(self, pool: bool) -> None:
         """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
-        chosen = {call.run for call in self.calls if call.run is not None}
+        shape = self.trees.shape
+        numbers = np.unique(shape.run[self.mask])
+        chosen = {shape.contexts.runs[number] for number in numbers.tolist()} - {None}
         if pool or len(chosen) < 2:
             return
         runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]
@@ -213,7 +245,4 @@ def _whole(feed: Feed, answers: Answers) -> Ensemble:
 
 def unit_of(call: Call) -> Unit:
     """What is drawn at random: the group of a call's item, else the item; without items, the call itself."""
-    if "key" in call.item:
-        group = call.item.get("group")
-        return "item", canonical(["group", group] if group is not None else ["key", call.item["key"]])
-    return "call", canonical(call.call_id)
+    return unit_of_item(call.item) or ("call", canonical(call.call_id))

@@ -44,6 +44,9 @@ class Trees:
         every_attempt: bool = False,
     ) -> None:
         self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
+        self.texts, self.items = taken.texts, taken.items
+        self.kept: dict[Any, Any] = {}
+        """What questions made of these trees and may need again, by their own names."""
         taken.contexts.catch_up()
         gone = np.array([taken.events.producer(code) for code in ended], np.int64)
         self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt)
@@ -83,12 +86,21 @@ class Trees:
         return rows[self.table.in_order(rows)]
 
     @cached_property
+    def metric_kinds(self) -> Any:
+        """Of each of `metric_rows` what it is: a SCORE, a LABEL, a RUN, or that it only LINKS_ONLY."""
+        numbers = self.texts.numbers(self.metric_rows)
+        return np.array(self.texts.read("kind of metric", kind_of_metric), np.uint8)[numbers]
+
+    def _of_kind(self, kind: int) -> list[Metric]:
+        return [Metric(self.sighting(row)) for row in self.metric_rows[self.metric_kinds == kind].tolist()]
+
+    @cached_property
     def run_events(self) -> list[Metric]:
-        return [metric for metric in self._metrics if is_run(metric.data)]
+        return self._of_kind(RUN)
 
     @cached_property
     def labels(self) -> Labels:
-        return Labels(metric for metric in self._metrics if is_label(metric.data))
+        return Labels(self._of_kind(LABEL))
 
     @property
     def scores(self) -> list[Metric]:
@@ -100,7 +112,7 @@ class Trees:
         """The scores; and by place all metric events of a call, those that only link among them."""
         scores: list[Metric] = []
         by_place: dict[int, list[Metric]] = {}
-        places, known = self._places_of_metrics()
+        places, known = (found.tolist() for found in self.places_of_metrics)
         for metric, place, is_known in zip(self._metrics, places, known, strict=True):
             if is_run(metric.data) or is_label(metric.data):
                 continue
@@ -113,13 +125,14 @@ class Trees:
                 scores.append(metric)
         return scores, by_place
 
-    def _places_of_metrics(self) -> tuple[list[int], list[bool]]:
-        """Of each metric event its call's place, and whether anything was seen of that call."""
+    @cached_property
+    def places_of_metrics(self) -> tuple[Any, Any]:
+        """Of each of `metric_rows` its call's place, and whether anything was seen of that call."""
         rows = self.metric_rows
         calls, attempts = self.table.call.values[rows], self.table.attempt.values[rows]
         executions = self._executions.find(calls, attempts)
         places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
-        return places.tolist(), self._executions.are_known(calls).tolist()
+        return places, self._executions.are_known(calls)
 
     def progress(self, run: str | None, events: int) -> dict[str, int]:
         """As `Forest.progress` has it; `events` are those of all runs."""
@@ -242,6 +255,18 @@ class Trees:
     @cached_property
     def _start_ns(self) -> list[int]:
         return starts_of(self.shape, self._offsets)
+
+
+SCORE, LABEL, RUN, LINKS_ONLY = range(4)
+
+
+def kind_of_metric(data: Mapping[str, Any]) -> int:
+    """What a metric event with such data is."""
+    if is_run(data):
+        return RUN
+    if is_label(data):
+        return LABEL
+    return SCORE if data else LINKS_ONLY
 
 
 class ById:

@@ -71,7 +71,8 @@ def end_of_key(packed: bytes) -> int:
     if packed[1:5] != _KEY or len(packed) < 6 or not 0xA0 <= packed[5] < 0xC0 or not 0x80 < packed[0] < 0x90:
         return 0
     end = 6 + (packed[5] & 0x1F)
-    return end if end <= len(packed) and packed[6:end].isascii() else 0
+    plain = end <= len(packed) and packed[6:end].isascii() and _KEY not in packed[end:]
+    return end if plain else 0
 
 
 class Contexts:

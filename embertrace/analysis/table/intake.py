@@ -15,7 +15,9 @@ import numpy as np
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.executions import Executions
+from embertrace.analysis.table.items import Items
 from embertrace.analysis.table.seqs import Seqs
+from embertrace.analysis.table.texts import Texts
 from embertrace.event import METRIC
 from embertrace.wire.columns import Columns, decode
 from embertrace.wire.event import BadEvent, RawEvent, iter_events
@@ -47,6 +49,8 @@ class Intake:
         self.events = EventTable()
         self.executions = Executions(self.events)
         self.contexts = Contexts(self.events)
+        self.texts = Texts(self.events)
+        self.items = Items(self.contexts)
         self.distinct = self.undecodable = self.unplaced = 0
         self._seen: dict[bytes, Seqs] = {}
         self._batches: list[Waiting] = []
