@@ -43,14 +43,24 @@ class Labels:
 
     def truth(self, call: Call) -> Any:
         """The truth of what a call was asked; None where nobody knows."""
-        annotators = self._truths.get(("call", canonical(call.call_id), b""))
-        if annotators is None and "key" in call.item:
-            key = canonical(call.item["key"])
-            annotators = self._truths.get(("item", key, canonical(call.item.get("epoch"))))
+        annotators = self._truths.get(("call", canonical(call.call_id), b"")) if self._truths else None
+        if annotators is None:
+            return self.truth_of_item(call.item)
+        return next(reversed(annotators.values())) if annotators else call.item.get("truth")
+
+    def truth_of_item(self, item: Mapping[str, Any]) -> Any:
+        """The truth of an item, whatever is said of a call; None where nobody knows."""
+        annotators = None
+        if self._truths and "key" in item:
+            key = canonical(item["key"])
+            annotators = self._truths.get(("item", key, canonical(item.get("epoch"))))
             annotators = annotators or self._truths.get(("item", key, canonical(None)))
-        if annotators:
-            return next(reversed(annotators.values()))
-        return call.item.get("truth")
+        return next(reversed(annotators.values())) if annotators else item.get("truth")
+
+    @property
+    def name_calls(self) -> bool:
+        """Whether a label names one call."""
+        return any(kind == "call" for kind, _, _ in self._truths)
 
 
 def _target(label: Mapping[str, Any]) -> Target:

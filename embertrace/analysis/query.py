@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.votes import Votes, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
@@ -183,6 +184,18 @@ class Selection:
             if self.has(metric.call) if metric.call is not None else metric in self:
                 yield metric
 
+    def votes(self, answers: Answers) -> Votes | None:
+        """The same as arrays, but for `rest`; None where a callable decides what is an answer."""
+        return votes_of(self.trees, answers, self.mask if self.filtered else None)
+
+    def whole_votes(self, answers: Answers) -> Votes | None:
+        """As `votes`, of all ensembles, whatever the filters."""
+        return votes_of(self.trees, answers, None)
+
+    def whole(self, call: Call, answers: Answers) -> Ensemble:
+        """An ensemble call with all its members."""
+        return read_ensemble(call, answers)
+
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         """Every ensemble call that counts, with the members it counts over."""
         for call in self.trees.calls:
@@ -212,16 +225,18 @@ class Selection:
     def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
         """Every judge call that counts, the ensembles that fed it as far as they count, and whether it is linked."""
         for judge in self.trees.calls:
-            if not is_judge(judge):
-                continue
-            feeds = self.links.feeds(judge)
-            if self.has(judge):
-                yield judge, [_whole(feed, answers) for feed in feeds], bool(feeds)
-                continue
-            parts = [self._fed(feed, answers) for feed in feeds]
-            ensembles = [part for part in parts if part is not None]
-            if ensembles:
-                yield judge, ensembles, True
+            found = self.judge(judge, answers) if is_judge(judge) else None
+            if found is not None:
+                yield found
+
+    def judge(self, judge: Call, answers: Answers) -> tuple[Call, list[Ensemble], bool] | None:
+        """As `judges`, of one judge call; None where it does not count."""
+        feeds = self.links.feeds(judge)
+        if self.has(judge):
+            return judge, [_whole(feed, answers) for feed in feeds], bool(feeds)
+        parts = [self._fed(feed, answers) for feed in feeds]
+        ensembles = [part for part in parts if part is not None]
+        return (judge, ensembles, True) if ensembles else None
 
     def check_runs(self, pool: bool) -> None:
         """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""

@@ -71,7 +71,7 @@ class Shape:
         return never_seen & highest_named
 
     @cached_property
-    def _children(self) -> tuple[Array, Array]:
+    def children_of_all(self) -> tuple[Array, Array]:
         """The children of all calls, one after the other; and where those of each begin."""
         below = np.flatnonzero(self.parent >= 0)
         slots = self.events.slot.values[self.first_row[below]]
@@ -82,7 +82,7 @@ class Shape:
 
     def children(self, place: int) -> Array:
         """The places of a call's children, in slot order."""
-        all_children, starts = self._children
+        all_children, starts = self.children_of_all
         return all_children[starts[place] : starts[place + 1]]
 
     @cached_property
@@ -103,7 +103,7 @@ class Shape:
         announced = np.zeros(len(self), np.uint64)
         ended = self.end_row >= 0
         announced[ended] = self.events.slots.values[self.end_row[ended]]
-        below, _ = self._children
+        below, _ = self.children_of_all
         parents, at = self.parent[below], self.events.slot.values[self.first_row[below]]
         distinct = np.append(True, (parents[1:] != parents[:-1]) | (at[1:] != at[:-1]))[: len(below)]
         seen = np.bincount(parents[distinct & (at < FOREIGN_SLOT)], minlength=len(self)).astype(np.uint64)
