@@ -24,9 +24,9 @@ from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.runs import describe_runs
-from embertrace.analysis.table.items import Unit, unit_of_item
 from embertrace.analysis.table.column import Array
-from embertrace.analysis.trees import Trees
+from embertrace.analysis.table.items import Unit, unit_of_item
+from embertrace.analysis.trees import SCORE, Trees
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
 
@@ -178,8 +178,25 @@ class Selection:
     def has(self, call: Call) -> bool:
         return bool(self.mask[call.place])
 
+    @cached_property
+    def scored(self) -> Array:
+        """Of the trees' `metric_rows` whether each is a score of a selected call; one of no known call where the metric
+        event itself passes."""
+        trees = self.trees
+        places, known = trees.places_of_metrics
+        scores = trees.metric_kinds == SCORE
+        stray = scores & (places < 0) & ~known
+        if self.filtered:
+            at = np.flatnonzero(stray)
+            rows = trees.metric_rows[at].tolist()
+            stray[at] = np.fromiter((Metric(trees.sighting(row)) in self for row in rows), bool, len(at))
+        of_calls = scores & (places >= 0)
+        of_calls[of_calls] = self.mask[places[of_calls]]
+        chosen: Array = stray | of_calls
+        return chosen
+
     def scores(self) -> Iterator[Metric]:
-        """Scores of selected calls; those of no known call where the metric event itself passes."""
+        """Those scores, in the order of their origins."""
         for metric in self.trees.scores:
             if self.has(metric.call) if metric.call is not None else metric in self:
                 yield metric

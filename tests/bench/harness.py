@@ -1,7 +1,7 @@
 """What a benchmark is: a function that gives figures. How they are timed, judged and shown.
 
 Rules:
-- A timing is the median of several runs, with the least and the largest beside it; a ratio is of medians of one session.
+- A timing is the median of several runs, with the least and the largest beside it; a ratio is of two such medians.
 - A figure with a target is met or missed, and says so. One without is there to be compared with.
 - A benchmark that needs something that is not installed gives a figure that says what.
 """

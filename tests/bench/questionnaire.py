@@ -42,7 +42,7 @@ _SCORE = 0.123456789
 
 
 def questions(first: int, count: int) -> dict[str, Any]:
-    """What is known of questions: `number`, ids of calls (n × 6), answers as choices 0 … 3 by who gave them, `score`."""
+    """What is known of questions: `number`, ids of calls (n × 6), answers (0 … 3) by who gave them, `score`."""
     number = np.arange(first, first + count, dtype=np.uint64)
     random = np.random.default_rng([7, first])
     truth = random.integers(0, CHOICES, count)

@@ -20,7 +20,7 @@ def ensemble_disagreement(events: list[OperatorEvent]) -> float:
     for members in ensembles.values():
         results = [e.data["result"] for e in members if e.event_type == "result"]
         if len(results) > 1:
-            unique_results = len(set(str(r) for r in results))
+            unique_results = len(set(str(r) for r in results))  # noqa: C401  (as the document has it)
             disagreements.append((unique_results - 1) / (len(results) - 1))
     return sum(disagreements) / len(disagreements) if disagreements else 0.0
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from embertrace.analysis.answers import Answers
-from embertrace.analysis.arrays.votes import ANSWERED, ABSTAINED, UNKNOWN, answers_at
+from embertrace.analysis.arrays.votes import ABSTAINED, ANSWERED, UNKNOWN, answers_at
 from embertrace.analysis.correctness import Correctness, share_of
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.items import NONE

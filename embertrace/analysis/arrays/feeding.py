@@ -61,7 +61,7 @@ def _feeding(trees: Trees) -> Feeding:
 def _has_links(trees: Trees) -> Array:
     """By place whether a call has links: of its own events, or of a metric event."""
     shape, flags = trees.shape, trees.table.flags.values
-    has = (flags[shape.first_row] & LINKS) != 0
+    has: Array = (flags[shape.first_row] & LINKS) != 0
     has |= (shape.end_row >= 0) & ((flags[shape.end_row] & LINKS) != 0)
     places, _ = trees.places_of_metrics
     linking = places[(flags[trees.metric_rows] & LINKS) != 0]

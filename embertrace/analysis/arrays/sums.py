@@ -28,6 +28,8 @@ class Sums(NamedTuple):
     denominator: int
     binary: bool
     """Whether each observation was 0 or 1."""
+    keyed: int
+    """Codes below this are units of items; from here on each call is its own."""
 
     def clusters(self) -> Counter[tuple[int, Fraction]]:
         """How many units there are with so many observations of that sum."""
@@ -46,10 +48,9 @@ class Sums(NamedTuple):
         return {self._unit(code): (n, Fraction(total, self.denominator)) for code, n, total in rows}
 
     def _unit(self, code: int) -> Unit:
-        units = self.trees.items.units
-        if code < len(units):
-            return units[code]
-        return "call", canonical(self.trees.at(code - len(units)).call_id)
+        if code < self.keyed:
+            return self.trees.items.units[code]
+        return "call", canonical(self.trees.at(code - self.keyed).call_id)
 
 
 def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -> Sums | None:
@@ -57,17 +58,17 @@ def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -
     whole = math.lcm(*np.unique(denominator).tolist())
     if whole * max(1, len(places)) >= _EXACT:
         return None
-    codes = _codes(trees, places)
+    codes, keyed = _codes(trees, places)
     scaled = numerator * (whole // denominator)
     n = np.bincount(codes)
     totals = np.bincount(codes, weights=scaled).astype(np.int64)
     units = np.flatnonzero(n)
     binary = bool(((numerator == 0) | (numerator == denominator)).all())
-    return Sums(trees, units, n[units], totals[units], whole, binary)
+    return Sums(trees, units, n[units], totals[units], whole, binary, keyed)
 
 
-def _codes(trees: Trees, places: Array) -> Array:
-    """A number for the unit of each call: that of its item's unit; behind them all, a call is its own."""
+def _codes(trees: Trees, places: Array) -> tuple[Array, int]:
+    """A number for the unit of each call: that of its item's unit; behind all of those, a call is its own."""
     units = trees.items.unit()[trees.shape.item[places]].astype(np.int64)
-    found: Array = np.where(units == NONE, places + len(trees.items.units), units)
-    return found
+    keyed = len(trees.items.units)
+    return np.where(units == NONE, places + keyed, units), keyed

@@ -106,9 +106,7 @@ def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
 _FAILED, _MISSING = 3, 4
 
 
-def _statuses(
-    trees: Trees, answers: Answers, members: Array, ensembles: Array, group: Array
-) -> tuple[Array, Array]:
+def _statuses(trees: Trees, answers: Answers, members: Array, ensembles: Array, group: Array) -> tuple[Array, Array]:
     """The status of each member, and the number of its answer's key."""
     shape = trees.shape
     status, key = np.full(len(members), _FAILED, np.uint8), np.zeros(len(members), np.int64)

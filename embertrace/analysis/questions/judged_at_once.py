@@ -61,9 +61,7 @@ def _rows(places: int, votes: Votes, ensemble: Array, asked: Array) -> _Rows:
     return _Rows(judge[vote >= 0], vote[vote >= 0], judge[vote == LEFT])
 
 
-def _count(
-    tallies: Tallies, selection: Selection, votes: Votes, rows: _Rows, decisions: Decisions, over: Over
-) -> None:
+def _count(tallies: Tallies, selection: Selection, votes: Votes, rows: _Rows, decisions: Decisions, over: Over) -> None:
     incomplete = votes.incomplete[rows.vote]
     tallies.left_out["incomplete"] += int(incomplete.sum())
     tallies.left_out["with unknown answers"] += int((~incomplete & votes.unknown[rows.vote]).sum())

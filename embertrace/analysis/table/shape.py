@@ -21,6 +21,7 @@ from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.executions import NONE, Executions
 from embertrace.event import ERROR, FOREIGN_SLOT
+from embertrace.wire.columns import DURATION, FLOAT_DURATION
 
 RESULT_OUTCOME, ERROR_OUTCOME, OPEN, LOST = range(4)
 OUTCOMES = ("result", "error", "open", "lost")
@@ -96,6 +97,20 @@ class Shape:
             _, producers, _ = self.events.origins(self.begin_row[begun])
             found[begun[np.isin(producers, self._ended)]] = LOST
         return found
+
+    @cached_property
+    def has_duration(self) -> Array:
+        """Whether a call's end says how long it took."""
+        ended = self.end_row >= 0
+        found: Array = ended & ((self.events.flags.values[self.end_row] & DURATION) != 0) if len(ended) else ended
+        return found
+
+    @cached_property
+    def duration_ns(self) -> Array | None:
+        """Nanoseconds, where `has_duration`; None where some are no integers on the wire, or beyond 64 bits."""
+        if self.events.far or (self.events.flags.values & FLOAT_DURATION).any():
+            return None
+        return self.events.duration_bits.values[self.end_row].astype(np.int64) if len(self) else self.end_row
 
     @cached_property
     def missing(self) -> Array:
