@@ -25,6 +25,7 @@ from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import Unit, unit_of_item
 from embertrace.analysis.trees import SCORE, Trees
 from embertrace.errors import QueryError
@@ -258,8 +259,8 @@ class Selection:
     def check_runs(self, pool: bool) -> None:
         """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
         shape = self.trees.shape
-        numbers = np.unique(shape.run[self.mask])
-        chosen = {shape.contexts.runs[number] for number in numbers.tolist()} - {None}
+        numbers = self.trees.all_runs if not self.filtered else counted(shape.run[self.mask])[0].tolist()
+        chosen = {shape.contexts.runs[number] for number in numbers} - {None}
         if pool or len(chosen) < 2:
             return
         runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]

@@ -19,6 +19,7 @@ from embertrace.analysis.calls import Call, Metric, Origin, Sighting
 from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import NO_CALL
 from embertrace.analysis.table.intake import Intake
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
@@ -84,6 +85,12 @@ class Trees:
         """The table's rows of metric events, in the order of their origins."""
         rows = np.flatnonzero(self.table.kind.values == METRIC)
         return rows[self.table.in_order(rows)]
+
+    @cached_property
+    def all_runs(self) -> list[int]:
+        """The numbers of the runs that calls are of."""
+        found: list[int] = counted(self.shape.run)[0].tolist()
+        return found
 
     @cached_property
     def metric_kinds(self) -> Any:

@@ -34,7 +34,10 @@ has a duration, links, a context."""
 
 
 class Columns(NamedTuple):
-    """Events side by side, one array for each field; tails one behind the other. `trace` has two columns: halves of the id."""
+    """Events side by side, one array for each field, and their tails one behind the other.
+
+    `trace` has two columns: the halves of the id, as integers.
+    """
 
     kind: Ints
     stamp: Ints

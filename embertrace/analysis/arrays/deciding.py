@@ -1,4 +1,4 @@
-"""Of judge calls whether their decision is right, as `correctness` and `questions.judging` say it of each."""
+"""Of all judge calls whether their decision is right, as `correctness` and `questions.judging` say it of each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from embertrace.analysis.arrays.feeding import feeding_of
 from embertrace.analysis.arrays.votes import ABSTAINED, ANSWERED, UNKNOWN, answers_at
 from embertrace.analysis.correctness import Correctness, share_of
 from embertrace.analysis.table.column import Array
@@ -24,18 +25,25 @@ UNSTATED, OTHER = -1, 2
 
 
 class Decisions(NamedTuple):
-    """By call: `reason` (a code), `right` (0 or 1, where decided), and whether any answer could have been judged."""
+    """By judge: `reason` (a code), `right` (0 or 1, where decided), and whether any answer could have been judged."""
 
     reason: Array
     right: Array
     labelled: Array
 
 
-def decisions_of(trees: Trees, right: Correctness, places: Array) -> Decisions | None:
-    """What calls decided. None where a callable decides, a label names a call, or a share is neither 0 nor 1."""
-    answers = right.answers
-    if answers.name is None or right.grades or trees.labels.name_calls:
+def decisions_of(trees: Trees, right: Correctness) -> Decisions | None:
+    """What judges decided. None where a callable decides, a label names a call, or a share is neither 0 nor 1."""
+    if right.answers.name is None or right.grades or trees.labels.name_calls:
         return None
+    kept = ("decisions", right.answers.name)
+    if kept not in trees.kept:
+        trees.kept[kept] = _decide(trees, right, feeding_of(trees).judge)
+    found: Decisions | None = trees.kept[kept]
+    return found
+
+
+def _decide(trees: Trees, right: Correctness, places: Array) -> Decisions | None:
     stated = _stated(trees, places)
     if (stated == OTHER).any():
         return None
@@ -46,7 +54,7 @@ def decisions_of(trees: Trees, right: Correctness, places: Array) -> Decisions |
     reason[outcome == OPEN] = IS_OPEN
     ended = np.flatnonzero(outcome == RESULT_OUTCOME)
     status = np.full(len(places), UNKNOWN, np.uint8)
-    status[ended], _ = answers_at(trees, answers, places[ended])
+    status[ended], _ = answers_at(trees, right.answers, places[ended])
     of_status = np.array([NOT_LABELLED, HAS_ABSTAINED, IS_UNKNOWN], np.uint8)
     assert (ANSWERED, ABSTAINED, UNKNOWN) == (0, 1, 2)
     reason[ended] = of_status[status[ended]]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import NONE, Unit
 from embertrace.analysis.trees import Trees
 from embertrace.payload import canonical
@@ -34,7 +35,7 @@ class Sums(NamedTuple):
     def clusters(self) -> Counter[tuple[int, Fraction]]:
         """How many units there are with so many observations of that sum."""
         width = int(self.numerator.max()) + 1 if len(self.n) else 1
-        codes, times = np.unique(self.n * width + self.numerator, return_counts=True)
+        codes, times = counted(self.n * width + self.numerator)
         return Counter(
             {
                 (code // width, Fraction(code % width, self.denominator)): often
@@ -55,7 +56,7 @@ class Sums(NamedTuple):
 
 def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -> Sums | None:
     """The sums of shares of calls by their units; None where no integer of 53 bits holds them."""
-    whole = math.lcm(*np.unique(denominator).tolist())
+    whole = math.lcm(*counted(denominator)[0].tolist())
     if whole * max(1, len(places)) >= _EXACT:
         return None
     codes, keyed = _codes(trees, places)

@@ -78,7 +78,7 @@ def answers_at(trees: Trees, answers: Answers, places: Array) -> tuple[Array, Ar
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     shape = trees.shape
     is_ensemble = places_of_type(trees, "ensemble")
-    below, starts = shape.children_of_all
+    below, _ = shape.children_of_all
     members = below[is_ensemble[shape.parent[below]] & may_vote_places(trees)[below]]
     ensembles = np.flatnonzero(is_ensemble)
     index = np.zeros(len(shape), np.int64)

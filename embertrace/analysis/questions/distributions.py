@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import NAN, Rows, Table
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.table.names import Triple
 from embertrace.analysis.table.shape import OUTCOMES
+from embertrace.analysis.trees import Trees
 
 
 class Histograms:
@@ -43,16 +45,27 @@ def accuracy_distribution(selection: Selection) -> Histograms:
     return histograms
 
 
-def _accuracies(selection: Selection) -> Iterator[tuple[int, float | None, int]]:
+def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
     """Of each operator's name and each text with an accuracy: the value, and how often it was scored."""
     trees = selection.trees
-    rows = trees.metric_rows[selection.scored]
+    kept = "accuracies"
+    if selection.filtered:
+        return _count_accuracies(trees, trees.metric_rows[selection.scored])
+    if kept not in trees.kept:
+        trees.kept[kept] = _count_accuracies(trees, trees.metric_rows[selection.scored])
+    found: list[tuple[int, float | None, int]] = trees.kept[kept]
+    return found
+
+
+def _count_accuracies(trees: Trees, rows: Array) -> list[tuple[int, float | None, int]]:
     texts, names = trees.texts.numbers(rows), trees.table.name.values[rows].astype(np.int64)
     values = trees.texts.read("accuracy", lambda data: (_finite(data["accuracy"]),) if "accuracy" in data else ())
-    pairs, times = np.unique(names << 32 | texts, return_counts=True)
+    pairs, times = counted(texts * np.int64(len(trees.table.names.triples)) + names)
+    found = []
     for pair, often in zip(pairs.tolist(), times.tolist(), strict=True):
-        for value in values[pair & 0xFFFFFFFF]:
-            yield pair >> 32, value, often
+        text, name = divmod(pair, len(trees.table.names.triples))
+        found += [(name, value, often) for value in values[text]]
+    return found
 
 
 def _finite(value: Any) -> float | None:
@@ -171,15 +184,6 @@ def _activity(selection: Selection, columns: Group, group: Callable[[Triple], Gr
             if (nanoseconds := selection.trees.duration_ns(place)) is not None:
                 durations.add(nanoseconds)
     return activity
-
-
-def grouped(keys: Array, values: Array) -> Iterator[tuple[int, Array]]:
-    """The values of each key that occurs, in their order."""
-    order = np.argsort(keys, kind="stable")  # names are few, and counted rather than compared
-    counts = np.bincount(keys)
-    ends = np.cumsum(counts)
-    for key in np.flatnonzero(counts).tolist():
-        yield key, values[order[ends[key] - counts[key] : ends[key]]]
 
 
 def finish_activity(activity: Activity) -> Rows:

@@ -20,6 +20,7 @@ from embertrace.analysis.arrays.votes import Votes
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.query import Selection
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import grouped
 from embertrace.analysis.tally import Tallies, Tally
 
 Over = Literal["attempted", "answered"]
@@ -39,7 +40,7 @@ def add_decisions(tallies: Tallies, selection: Selection, right: Correctness, ov
     every = selection.whole_votes(right.answers)
     chosen = selection.votes(right.answers)
     feeding = feeding_of(trees)
-    decisions = decisions_of(trees, right, feeding.judge) if every is not None else None
+    decisions = decisions_of(trees, right) if every is not None else None
     if every is None or chosen is None or decisions is None:
         return None
     selected = selection.mask[feeding.judge]
@@ -69,9 +70,8 @@ def _count(tallies: Tallies, selection: Selection, votes: Votes, rows: _Rows, de
     judge, vote = rows.judge[counted], rows.vote[counted]
     of = (votes.attempted if over == "attempted" else votes.answered)[vote]
     width = int(of.max()) + 1 if len(of) else 1
-    names, which = np.unique(votes.largest[vote] * width + of, return_inverse=True)
-    for place, name in enumerate(names.tolist()):
-        here = which == place
+    names = votes.largest[vote] * width + of
+    for name, here in grouped(names, np.arange(len(names))):
         tally = tallies.named(f"{name // width}/{name % width}")
         _add(tally, selection, judge[here], votes.place[vote[here]], decisions)
 
