@@ -141,30 +141,31 @@ class Call:
 
     @property
     def duration_ns(self) -> int | None:
-        return self._trees.duration_ns(self._place)
+        nanoseconds: int | None = self._trees.attribute("duration_ns", self._place)
+        return nanoseconds
 
     @property
     def slots(self) -> int:
         """How many calls were begun under this one; known once it ended."""
-        return self._trees.slots(self._place)
+        return int(self._trees.attribute("slots", self._place))
 
     @property
     def missing(self) -> int:
         """Children that were begun, as this call's end says, and of which no event was seen."""
-        return self._trees.missing(self._place)
+        return int(self._trees.attribute("missing", self._place))
 
     @property
     def data(self) -> dict[str, Any]:
         """The data of the end event; empty while the call has not ended, or where it is no mapping."""
-        return mapping_of(self._trees.end_data(self._place))
+        return mapping_of(self._trees.attribute("end_data", self._place))
 
     @property
     def args(self) -> list[Any] | None:
-        return mapping_of(self._trees.begin_data(self._place)).get("args")
+        return mapping_of(self._trees.attribute("begin_data", self._place)).get("args")
 
     @property
     def kwargs(self) -> dict[str, Any] | None:
-        return mapping_of(self._trees.begin_data(self._place)).get("kwargs")
+        return mapping_of(self._trees.attribute("begin_data", self._place)).get("kwargs")
 
     @property
     def result(self) -> Any:

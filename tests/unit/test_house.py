@@ -85,7 +85,7 @@ FENCES = {
     "msgpack": ("embertrace.wire", "embertrace.payload"),
     "zmq": ("embertrace.handshake", "embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
-    "numpy": ("embertrace.analysis", "embertrace.recording", "embertrace.wire.columns"),
+    "numpy": ("embertrace.analysis", "embertrace.recording", "embertrace.wire.columns", "embertrace.wire.cursor"),
     "typer": ("embertrace.cli",),
     "rich": ("embertrace.cli",),
     **dict.fromkeys(WEB, ("aggregator.web",)),

@@ -50,7 +50,7 @@ class Sums(NamedTuple):
 
     def _unit(self, code: int) -> Unit:
         if code < self.keyed:
-            return self.trees.items.units[code]
+            return "item", self.trees.items.codes[code]
         return "call", canonical(self.trees.at(code - self.keyed).call_id)
 
 
@@ -71,5 +71,5 @@ def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -
 def _codes(trees: Trees, places: Array) -> tuple[Array, int]:
     """A number for the unit of each call: that of its item's unit; behind all of those, a call is its own."""
     units = trees.items.unit()[trees.shape.item[places]].astype(np.int64)
-    keyed = len(trees.items.units)
+    keyed = len(trees.items.codes)
     return np.where(units == NONE, places + keyed, units), keyed

@@ -181,7 +181,7 @@ def _activity(selection: Selection, columns: Group, group: Callable[[Triple], Gr
             durations.add_all(exact[of_name[shape.has_duration[of_name]]])
             continue
         for place in of_name.tolist():
-            if (nanoseconds := selection.trees.duration_ns(place)) is not None:
+            if (nanoseconds := selection.trees.at(place).duration_ns) is not None:
                 durations.add(nanoseconds)
     return activity
 

@@ -46,7 +46,8 @@ def add_decisions(tallies: Tallies, selection: Selection, right: Correctness, ov
     selected = selection.mask[feeding.judge]
     tallies.left_out["unlinked"] += int((selected & (feeding.ensemble == UNLINKED)).sum())
     left = [feeding.judge[feeding.ensemble == LEFT]]
-    for votes, asked in ((every, selected), (chosen, ~selected)):
+    asking = [(every, selected)] if selected.all() else [(every, selected), (chosen, ~selected)]
+    for votes, asked in asking:
         rows = _rows(len(trees.shape), votes, feeding.ensemble, asked)
         left.append(feeding.judge[rows.left])
         _count(tallies, selection, votes, rows, decisions, over)

@@ -6,6 +6,7 @@ NOTHING is none. An item or tags map that is empty or can't be read is none, as 
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,13 @@ class Contexts:
         self._seen = len(self._events)
         if not len(rows):
             return
-        found = [*map(self._numbers_of, self._events.tails(rows))]
-        runs, items, tags, members = zip(*found, strict=True)
+        runs, items, tags, members = array("i"), array("i"), array("i"), array("b")
+        for tail in self._events.tails(rows):
+            run, item, own_tags, member = self._numbers_of(tail)
+            runs.append(run)
+            items.append(item)
+            tags.append(own_tags)
+            members.append(member)
         self._row.extend(rows)
         for column, values in ((self._run, runs), (self._item, items), (self._tags, tags), (self._member, members)):
             column.extend(np.array(values))

@@ -67,11 +67,12 @@ class Executions:
             numbers[place] = self._others.get((int(calls[place]), int(attempts[place])), NONE)
         return numbers
 
-    def are_known(self, calls: Array) -> Array:
-        """Of calls (by number) whether any execution was seen."""
+    def are_known(self, calls: Array, upto: int) -> Array:
+        """Of calls (by number) whether any of the executions below `upto` is one of theirs."""
         known = np.zeros(len(calls), bool)
         inside = calls < len(self._first)
-        known[inside] = self._first.values[calls[inside]] != NONE
+        first = self._first.values[calls[inside]]
+        known[inside] = (first != NONE) & (first < upto)
         return known
 
     def _numbers(self, calls: Array, attempts: Array) -> Array:

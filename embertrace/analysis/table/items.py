@@ -5,6 +5,7 @@ Items that begin with a key of short text and go on alike are many: what they sa
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,10 +34,11 @@ class Items:
 
     def __init__(self, contexts: Contexts) -> None:
         self._contexts = contexts
-        self.units: list[Unit] = []
+        self.codes: list[bytes] = []
+        """Of each unit of an item what tells it from the others."""
         self.truths: list[Any] = []
         self._unit, self._truth = Column(np.int32), Column(np.int32)
-        self._unit_numbers: dict[Unit, int] = {}
+        self._unit_numbers: dict[bytes, int] = {}
         self._truth_numbers: dict[bytes, int] = {}
         self._kinds: dict[tuple[int, bytes], int | None] = {}
 
@@ -51,11 +53,14 @@ class Items:
         return self._truth.values
 
     def _catch_up(self) -> None:
-        packed = self._contexts.items.packed[len(self._unit) :]
-        if packed:
-            units, truths = zip(*map(self._look, packed), strict=True)
-            self._unit.extend(np.array(units))
-            self._truth.extend(np.array(truths))
+        items = self._contexts.items.packed
+        units, truths = array("i"), array("i")
+        for number in range(len(self._unit), len(items)):
+            unit, truth = self._look(items[number])
+            units.append(unit)
+            truths.append(truth)
+        self._unit.extend(np.array(units, np.int32))
+        self._truth.extend(np.array(truths, np.int32))
 
     def _look(self, packed: bytes) -> tuple[int, int]:
         end = end_of_key(packed)
@@ -68,18 +73,18 @@ class Items:
             if b"\xa5group" not in kind[1] and len(self._kinds) < MOST_KINDS:
                 self._kinds[kind] = found[1]
             return found
-        return self._number(("item", _PACKED_KEY + packed[5:end])), truth
+        return self._number(_PACKED_KEY + packed[5:end]), truth
 
     def _read(self, packed: bytes) -> tuple[int, int]:
         item = unpack_mapping(packed) if packed else {}
         unit, truth = unit_of_item(item), item.get("truth")
-        return NONE if unit is None else self._number(unit), self.number_of_truth(truth)
+        return NONE if unit is None else self._number(unit[1]), self.number_of_truth(truth)
 
-    def _number(self, unit: Unit) -> int:
-        number = self._unit_numbers.get(unit)
+    def _number(self, code: bytes) -> int:
+        number = self._unit_numbers.get(code)
         if number is None:
-            number = self._unit_numbers[unit] = len(self.units)
-            self.units.append(unit)
+            number = self._unit_numbers[code] = len(self.codes)
+            self.codes.append(code)
         return number
 
     def number_of_truth(self, truth: Any) -> int:

@@ -38,7 +38,9 @@ class Shape:
     ) -> None:
         self.events, self.contexts, self._executions, self._ended = events, contexts, executions, ended
         first = executions.first_rows
-        chosen = np.ones(len(executions), bool) if every_attempt else selected_attempts(executions)
+        self._selected = selected_attempts(executions)
+        self._call = executions.call.values
+        chosen = np.ones(len(executions), bool) if every_attempt else self._selected
         up = executions.find(events.parent.values[first], events.parent_attempt.values[first])
         up[(up >= 0) & ~chosen[up]] = NONE
         in_circle, top = _tops(up)
@@ -62,7 +64,7 @@ class Shape:
     def _under_right_attempt(self, first: Array, up: Array, chosen: Array) -> Array:
         """By execution: whether one without a parent here stands under the attempt of it that counts."""
         parents, attempts = self.events.parent.values[first], self.events.parent_attempt.values[first]
-        never_seen: Array = (up == NONE) & ~self._executions.are_known(parents)
+        never_seen: Array = (up == NONE) & ~self._executions.are_known(parents, len(first))
         if not attempts.any():
             return never_seen
         highest = np.zeros(len(self.events.ids), np.uint64)
@@ -165,8 +167,8 @@ class Shape:
     def by_call(self) -> Array:
         """By a call's number: the place of the attempt that counts, NONE where there is none."""
         found = np.full(len(self.events.ids), NONE, np.int32)
-        selected = np.flatnonzero(selected_attempts(self._executions))
-        found[self._executions.call.values[selected]] = self.place_of_execution[selected]
+        selected = np.flatnonzero(self._selected)
+        found[self._call[selected]] = self.place_of_execution[selected]
         return found
 
 
