@@ -1,4 +1,8 @@
-"""P7 and P8: loading a recording for analysis, and the seed's questions over it, beside DuckDB, polars and the seed."""
+"""P7 and P8: loading a recording for analysis, and the seed's questions over it, beside DuckDB, polars and the seed.
+
+"Counted anew" is what compares with the peers: payloads were read before (the peers get them as typed columns), and all
+that questions made of the calls is made again. "Asked again" is what a second question costs while nothing new came.
+"""
 
 from __future__ import annotations
 
@@ -75,13 +79,16 @@ def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) ->
     listed = list(events_of(few))
     for verb in (*QUESTIONS, *OTHERS):
         first = timed(lambda verb=verb: answer(forest, {"verb": verb}), 1)
+        anew = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs, forest.trees.kept.clear)
         again = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs)
         best = min([told[name][verb].median for name in told if verb in told[name]], default=None)
-        shown = {name: told[name][verb].shown() for name in told if verb in told[name]}
-        met = again.median <= ANSWER_S and (best is None or again.median < best)
+        shown = {name: told[name][verb].shown(1e3, 0) + " ms" for name in told if verb in told[name]}
+        met = anew.median <= ANSWER_S and (best is None or anew.median < best)
         target = "≤ 1 s" + (", faster than both" if best is not None else "")
-        yield Figure("P8", f"{verb}, seconds over {events:,} events", again.shown(), again.median, target, met, shown)
-        yield Figure("P8", "  the first time it is asked", f"{first.median:.2f}", first.median)
+        said = anew.shown(1e3, 0) + " ms"
+        yield Figure("P8", f"{verb}, {events:,} events, counted anew", said, anew.median, target, met, shown)
+        yield Figure("P8", "  asked again, nothing new", again.shown(1e3, 1) + " ms", again.median)
+        yield Figure("P8", "  asked first, payloads unread", f"{first.median * 1e3:.0f} ms", first.median)
         if verb in QUESTIONS:
             yield _against_seed(verb, few, listed, runs)
 
@@ -90,7 +97,7 @@ def _against_seed(verb: str, forest: Any, events: list[Any], runs: int) -> Figur
     """How many times faster than the document's loops, over as many events as those bear."""
     loops: Timing = timed(lambda: getattr(seed, verb)(events), runs)
     answer(forest, {"verb": verb})
-    ours = timed(lambda: answer(forest, {"verb": verb}), max(runs, 5))
+    ours = timed(lambda: answer(forest, {"verb": verb}), max(runs, 5), forest.trees.kept.clear)
     times = loops.median / ours.median
     shown = {"the seed's loops": f"{loops.shown(1e3, 1)} ms"}
     said = f"{times:.0f}× ({ours.median * 1e3:.1f} ms)"

@@ -122,8 +122,8 @@ def _late(shape: Shape, members: Array, ensembles: Array) -> Array:
     mine, whole = shape.end_row[members], shape.end_row[ensembles]
     late = np.zeros(len(members), bool)
     both = np.flatnonzero((mine >= 0) & (whole >= 0))
-    _, my_producer, my_seq = shape.events.origins(mine[both])
-    _, its_producer, its_seq = shape.events.origins(whole[both])
+    my_producer, my_seq = shape.events.emitted(mine[both])
+    its_producer, its_seq = shape.events.emitted(whole[both])
     late[both] = (my_producer == its_producer) & (my_seq > its_seq)
     return late
 

@@ -136,11 +136,11 @@ class EventTable:
 
     # What rows say.
 
-    def origins(self, rows: Array) -> tuple[Array, Array, Array]:
-        """Of each row: nanoseconds, the producer's number, seq."""
+    def emitted(self, rows: Array) -> tuple[Array, Array]:
+        """Of each row the producer's number and the seq."""
         stretch = np.searchsorted(self._stretch_row.values, rows, "right") - 1
         seqs = self._stretch_seq.values[stretch] + (rows - self._stretch_row.values[stretch])
-        return self.times(rows), self._stretch_producer.values[stretch], seqs
+        return self._stretch_producer.values[stretch], seqs
 
     def times(self, rows: Array) -> Array:
         """Nanoseconds, as near as 64 bits come."""
@@ -177,7 +177,7 @@ class EventTable:
         sorted_times = times[order]
         if (sorted_times[1:] != sorted_times[:-1]).all():
             return order
-        _, producers, seqs = self.origins(rows)
+        producers, seqs = self.emitted(rows)
         ranked = sorted(range(len(self.producers)), key=self.producers.__getitem__)
         rank = np.empty(len(ranked), np.int64)
         rank[ranked] = np.arange(len(ranked))

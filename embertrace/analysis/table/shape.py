@@ -96,7 +96,7 @@ class Shape:
         found[ended] = self.events.kind.values[self.end_row[ended]] == ERROR  # else it is a result
         if len(self._ended):
             begun = np.flatnonzero(~ended & (self.begin_row >= 0))
-            _, producers, _ = self.events.origins(self.begin_row[begun])
+            producers, _ = self.events.emitted(self.begin_row[begun])
             found[begun[np.isin(producers, self._ended)]] = LOST
         return found
 
