@@ -9,7 +9,7 @@ from embertrace.analysis.calls import Call, Origin, Sighting
 from embertrace.analysis.table.shape import OUTCOMES
 from embertrace.event import Frame
 from embertrace.lineage import CallKey
-from embertrace.wire.columns import CONTEXT, LINKS, context_of, unpack_tail
+from embertrace.wire.columns import CONTEXT, LINKS, context_of, data_of, unpack_tail
 from embertrace.wire.context import NOTHING_ADDED, unpack_context
 from embertrace.wire.event import to_nanoseconds
 
@@ -32,8 +32,12 @@ def _sighting(trees: Trees, row: int) -> Sighting | None:
     return trees.sighting(row) if row >= 0 else None
 
 
+def _origin(trees: Trees, row: int) -> Origin | None:
+    return Origin(*trees.table.origin(row)) if row >= 0 else None
+
+
 def _data(trees: Trees, row: int) -> bytes | None:
-    return unpack_tail(trees.table.tail(row))[2] if row >= 0 else None
+    return data_of(trees.table.tail(row)) if row >= 0 else None
 
 
 def _name(part: int) -> Callable[[Trees, int], str]:
@@ -120,6 +124,7 @@ ATTRIBUTES: dict[str, Callable[[Trees, int], Any]] = {
     "duration_ns": _duration_ns,
     "end": lambda trees, place: _sighting(trees, int(trees.shape.end_row[place])),
     "end_data": lambda trees, place: _data(trees, int(trees.shape.end_row[place])),
+    "end_origin": lambda trees, place: _origin(trees, int(trees.shape.end_row[place])),
     "follows": _follows,
     "item": lambda trees, place: trees.shape.contexts.items.mapping(int(trees.shape.item[place])),
     "links": _links,
@@ -127,7 +132,7 @@ ATTRIBUTES: dict[str, Callable[[Trees, int], Any]] = {
     "missing": lambda trees, place: int(trees.shape.missing[place]),
     "operator_id": _name(0),
     "operator_type": _name(1),
-    "origin": lambda trees, place: Origin(*trees.table.origin(_first(trees, place))),
+    "origin": lambda trees, place: _origin(trees, _first(trees, place)),
     "outcome": lambda trees, place: OUTCOMES[trees.shape.outcome[place]],
     "parent": _parent,
     "parent_key": _parent_key,

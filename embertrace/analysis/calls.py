@@ -54,6 +54,7 @@ class Call:
         "call_id",
         "children",
         "end",
+        "end_origin",
         "follows",
         "item",
         "links",
@@ -81,6 +82,7 @@ class Call:
     call_id: int
     children: list[Call]
     end: Sighting | None
+    end_origin: Origin | None
     follows: int
     item: dict[str, Any]
     links: tuple[int, ...]
@@ -106,10 +108,10 @@ class Call:
 
     def __getattr__(self, name: str) -> Any:
         """An attribute that is asked for the first time: read from the trees, and kept."""
-        if name not in Call.__slots__ or name.startswith("_"):
+        if name not in _READ:
             raise AttributeError(f"a Call has no attribute {name!r}")
-        value = self._trees.attribute(name, self._place)
-        object.__setattr__(self, name, value)
+        value = self._trees.attributes[name](self._trees, self._place)
+        setattr(self, name, value)
         return value
 
     def __repr__(self) -> str:
@@ -141,31 +143,31 @@ class Call:
 
     @property
     def duration_ns(self) -> int | None:
-        nanoseconds: int | None = self._trees.attribute("duration_ns", self._place)
+        nanoseconds: int | None = self._trees.attributes["duration_ns"](self._trees, self._place)
         return nanoseconds
 
     @property
     def slots(self) -> int:
         """How many calls were begun under this one; known once it ended."""
-        return int(self._trees.attribute("slots", self._place))
+        return int(self._trees.attributes["slots"](self._trees, self._place))
 
     @property
     def missing(self) -> int:
         """Children that were begun, as this call's end says, and of which no event was seen."""
-        return int(self._trees.attribute("missing", self._place))
+        return int(self._trees.attributes["missing"](self._trees, self._place))
 
     @property
     def data(self) -> dict[str, Any]:
         """The data of the end event; empty while the call has not ended, or where it is no mapping."""
-        return mapping_of(self._trees.attribute("end_data", self._place))
+        return mapping_of(self._trees.attributes["end_data"](self._trees, self._place))
 
     @property
     def args(self) -> list[Any] | None:
-        return mapping_of(self._trees.attribute("begin_data", self._place)).get("args")
+        return mapping_of(self._trees.attributes["begin_data"](self._trees, self._place)).get("args")
 
     @property
     def kwargs(self) -> dict[str, Any] | None:
-        return mapping_of(self._trees.attribute("begin_data", self._place)).get("kwargs")
+        return mapping_of(self._trees.attributes["begin_data"](self._trees, self._place)).get("kwargs")
 
     @property
     def result(self) -> Any:
@@ -184,6 +186,9 @@ class Call:
             return None
         error = self.data.get("error")
         return error if isinstance(error, dict) else {"type": "", "message": "" if error is None else str(error)}
+
+
+_READ = frozenset(name for name in Call.__slots__ if not name.startswith("_"))
 
 
 class Metric:

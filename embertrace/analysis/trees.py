@@ -36,6 +36,7 @@ class Trees:
 
     table: EventTable
     shape: Shape
+    attributes = ATTRIBUTES
 
     def __init__(
         self,
@@ -48,6 +49,8 @@ class Trees:
         self.texts, self.items = taken.texts, taken.items
         self.kept: dict[Any, Any] = {}
         """What questions made of these trees and may need again, by their own names."""
+        self.ballots: Any = None
+        """Who votes where, once that was asked (see `arrays.votes`)."""
         taken.contexts.catch_up()
         gone = np.array([taken.events.producer(code) for code in ended], np.int64)
         self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt)
@@ -162,10 +165,6 @@ class Trees:
             "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
             "events": events,
         }
-
-    def attribute(self, name: str, place: int) -> Any:
-        """The value of an attribute of the call at a place."""
-        return ATTRIBUTES[name](self, place)
 
     def sighting(self, row: int) -> Sighting:
         """The event in a row of the table."""

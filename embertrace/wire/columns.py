@@ -225,6 +225,15 @@ def unpack_tail(tail: bytes) -> tuple[tuple[int, ...], bytes, bytes]:
     return tuple(links or ()), context, data
 
 
+def data_of(tail: bytes) -> bytes:
+    """The data in an event's tail."""
+    if tail[0] in (NIL, _NO_LINKS) and tail[1] == _BINARY:
+        at = 3 + tail[2]
+        if tail[at] == _BINARY:
+            return tail[at + 2 :]
+    return unpack_tail(tail)[2]
+
+
 def context_of(tail: bytes) -> bytes:
     """The context in an event's tail."""
     if tail[0] not in (NIL, _NO_LINKS) or tail[1] != _BINARY:

@@ -46,9 +46,7 @@ EVENTS = st.builds(
     context=st.one_of(st.just(b""), st.binary(max_size=300)),
     data=DATA,
 )
-ORDINARY = EVENTS.map(
-    lambda event: event._replace(timestamp=1_700_000_000_000_000_000, duration=12_345, data=b"\xc0")
-)
+ORDINARY = EVENTS.map(lambda event: event._replace(timestamp=1_700_000_000_000_000_000, duration=12_345, data=b"\xc0"))
 BATCHES = st.lists(st.one_of(st.lists(ORDINARY, min_size=1, max_size=8), st.lists(EVENTS, min_size=1, max_size=4)))
 
 

@@ -17,6 +17,7 @@ from embertrace.analysis.table.shape import OPEN, RESULT_OUTCOME, Shape
 from embertrace.analysis.trees import Trees
 
 ANSWERED, ABSTAINED, UNKNOWN = range(3)
+ENDED, FAILED, MISSING = range(3)
 STATUSES = {"answered": ANSWERED, "abstained": ABSTAINED, "unknown": UNKNOWN}
 
 
@@ -75,7 +76,30 @@ def answers_at(trees: Trees, answers: Answers, places: Array) -> tuple[Array, Ar
     return status[numbers], key[numbers]
 
 
-def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
+class Ballots(NamedTuple):
+    """Who votes where, whatever they answered: ensembles, and their members in slot order."""
+
+    ensemble: Array
+    """Places."""
+    member: Array
+    """Places."""
+    group: Array
+    """Of each member the index of its ensemble."""
+    status: Array
+    """Of each member: ENDED with a result, FAILED or MISSING."""
+    nested: Array
+    """Of each member whether it is an ensemble itself."""
+    size: Array
+    """Of each ensemble its members."""
+
+    def take(self, chosen: Array) -> Ballots:
+        """With the chosen members only."""
+        group = self.group[chosen]
+        size = np.bincount(group, minlength=len(self.ensemble))
+        return Ballots(self.ensemble, self.member[chosen], group, self.status[chosen], self.nested[chosen], size)
+
+
+def _ballots(trees: Trees) -> Ballots:
     shape = trees.shape
     is_ensemble = places_of_type(trees, "ensemble")
     below, _ = shape.children_of_all
@@ -84,37 +108,35 @@ def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     index = np.zeros(len(shape), np.int64)
     index[ensembles] = np.arange(len(ensembles))
     group = index[shape.parent[members]]
-    of_all = np.bincount(group, minlength=len(ensembles))
-    whole = np.ones(len(ensembles), bool) if mask is None else mask[ensembles]
-    if mask is not None:
-        counted = whole[group] | (mask[members] & ~is_ensemble[members])
-        members, group = members[counted], group[counted]
+    status = np.full(len(members), FAILED, np.uint8)
+    outcome = shape.outcome[members]
+    status[outcome == OPEN] = MISSING
+    status[(outcome == RESULT_OUTCOME) & ~_late(shape, members, ensembles[group])] = ENDED
     size = np.bincount(group, minlength=len(ensembles))
+    return Ballots(ensembles, members, group, status, is_ensemble[members], size)
+
+
+def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
+    if trees.ballots is None:
+        trees.ballots = _ballots(trees)
+    shape, ballots = trees.shape, trees.ballots
+    ensembles = ballots.ensemble
+    whole = np.ones(len(ensembles), bool) if mask is None else mask[ensembles]
     missing_children = shape.missing[ensembles] > 0
-    status, key = _statuses(trees, answers, members, ensembles, group)
-    missing = np.bincount(group[status == _MISSING], minlength=len(ensembles))
+    returns = whole & (ballots.size == 0) & ~missing_children
+    if mask is not None:
+        ballots = ballots.take(whole[ballots.group] | (mask[ballots.member] & ~ballots.nested))
+    ended = np.flatnonzero(ballots.status == ENDED)
+    group = ballots.group[ended]
+    status, key = answers_at(trees, answers, ballots.member[ended])
+    missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles))
     unknown = np.bincount(group[status == UNKNOWN], minlength=len(ensembles))
     voted = status == ANSWERED
     answered, distinct, largest = _agreement(group[voted], key[voted], len(ensembles))
-    returns = whole & (of_all == 0) & ~missing_children
-    chosen = (whole & ~returns) | (size > 0)
+    chosen = (whole & ~returns) | (ballots.size > 0)
     incomplete = (shape.end_row[ensembles] < 0) | (missing > 0) | missing_children
-    columns = (ensembles, incomplete, unknown > 0, size - missing, answered, distinct, largest)
+    columns = (ensembles, incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
     return Votes._make([*(column[chosen] for column in columns), ensembles[returns]])
-
-
-_FAILED, _MISSING = 3, 4
-
-
-def _statuses(trees: Trees, answers: Answers, members: Array, ensembles: Array, group: Array) -> tuple[Array, Array]:
-    """The status of each member, and the number of its answer's key."""
-    shape = trees.shape
-    status, key = np.full(len(members), _FAILED, np.uint8), np.zeros(len(members), np.int64)
-    outcome = shape.outcome[members]
-    status[outcome == OPEN] = _MISSING
-    ended = np.flatnonzero((outcome == RESULT_OUTCOME) & ~_late(shape, members, ensembles[group]))
-    status[ended], key[ended] = answers_at(trees, answers, members[ended])
-    return status, key
 
 
 def _late(shape: Shape, members: Array, ensembles: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from embertrace.analysis.calls import mapping_of
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.events import EventTable
-from embertrace.wire.columns import unpack_tail
+from embertrace.wire.columns import data_of
 
 UNKNOWN = -1
 
@@ -48,5 +48,5 @@ class Texts:
         found = self._readings.setdefault(name, [])
         if len(found) < len(self._numbers):
             for text in list(self._numbers)[len(found) :]:
-                found.append(reader(mapping_of(unpack_tail(text)[2])))
+                found.append(reader(mapping_of(data_of(text))))
         return found
