@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from embertrace.analysis.forest import Forest
@@ -59,7 +60,7 @@ class Verb(NamedTuple):
 
     @property
     def options(self) -> list[str]:
-        return list(inspect.signature(self.partial).parameters)[1:]
+        return list(_parameters(self.partial))[1:]
 
 
 VERBS: dict[str, Verb] = {
@@ -151,7 +152,12 @@ def answer(forest: Forest, query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_required(verb: Verb, option: str) -> bool:
-    return inspect.signature(verb.partial).parameters[option].default is inspect.Parameter.empty
+    return _parameters(verb.partial)[option].default is inspect.Parameter.empty
+
+
+@cache
+def _parameters(partial: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(partial).parameters
 
 
 def _with_gaps(result: Result, forest: Forest) -> Result:

@@ -88,7 +88,7 @@ FENCES = {
     "msgpack": ("embertrace.wire", "embertrace.payload"),
     "zmq": ("embertrace.handshake", "embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
-    "numpy": ("embertrace.analysis", "embertrace.recording"),
+    "numpy": ("embertrace.analysis", "embertrace.recording", "embertrace.wire.columns", "embertrace.wire.cursor"),
     **dict.fromkeys(("statsmodels", "krippendorff", "scipy"), ("embertrace.analysis",)),
     "typer": ("embertrace.cli", "embertrace.top.command"),
     "rich": ("embertrace.cli", "embertrace.top.screen"),
