@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from embertrace.flow.model import FlowEdge, FlowGraph, FlowNode
+from embertrace.markup import ELLIPSIS, printable
 
 LineKind = Literal["label", "kind", "count", "errors", "note"]
 
@@ -27,8 +28,6 @@ MAX_NOTES = 6
 """More lines make a node a page; the rest is named in its tooltip."""
 
 MAX_TOOLTIP_CHARS = 400
-ELLIPSIS = "…"
-REPLACEMENT = "\ufffd"
 
 NARROW = frozenset("iljtfrI.,:;'`|!()[]{}/\\ -")
 WIDE = frozenset("mwMW@%<>=+~")
@@ -41,26 +40,6 @@ class Line(NamedTuple):
 
     kind: LineKind
     text: str
-
-
-def printable(text: str) -> str:
-    """`text` on one line with nothing invisible left that could break a file or mislead a reader."""
-    return "".join(_printable_char(char) for char in text)
-
-
-def _printable_char(char: str) -> str:
-    code = ord(char)
-    if char in "\n\r\t\u2028\u2029":
-        return " "
-    if code < 0x20:
-        return chr(0x2400 + code)  # the picture of the control character
-    if code == 0x7F:
-        return "\u2421"
-    category = unicodedata.category(char)
-    # Cf without the two joiners, which scripts and emoji need: direction marks, tags, zero-width spaces.
-    if category in ("Cc", "Cs", "Cn", "Co") or (category == "Cf" and char not in "\u200c\u200d"):
-        return REPLACEMENT
-    return char
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:

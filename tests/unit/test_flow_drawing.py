@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from embertrace.flow import FlowEdge, FlowGraph, FlowNode, layout, to_dot, to_svg
 from embertrace.flow.coordinates import isotonic
 from embertrace.flow.dot import quote
-from embertrace.flow.text import fit, printable, text_width
+from embertrace.flow.text import fit, text_width
+from embertrace.markup import printable
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = (
