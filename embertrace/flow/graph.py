@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -48,6 +49,12 @@ def _node(row: Mapping[str, Any]) -> FlowNode:
         errors=row["errors"],
         notes=tuple(notes),
     )
+
+
+def named(node_id: str) -> str:
+    """A node's operator and stage, out of its id: what a table of edges shows."""
+    operator, _, stage = json.loads(node_id)
+    return f"{operator} · {stage}" if stage != DEFAULT_STAGE else str(operator)
 
 
 def _known(value: float | None) -> bool:
