@@ -1,7 +1,7 @@
 """A report as one HTML file that needs nothing else: no script, no address, style and pictures inside.
 
-Rules of this file: every text passes `tell`, which makes it printable, cuts and escapes it; the only markup that is taken over are
-pictures, which this library made. The page forbids itself all scripts and all loading. It is well-formed XML.
+Rules of this file: every text passes `tell`, which makes it printable, cuts and escapes it; the only markup that
+is taken over are pictures, which this library made. The page forbids itself all scripts and all loading. It is well-formed XML.
 """
 
 from __future__ import annotations
@@ -66,8 +66,10 @@ def _header(report: Report, kind: str) -> Iterator[str]:
     if tiles:
         yield '<dl class="tiles">'
         for name, value in tiles:
-            small = f"{words.interval(*value.interval)} {words.sample(value)}".strip()
-            yield f'<div class="tile"><dt>{tell(name)}</dt><dd>{words.share(value)} <small>{tell(small)}</small></dd></div>'
+            parts = (words.interval(*value.interval), words.sample(value))
+            small = " ".join(f"<span>{tell(part)}</span>" for part in parts if part)
+            yield f'<div class="tile"><dt>{tell(name)}</dt>'
+            yield f"<dd>{words.share(value)} <small>{small}</small></dd></div>"
         yield "</dl>"
     yield "</header>"
 
@@ -77,30 +79,37 @@ def _section(section: Section) -> Iterator[str]:
     yield f"<h2>{tell(section.title, 160)}</h2>"
     if section.about:
         yield f'<p class="about">{tell(section.about)}</p>'
-    for is_picture, blocks in itertools.groupby(section.blocks, lambda block: isinstance(block, Picture)):
-        if is_picture:
-            yield f'<div class="figures">{"".join(map(_picture, blocks))}</div>'
-        else:
-            for block in blocks:
-                yield from _block(block)
-    yield "</section>"
+    drawn = any(isinstance(block, Picture) for block in section.blocks)
+    yield '<div class="content">'
+    for block in section.blocks:
+        yield from _folded(block) if drawn and isinstance(block, Grid) else _block(block)
+    yield "</div></section>"
 
 
-def _picture(block: Block) -> str:
-    assert isinstance(block, Picture)
+def _folded(block: Grid) -> Iterator[str]:
+    """The numbers behind a picture: there for those who ask."""
+    yield f"<details><summary>The numbers: {len(block.rows)} rows</summary>"
+    yield from _block(block)
+    yield "</details>"
+
+
+def _picture(block: Picture) -> str:
     if not block.svg:
         return ""
     wide = "" if 'class="plot' in block.svg and "wide" not in block.svg[:40] else ' class="wide"'
     caption = f"<figcaption>{tell(block.caption)}</figcaption>" if block.caption else ""
     # In a page, svg needs no namespace: without it, nothing in the file looks like an address.
-    return f"<figure{wide}>{block.svg.replace(' xmlns=\"http://www.w3.org/2000/svg\"', '', 1)}{caption}</figure>"
+    svg = block.svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)
+    return f"<figure{wide}>{svg}{caption}</figure>"
 
 
 def _block(block: Block) -> Iterator[str]:
-    if isinstance(block, Numbers):
-        yield from _numbers(block)
+    if isinstance(block, Picture):
+        yield _picture(block)
+    elif isinstance(block, Numbers):
+        yield f'<div class="block">{"".join(_numbers(block))}</div>'
     elif isinstance(block, Grid):
-        yield from _grid(block)
+        yield f'<div class="block">{"".join(_grid(block))}</div>'
     elif isinstance(block, Lines):
         yield from (f'<p class="line">{tell(line)}</p>' for line in block.lines)
 
@@ -136,7 +145,9 @@ def _grid(block: Grid) -> Iterator[str]:
         yield f"<h3>{tell(block.title)}</h3>"
     columns, rows = block.names, block.rows[: block.most]
     numeric = {name for name in columns if any(_is_number(row.get(name)) for row in rows)}
-    head = [f"<th{' class=\"number\"' if name in numeric else ''}>{tell(words.heading(name))}</th>" for name in columns]
+    head = [
+        f'<th class="{"number" if name in numeric else "text"}">{tell(words.heading(name))}</th>' for name in columns
+    ]
     yield _table(head, [[_cell(name, row, columns[0], name in numeric) for name in columns] for row in rows])
     if len(block.rows) > block.most:
         yield _remark(f"… and {len(block.rows) - block.most} more")

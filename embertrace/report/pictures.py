@@ -14,6 +14,7 @@ from embertrace.analysis import Estimate, Rows, Table
 from embertrace.analysis.mixture import Mixture, fit_mixture
 from embertrace.report.model import Picture
 from embertrace.report.plots import Point, Range, Span, curve, intervals, matrix, ranges, waterfall
+from embertrace.report.words import share
 
 Draw = Callable[[Any], Iterable[Picture]]
 DRAWN_TO = 1.5
@@ -91,7 +92,8 @@ def of_agreement(table: Mapping[str, Any], reference: float | None = None) -> It
     """Accuracy by the size of the largest group of equal answers; the dashed line is at `reference`."""
     points = [_estimated(name, value) for name, value in table.items() if isinstance(value, Estimate)]
     if len(points) > 1:
-        yield Picture(intervals(points, full=True, reference=reference, described="accuracy by agreement"))
+        caption = f"Dashed: a plain majority of all, {share(reference)}." if reference is not None else ""
+        yield Picture(intervals(points, full=True, reference=reference, described="accuracy by agreement"), caption)
 
 
 def of_calibration(table: Table) -> Iterator[Picture]:

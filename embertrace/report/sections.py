@@ -135,7 +135,10 @@ def _calls(analysis: OperatorAnalysis, answer: str | None) -> Section:
     data = {"stages": stages.to_data(), "operators": operators.to_data()}
     if not stages:
         return Section("", [], data)
-    shown = [Grid(_failed(stages), columns=("stage", *columns)), Grid(_failed(operators), columns=("operator", "stage", *columns))]
+    shown = [
+        Grid(_failed(stages), columns=("stage", *columns)),
+        Grid(_failed(operators), columns=("operator", "stage", *columns)),
+    ]
     return Section("", shown, data)
 
 
@@ -158,17 +161,16 @@ def _ensemble(selected: OperatorAnalysis, answer: str | None) -> Section:
 
 
 def _judge(selected: OperatorAnalysis, answer: str | None) -> Section:
-    majority = selected.majority_accuracy(answer=answer)
+    accuracy, lift = selected.judge_accuracy(answer=answer), selected.judge_lift(answer=answer)
     rows = _numbers(
-        judge_accuracy=selected.judge_accuracy(answer=answer),
-        majority_accuracy=majority,
-        lift_over_majority=selected.judge_lift(answer=answer),
+        judge_accuracy=accuracy,
+        lift_over_majority=lift,
         right_given_any_member_is=selected.selection_accuracy(answer=answer),
     )
     agreement = selected.judge_accuracy_by_agreement(answer=answer)
     blocks: list[Block] = [Numbers(rows)] if rows else []
     if agreement:
-        blocks += pictures.of_agreement(agreement, float(majority) if majority.n else None)
+        blocks += pictures.of_agreement(agreement, accuracy - lift if lift.n == accuracy.n else None)
         blocks.append(Numbers(dict(agreement), title="by agreement of the members", bars=True))
     first = {name: rows[name] for name in ("judge accuracy", "lift over majority") if name in rows and rows[name].n}
     return Section("", blocks, {**_data(rows), "by agreement": agreement.to_data()}, headline=first)
@@ -226,7 +228,9 @@ PARTS: tuple[Part, ...] = (
     ),
     Part("What judges override", asking("judge_overrides"), "Whether the majority or the judge was right."),
     Part("Latency", asking("latency", draw=pictures.of_durations)),
-    Part("Critical path", asking("critical_path"), "The time for which an operator, and nothing below it, is waited for."),
+    Part(
+        "Critical path", asking("critical_path"), "The time for which an operator, and nothing below it, is waited for."
+    ),
     Part("Stragglers", asking("stragglers"), "Which member ends last, and what share of the wall time that costs."),
     Part(
         "Slowest trace",

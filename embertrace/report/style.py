@@ -36,28 +36,33 @@ h1 { margin: 0; font-size: 34px; line-height: 1.2; font-weight: 650; letter-spac
 .tile dt { color: var(--muted); font-size: 13px; overflow-wrap: anywhere; }
 .tile dd { margin: 4px 0 0; font-size: 26px; font-weight: 620; letter-spacing: -.01em; line-height: 1.25; }
 .tile dd small { display: block; color: var(--muted); font-size: 12.5px; font-weight: 400; letter-spacing: 0; }
+.tile small span { white-space: nowrap; }
 dl { margin: 0; }
 section { padding: 30px 0 6px; border-top: 1px solid var(--line); }
 h2 { margin: 0; font-size: 20px; line-height: 1.3; font-weight: 620; letter-spacing: -.01em; overflow-wrap: anywhere; }
-h3 { margin: 22px 0 6px; font-size: 14px; font-weight: 600; color: var(--muted); overflow-wrap: anywhere; }
+h3 { margin: 10px 0 2px; font-size: 14px; font-weight: 600; color: var(--muted); overflow-wrap: anywhere; }
 .about { margin: 4px 0 0; color: var(--muted); }
-.figures { display: flex; flex-wrap: wrap; gap: 14px 48px; margin-top: 16px; }
-figure { flex: 0 1 480px; min-width: 0; margin: 8px 0; }
+.content { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 4px 60px; margin-top: 12px; }
+.block { min-width: 0; max-width: 100%; }
+figure { flex: 0 0 470px; max-width: 100%; min-width: 0; margin: 10px 0; }
 figure.wide { flex: 1 1 100%; overflow-x: auto; }
+details { flex: 1 1 100%; min-width: 0; margin: 2px 0 14px; }
+summary { color: var(--muted); font-size: 13px; cursor: pointer; }
 figcaption { margin-top: 6px; color: var(--muted); font-size: 13px; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: 16px 0 22px; }
+.scroll { overflow-x: auto; margin: 8px 0 20px; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 20px 6px 0; text-align: left; vertical-align: top; white-space: nowrap; }
 th { color: var(--muted); font-weight: 500; font-size: 13px; border-bottom: 1px solid var(--line); }
 tbody tr + tr td, tbody tr + tr th { border-top: 1px solid var(--line); }
 tbody th { color: var(--text); font-weight: 500; font-size: 14px; border-bottom: 0; }
 td.number, th.number { text-align: right; }
-td.text { max-width: 340px; overflow: hidden; text-overflow: ellipsis; }
+th.text, td.text { max-width: 340px; overflow: hidden; text-overflow: ellipsis; }
 td.faint, .remarks { color: var(--muted); }
 td.branch { padding-left: calc(var(--depth) * 16px); }
 td.bad { color: var(--bad); }
 td.bar { min-width: 120px; vertical-align: middle; }
 td.bar i { display: block; height: 8px; border-radius: 4px; background: var(--accent); }
+p.line { flex: 1 1 100%; }
 .remarks { margin: -12px 0 20px; font-size: 13px; }
 p.line { margin: 14px 0; }
 footer { margin-top: 40px; color: var(--muted); font-size: 13px; }
@@ -92,13 +97,14 @@ svg { display: block; max-width: 100%; height: auto; }
   .tile dd { font-size: 21px; }
   .plot text { font-size: 13.5px; }
   .plot .faint, .plot .value { font-size: 12.5px; }
+  .wide .embertrace-flow { width: 620px; }
   td.bar { display: none; }
   th.bar { display: none; }
   th, td { padding-right: 14px; }
 }
 @media print {
   main { padding: 0; max-width: none; }
-  section, figure { break-inside: avoid; }
+  figure, tr { break-inside: avoid; }
 }
 """.replace("FONTS", FONTS)
 

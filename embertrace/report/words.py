@@ -45,12 +45,12 @@ def money(usd: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None, written: Any = share) -> str:
-    """"[0.8937, 0.9211]"; "" where there is none."""
+    """ "[0.8937, 0.9211]"; "" where there is none."""
     return "" if low is None or high is None or math.isnan(low) else f"[{written(low)}, {written(high)}]"
 
 
 def left_out(reasons: Mapping[str, int]) -> str:
-    """"left out: 12 unlabelled, 3 unlinked"; "" for nothing."""
+    """ "left out: 12 unlabelled, 3 unlinked"; "" for nothing."""
     told = ", ".join(f"{number} {shortened(str(reason), MAX_CELL)}" for reason, number in sorted(reasons.items()))
     return f"left out: {told}" if told else ""
 

@@ -60,7 +60,8 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def rect(x: float, y: float, width: float, height: float, kind: str, *, opacity: float | None = None) -> str:
     size = f'x="{number(x)}" y="{number(y)}" width="{number(max(width, 0.0))}" height="{number(height)}"'
-    return f"<rect{_class(kind)} {size}{'' if opacity is None else f' fill-opacity="{opacity:.3f}"'}/>"
+    faded = "" if opacity is None else f' fill-opacity="{opacity:.3f}"'
+    return f"<rect{_class(kind)} {size}{faded}/>"
 
 
 def circle(x: float, y: float, radius: float, kind: str) -> str:

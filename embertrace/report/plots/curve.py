@@ -46,8 +46,8 @@ def curve(
     for mark in ticks(low, high):
         body.append(line(LEFT, up(mark), WIDTH - RIGHT, up(mark), "grid"))
         body.append(text(LEFT - 8, up(mark) + 4, f"{mark:.4g}", "faint", anchor="end"))
-    for x in _labelled([point.x for point in shown]):
-        body.append(text(across_at(x), HEIGHT - BOTTOM + 18, f"{x:g}", "faint", anchor="middle"))
+    labelled = _labelled([point.x for point in shown])
+    body += [text(across_at(x), HEIGHT - BOTTOM + 18, f"{x:g}", "faint", anchor="middle") for x in labelled]
     body.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, across, "faint", anchor="middle"))
     if len(lines) > 1:
         body.append(path([(across_at(point.x), up(point.value)) for point in lines], "fitted"))

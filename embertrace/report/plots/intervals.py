@@ -66,7 +66,9 @@ def intervals(
 def _grid(place: Scale, low: float, high: float, bottom: float) -> str:
     marks = ticks(low, high)
     lines = [line(place(mark), TOP, place(mark), bottom, "grid") for mark in marks]
-    return "".join([*lines, *(text(place(mark), bottom + 18, f"{mark:.4g}", "faint", anchor="middle") for mark in marks)])
+    return "".join(
+        [*lines, *(text(place(mark), bottom + 18, f"{mark:.4g}", "faint", anchor="middle") for mark in marks)]
+    )
 
 
 def _said(point: Point) -> str:

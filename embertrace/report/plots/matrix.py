@@ -1,4 +1,4 @@
-"""Pairs of names as a field of cells: the darker, the larger the value. Only half is drawn, since pairs have no order."""
+"""Pairs of names as a field of cells: the darker, the larger the value. Pairs have no order: half of it is drawn."""
 
 from __future__ import annotations
 
