@@ -12,6 +12,7 @@ from embertrace.cli.shell import AnswerRule, AsJson, RunName, Source, analysis_o
 from embertrace.errors import EmbertraceError
 from embertrace.report import Report, as_html, as_text, comparison_report, report
 
+DRAWN_AS = {".svg": "svg", ".dot": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
 HtmlFile = Annotated[
     pathlib.Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML file, instead of text.")
 ]
@@ -91,17 +92,18 @@ def show(
 def flow(
     source: Source,
     output: Annotated[
-        pathlib.Path | None, typer.Option("-o", "--output", help="A .svg or .dot file; else DOT text.")
+        pathlib.Path | None, typer.Option("-o", "--output", help="A .svg, .dot or .mmd (Mermaid) file; else DOT text.")
     ] = None,
     run: RunName = None,
+    trace: Annotated[str | None, typer.Option(help="Only one trace, by its id.")] = None,
 ) -> None:
     """Draw the flow of operators: who calls whom, whose results go where, disagreement and accuracy."""
     from embertrace.flow import visualize_operator_flow
 
-    kind = "dot" if output is None else output.suffix.lstrip(".").lower()
-    if kind not in ("dot", "svg"):
-        raise EmbertraceError(f"can't draw into {output}: the name must end in .svg or .dot")
-    drawn = visualize_operator_flow(analysis_of(source, run), format=kind)
+    kind = "dot" if output is None else DRAWN_AS.get(output.suffix.lower())
+    if kind is None:
+        raise EmbertraceError(f"can't draw into {output}: the name must end in {', '.join(DRAWN_AS)}")
+    drawn = visualize_operator_flow(analysis_of(source, run), format=kind, trace=trace)
     if output is None:
         print(drawn)
     else:

@@ -23,7 +23,8 @@ EDGE_FONT_SIZE = 10.5
 LINE_WIDTH = 216.0
 """The widest a line on a node may be: about thirty letters, which holds most class names with their module."""
 
-EDGE_TEXT_WIDTH = 96.0
+EDGE_TEXT_WIDTH = 170.0
+MAX_EDGE_NOTES = 2
 MAX_NOTES = 6
 """More lines make a node a page; the rest is named in its tooltip."""
 
@@ -116,10 +117,11 @@ def cut(text: str) -> str:
 
 
 def edge_text(edge: FlowEdge) -> str:
-    """What is written at an edge; "" for nothing."""
+    """What is written at an edge, on one line; "" for nothing."""
     if edge.label:
         return fit(edge.label, EDGE_TEXT_WIDTH, EDGE_FONT_SIZE)
-    return f"{edge.count:,}×" if edge.count else ""
+    parts = [f"{edge.count:,}×"] if edge.count else []
+    return fit(" · ".join([*parts, *edge.notes[:MAX_EDGE_NOTES]]), EDGE_TEXT_WIDTH, EDGE_FONT_SIZE)
 
 
 def title_text(graph: FlowGraph, width: float, size: float) -> str:

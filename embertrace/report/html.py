@@ -1,7 +1,8 @@
 """A report as one HTML file that needs nothing else: no script, no address, style and pictures inside.
 
 Rules of this file: every text passes `tell`, which makes it printable, cuts and escapes it; the only markup that
-is taken over are pictures, which this library made. The page forbids itself all scripts and all loading. It is well-formed XML.
+is taken over are pictures, which this library made. The page forbids itself all scripts and all loading. It is
+well-formed XML.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from embertrace.report.style import sheet
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MOST_TILES = 8
+MOST_BESIDE, MOST_COLUMNS_BESIDE = 6, 8
 MAX_LINE = 2000
 
 
@@ -82,11 +84,16 @@ def _section(section: Section) -> Iterator[str]:
     drawn = any(isinstance(block, Picture) for block in section.blocks)
     yield '<div class="content">'
     for block in section.blocks:
-        yield from _folded(block) if drawn and isinstance(block, Grid) else _block(block)
+        yield from _folded(block) if drawn and _is_large(block) else _block(block)
     yield "</div></section>"
 
 
-def _folded(block: Grid) -> Iterator[str]:
+def _is_large(block: Block) -> bool:
+    """Whether a table is better folded beside a picture that shows it."""
+    return isinstance(block, Grid) and (len(block.rows) > MOST_BESIDE or len(block.names) > MOST_COLUMNS_BESIDE)
+
+
+def _folded(block: Any) -> Iterator[str]:
     """The numbers behind a picture: there for those who ask."""
     yield f"<details><summary>The numbers: {len(block.rows)} rows</summary>"
     yield from _block(block)

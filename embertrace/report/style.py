@@ -17,7 +17,8 @@ COLOURS = (
     ("warm", "#b4690e", "#f0b04f"),
     ("green", "#2b8a6b", "#5fcaa6"),
     ("bad", "#b3261e", "#ff8a80"),
-    ("on-accent", "#ffffff", "#10151d"),
+    ("on-accent", "#ffffff", "#0b0f15"),
+    ("on-middle", "#101319", "#0b0f15"),
 )
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, sans-serif"
 
@@ -42,7 +43,7 @@ section { padding: 30px 0 6px; border-top: 1px solid var(--line); }
 h2 { margin: 0; font-size: 20px; line-height: 1.3; font-weight: 620; letter-spacing: -.01em; overflow-wrap: anywhere; }
 h3 { margin: 10px 0 2px; font-size: 14px; font-weight: 600; color: var(--muted); overflow-wrap: anywhere; }
 .about { margin: 4px 0 0; color: var(--muted); }
-.content { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 4px 60px; margin-top: 12px; }
+.content { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 4px 40px; margin-top: 12px; }
 .block { min-width: 0; max-width: 100%; }
 figure { flex: 0 0 470px; max-width: 100%; min-width: 0; margin: 10px 0; }
 figure.wide { flex: 1 1 100%; overflow-x: auto; }
@@ -60,7 +61,7 @@ th.text, td.text { max-width: 340px; overflow: hidden; text-overflow: ellipsis; 
 td.faint, .remarks { color: var(--muted); }
 td.branch { padding-left: calc(var(--depth) * 16px); }
 td.bad { color: var(--bad); }
-td.bar { min-width: 120px; vertical-align: middle; }
+td.bar { min-width: 100px; vertical-align: middle; }
 td.bar i { display: block; height: 8px; border-radius: 4px; background: var(--accent); }
 p.line { flex: 1 1 100%; }
 .remarks { margin: -12px 0 20px; font-size: 13px; }
@@ -68,7 +69,7 @@ p.line { margin: 14px 0; }
 footer { margin-top: 40px; color: var(--muted); font-size: 13px; }
 svg { display: block; max-width: 100%; height: auto; }
 .wide svg { max-width: none; }
-.plot { width: 100%; max-width: calc(var(--own-width) * 1.12); }
+.plot { width: 100%; overflow: visible; max-width: calc(var(--own-width) * 1.12); }
 .plot.wide { min-width: 640px; max-width: 1004px; }
 .plot text { font: 12px FONTS; fill: var(--text); font-variant-numeric: tabular-nums; }
 .plot .faint { fill: var(--muted); font-size: 11.5px; }
@@ -81,6 +82,7 @@ svg { display: block; max-width: 100%; height: auto; }
 .plot .cell { fill: var(--accent); }
 .plot .value { font-size: 11px; }
 .plot .on-dark { fill: var(--on-accent); }
+.plot .on-middle { fill: var(--on-middle); }
 .plot .bar { fill: var(--accent); }
 .plot .tail { stroke: var(--accent); stroke-opacity: .45; }
 .plot .end { fill: var(--accent); }

@@ -12,8 +12,8 @@ MOST_NAMES = 30
 MOST_LABEL, MOST_CELL, GAP = 120.0, 56.0, 2.0
 WRITTEN_FROM = 28.0
 """Pixels of a cell that its number fits into."""
-DARK_FROM = 0.55
-"""Share of the range from which on a number stands in the colour of the page."""
+MIDDLE_FROM, DARK_FROM = 0.55, 0.9
+"""Shares of the range from which on a number needs another colour to be read: three, as the page decides them."""
 
 
 def matrix(names: Sequence[str], cells: Mapping[tuple[str, str], Point], *, described: str = "pairs of members") -> str:
@@ -52,7 +52,7 @@ def _cell(first: str, second: str, point: Point, x: float, y: float, side: float
     marks = [rect(x, y, side - GAP, side - GAP, "cell", opacity=0.12 + 0.88 * shade)]
     if side >= WRITTEN_FROM:
         said = f"{point.value:.2f}".replace("0.", ".", 1)
-        kind = "on-dark" if shade >= DARK_FROM else "on-light"
+        kind = "on-dark" if shade >= DARK_FROM else "on-middle" if shade >= MIDDLE_FROM else "on-light"
         marks.append(text(x + side / 2 - GAP / 2, y + side / 2 + 3, said, f"value {kind}", anchor="middle"))
     interval = f" [{share(point.low)}, {share(point.high)}]" if known(point.low) else ""
     return hinted(f"{second} and {first}: {share(point.value)}{interval}, n = {point.n}", marks)
