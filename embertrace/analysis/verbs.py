@@ -7,6 +7,7 @@ the same digits as `partial` of all their events in one.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from embertrace.analysis.questions import (
     costs,
     dependence,
     distributions,
+    explaining,
     flipping,
     flowing,
     grouping,
@@ -111,6 +113,8 @@ VERBS: dict[str, Verb] = {
     "groups": Verb(grouping.groups, grouping.Groups.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
+
+VERBS["explain"] = Verb(functools.partial(explaining.explain, dict(VERBS)), explaining.Explained.finish, attempts=True)
 
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:

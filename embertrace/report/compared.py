@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from embertrace.analysis import Comparison, Rows
@@ -25,15 +25,11 @@ def _difference(found: Any) -> Section:
     rows = [_row("of those answered" if found.of_attempted is not None else "all items", found)]
     if found.of_attempted is not None:
         rows.append(_row("failed taken as wrong", found.of_attempted))
-    points = [Point(row["items"], row["difference"], *side.interval, n=row["n"]) for row, side in _sides(rows, found)]
+    points = [Point(row["items"], row["difference"], row["low"], row["high"], row["n"]) for row in rows]
     drawn: list[Block] = [Picture(intervals(points, within=None, described="difference"), "after − before")]
     told = f"{found.only_after} gained, {found.only_before} lost, {found.equal} equal; {found.test}"
     shown = [*(drawn if found.n else []), Grid(Rows(rows)), Lines([told])]
     return Section("Difference", shown, found.to_data())
-
-
-def _sides(rows: list[dict[str, Any]], found: Any) -> Iterator[tuple[dict[str, Any], Any]]:
-    return zip(rows, (found, found.of_attempted), strict=False)
 
 
 def _row(name: str, side: Any) -> dict[str, Any]:

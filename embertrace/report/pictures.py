@@ -7,6 +7,7 @@ text. Columns are named in the questions' docstrings; rows without them draw not
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from embertrace.report.plots import Point, Range, Span, curve, intervals, matrix
 from embertrace.report.words import share
 
 Draw = Callable[[Any], Iterable[Picture]]
+NAN = float("nan")
 DRAWN_TO = 1.5
 """How far beyond the largest measured size the fitted line goes: further on, it is a guess."""
 
@@ -74,7 +76,14 @@ def of_members(value: str, *, within: tuple[float, float] | None = None) -> Draw
 def of_durations(rows: Rows) -> Iterator[Picture]:
     """The operators with the longest calls, on one scale."""
     longest = sorted(rows, key=lambda row: -(row.get("p95_s") or 0.0))[:16]
-    found = [Range(row["operator"], row["p50_s"], row["p95_s"], row.get("max_s"), row.get("n", 0)) for row in longest]
+    seen = Counter(row["operator"] for row in longest)
+    found = [
+        Range(
+            row["operator"] if seen[row["operator"]] == 1 else f"{row['operator']} · {row.get('stage')}",
+            *(row["p50_s"], row["p95_s"], row.get("max_s"), row.get("n", 0)),
+        )
+        for row in longest
+    ]
     if found:
         yield Picture(ranges(found), "From p50 to p95; the dot is the longest call.")
 
@@ -109,9 +118,9 @@ def _stages(rows: Rows) -> list[tuple[str, list[dict[str, Any]]]]:
     return list(groups.items())
 
 
-def _point(row: Mapping[str, Any], value: str, *, label: str = "", x: float = float("nan")) -> Point:
-    numbers = [float("nan") if row.get(name) is None else float(row[name]) for name in (value, "low", "high")]
-    return Point(label, *numbers, n=row.get("n") or 0, x=x)
+def _point(row: Mapping[str, Any], value: str, *, label: str = "", x: float = NAN) -> Point:
+    found, low, high = (NAN if row.get(name) is None else float(row[name]) for name in (value, "low", "high"))
+    return Point(label, found, low, high, row.get("n") or 0, x)
 
 
 def _estimated(label: str, value: Estimate) -> Point:

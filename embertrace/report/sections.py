@@ -25,7 +25,10 @@ MOST_ERRORS = 12
 
 
 class Part(NamedTuple):
-    """One section: its title, who builds it, one sentence on what it shows. `of`: one for each stage of this type."""
+    """One section: its title, who builds it, one sentence on what it shows. `of`: one for each stage of this type.
+
+    The title then names it where it says {stage}.
+    """
 
     title: str
     build: Callable[..., Section | None]
@@ -46,7 +49,7 @@ def report(analysis: OperatorAnalysis, answer: str | None = None) -> Report:
 
 def _built(part: Part, analysis: OperatorAnalysis, answer: str | None) -> Iterable[Section]:
     for stage in _stages_of(analysis, part.of) if part.of else [""]:
-        title = f"{part.title} {stage}" if stage else part.title
+        title = part.title.replace("{stage}", stage)
         try:
             section = part.build(analysis.stage(stage) if stage else analysis, answer)
         except MissingExtraError as error:
@@ -105,6 +108,10 @@ def _numbers(**rows: Estimate) -> dict[str, Estimate]:
     return {name.replace("_", " "): value for name, value in rows.items() if _says(value)}
 
 
+def _first(rows: dict[str, Estimate], *names: str) -> dict[str, Estimate]:
+    return {name: rows[name] for name in names if name in rows and rows[name].n}
+
+
 def _data(rows: dict[str, Any]) -> dict[str, Any]:
     return {name: value.to_data() for name, value in rows.items()}
 
@@ -156,7 +163,7 @@ def _ensemble(selected: OperatorAnalysis, answer: str | None) -> Section:
         majority_accuracy=selected.majority_accuracy(answer=answer),
         oracle_accuracy=selected.oracle_accuracy(answer=answer),
     )
-    first = {name: rows[name] for name in ("disagreement", "majority accuracy") if name in rows and rows[name].n}
+    first = _first(rows, "disagreement", "majority accuracy")
     return Section("", [Numbers(rows)] if rows else [], _data(rows), headline=first)
 
 
@@ -172,7 +179,7 @@ def _judge(selected: OperatorAnalysis, answer: str | None) -> Section:
     if agreement:
         blocks += pictures.of_agreement(agreement, accuracy - lift if lift.n == accuracy.n else None)
         blocks.append(Numbers(dict(agreement), title="by agreement of the members", bars=True))
-    first = {name: rows[name] for name in ("judge accuracy", "lift over majority") if name in rows and rows[name].n}
+    first = _first(rows, "judge accuracy", "lift over majority")
     return Section("", blocks, {**_data(rows), "by agreement": agreement.to_data()}, headline=first)
 
 
@@ -196,8 +203,8 @@ PARTS: tuple[Part, ...] = (
     Part("Runs", _runs),
     Part("Flow", _flow, "Who called whom how often, and whose results went where."),
     Part("Calls", _calls),
-    Part("Ensemble", _ensemble, "How far the members agree, and what a vote of them is worth.", of="ensemble"),
-    Part("Judge", _judge, "Against a plain majority, and by how far the members agreed.", of="judge"),
+    Part("Ensemble {stage}", _ensemble, "How far the members agree, and what a vote of them is worth.", of="ensemble"),
+    Part("Judge {stage}", _judge, "Against a plain majority, and by how far the members agreed.", of="judge"),
     Part("Accuracy scores", asking("accuracy_distribution")),
     Part(
         "Agreement of members",
@@ -222,11 +229,17 @@ PARTS: tuple[Part, ...] = (
     ),
     Part("Effective votes", asking("effective_votes"), "How many independent members these are worth."),
     Part(
-        "Agreement as a probability",
+        "Agreement as a probability in {stage}",
         asking("agreement_calibration", draw=pictures.of_calibration),
         "Accuracy by agreement; ece and brier are 0 where agreement says how often a vote is right.",
+        of="ensemble",
     ),
-    Part("What judges override", asking("judge_overrides"), "Whether the majority or the judge was right."),
+    Part(
+        "What {stage} overrides",
+        asking("judge_overrides"),
+        "Whether the majority or the judge was right.",
+        of="judge",
+    ),
     Part("Latency", asking("latency", draw=pictures.of_durations)),
     Part(
         "Critical path", asking("critical_path"), "The time for which an operator, and nothing below it, is waited for."

@@ -45,7 +45,8 @@ class Flow:
         return self
 
     def finish(self) -> Table:
-        """{"nodes": [{id, operator, type, stage, calls, errors, disagreement, accuracy}], "edges": [{source, target, kind,
+        """{"nodes": [{id, operator, type, stage, calls, errors, disagreement, accuracy}], "edges":
+        [{source, target, kind,
         count, disagreement, accuracy}]}."""
         nodes = [
             {
