@@ -74,7 +74,7 @@ def arrow(records: Sequence[Record], schema: Mapping[str, str] | None = None) ->
 
 
 def stream(records: Sequence[Record], schema: Mapping[str, str] | None, requested: object) -> object:
-    """The Arrow C stream of the records, for whatever reads it: DuckDB, polars, pandas, pyarrow."""
+    """The Arrow C stream of the records, for whatever reads it, such as pyarrow and polars."""
     found: object = arrow(records, schema).__arrow_c_stream__(requested)
     return found
 

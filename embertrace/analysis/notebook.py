@@ -14,11 +14,14 @@ from embertrace.markup import escape, shortened
 
 MOST_ROWS = 60
 MAX_CELL = 120
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+"""A column of nothing else is not shown."""
 FAINT = "opacity:.65"
 TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.4em 0"
 CELL = "padding:.25em 1.2em .25em 0;text-align:left;vertical-align:top;border:0"
 RULE = "border-bottom:1px solid rgba(128,128,128,.35)"
 NUMBER = "text-align:right"
+TRACK = "display:inline-block;width:8em"
 BAR = "display:inline-block;height:.55em;border-radius:.3em;background:currentColor;opacity:.4"
 
 
@@ -67,7 +70,7 @@ def _cells(value: Any) -> list[str]:
     if value.get("result") == "estimate":
         share = value["value"]
         width = 0.0 if share is None else 8 * max(0.0, min(1.0, share))
-        bar = f'<span style="{BAR};width:{width:.2f}em"></span>'
+        bar = f'<span style="{TRACK}"><span style="{BAR};width:{width:.2f}em"></span></span>'
         return [_number(share), f'{bar} <span style="{FAINT}">{tell(_about(value))}</span>']
     if "result" in value:
         return ["", of_result(value)]
@@ -78,15 +81,16 @@ def _rows(data: Mapping[str, Any]) -> str:
     rows: Sequence[Mapping[str, Any]] = data["rows"]
     if not rows:
         return f'<div style="{FAINT}">no rows</div>'
-    columns = [name for name in rows[0] if name != "depth"]
-    lines = [[_indented(row, name, place) for place, name in enumerate(columns)] for row in rows[:MOST_ROWS]]
+    columns = [name for name in rows[0] if name != "depth" and any(row.get(name) not in EMPTY for row in rows)]
+    tree = "operator" if "operator" in columns else columns[0] if columns else ""
+    lines = [[_indented(row, name, name == tree) for name in columns] for row in rows[:MOST_ROWS]]
     numeric = {place for place, name in enumerate(columns) if any(_is_number(row.get(name)) for row in rows)}
     more = f'<div style="{FAINT}">… and {len(rows) - MOST_ROWS} more</div>' if len(rows) > MOST_ROWS else ""
     return _html([tell(name) for name in columns], lines, numeric) + more
 
 
-def _indented(row: Mapping[str, Any], name: str, place: int) -> str:
-    indent = min(int(row["depth"]), 20) * 4 if place == 0 and "depth" in row else 0
+def _indented(row: Mapping[str, Any], name: str, tree: bool) -> str:
+    indent = min(int(row["depth"]), 20) * 4 if tree and "depth" in row else 0
     return "\u00a0" * indent + _cell(row.get(name))
 
 

@@ -31,12 +31,13 @@ from embertrace.analysis.forest import Forest
 from embertrace.analysis.groups import Grouped
 from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.questions.outcomes import On
-from embertrace.analysis.results import asked_of, result_from_data
+from embertrace.analysis.results import Rows, asked_of, result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
 from embertrace.analysis.verbs import check_attempts
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
 
+ABOUT_RUNS = ("name", "status", "project", "calls", "id")
 Attempts = Literal["selected", "all"]
 
 
@@ -196,7 +197,12 @@ class OperatorAnalysis(
     def _repr_html_(self) -> str:
         """What there is to ask about: counts, and the stages with their times."""
         head = f'<code style="font-weight:600">{notebook.tell(self, 400)}</code>'
-        return head + "".join(notebook.of_result(asked.to_data()) for asked in (self.runs(), self.stages()))
+        runs = [{name: run[name] for name in ABOUT_RUNS if name in run} for run in self.runs()]
+        try:
+            stages = notebook.of_result(self.stages().to_data())
+        except QueryError as error:  # several runs: choose one
+            stages = notebook.tell(error, 500)
+        return head + notebook.of_result(Rows(runs).to_data()) + stages
 
     # How it asks.
 

@@ -12,7 +12,7 @@ from embertrace.cli.shell import AnswerRule, AsJson, RunName, Source, analysis_o
 from embertrace.errors import EmbertraceError
 from embertrace.report import Report, as_html, as_text, comparison_report, report
 
-DRAWN_AS = {".svg": "svg", ".dot": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
+DRAWN_AS = {".svg": "svg", ".dot": "dot", ".mmd": "mermaid"}
 HtmlFile = Annotated[
     pathlib.Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML file, instead of text.")
 ]
@@ -102,7 +102,7 @@ def flow(
 
     kind = "dot" if output is None else DRAWN_AS.get(output.suffix.lower())
     if kind is None:
-        raise EmbertraceError(f"can't draw into {output}: the name must end in {', '.join(DRAWN_AS)}")
+        raise EmbertraceError(f"can't draw into {output}: the name must end in .svg, .dot or .mmd")
     drawn = visualize_operator_flow(analysis_of(source, run), format=kind, trace=trace)
     if output is None:
         print(drawn)

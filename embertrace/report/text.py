@@ -16,7 +16,10 @@ BAR = 24
 
 def as_text(report: Report) -> str:
     """The report as plain text; pictures are left out, their numbers are not."""
-    parts = ["\n".join([section.title, *(f"  {line}" for line in _lines(section))]) for section in report.sections]
+    parts = [
+        "\n".join([shortened(section.title, 200), *(f"  {line}" for line in _lines(section))])
+        for section in report.sections
+    ]
     return "\n\n".join(parts)
 
 
@@ -36,7 +39,7 @@ def _block(block: Block) -> Iterator[str]:
 
 def _numbers(block: Numbers) -> Iterator[str]:
     if block.title:
-        yield f"{block.title}:"
+        yield f"{shortened(block.title, 200)}:"
     indent = "  " if block.title else ""
     names = {name: shortened(name, words.MAX_CELL) for name in block.rows}
     width = max((len(name) for name in names.values()), default=0)
@@ -49,7 +52,7 @@ def _numbers(block: Numbers) -> Iterator[str]:
 
 def _grid(block: Grid) -> Iterator[str]:
     if block.title:
-        yield f"{block.title}:"
+        yield f"{shortened(block.title, 200)}:"
     columns, rows = block.names, block.rows[: block.most]
     tree = [f"{'  ' * min(row['depth'], 20) if 'depth' in row else ''}" for row in rows]
     cells = [

@@ -18,6 +18,8 @@ WIDTH = 420.0
 """Pixels of a picture in its own measure. On a small telephone it is shown at 0.8 of that, and its text at 10."""
 FONT = 12.0
 MAX_HINT = 300
+LEAST_SPAN = 1e-6
+"""An axis is no finer than this share of its numbers: beyond, ticks are nothing but rounding."""
 
 Scale = Callable[[float], float]
 
@@ -119,10 +121,12 @@ def domain(points: Sequence[Point], within: tuple[float, float] | None = None) -
     """Round borders around all values and intervals, within the given ones."""
     seen = [bound for point in points for bound in (point.value, point.low, point.high) if known(bound)]
     low, high = min(seen, default=0.0), max(seen, default=1.0)
-    room = (high - low) * 0.08 or 0.05
+    room = max((high - low) * 0.08, max(abs(low), abs(high)) * LEAST_SPAN) or 0.05
     low, high = low - room, high + room
     if within is not None:
         low, high = max(low, within[0]), min(high, within[1])
+        if not low < high:  # all values lie beyond
+            return within
     marks = ticks(low, high)
     step = marks[1] - marks[0] if len(marks) > 1 else high - low
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
