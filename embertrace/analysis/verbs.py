@@ -7,6 +7,7 @@ the same digits as `partial` of all their events in one.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -22,6 +23,7 @@ from embertrace.analysis.questions import (
     costs,
     dependence,
     distributions,
+    explaining,
     flipping,
     flowing,
     grouping,
@@ -33,6 +35,7 @@ from embertrace.analysis.questions import (
     members,
     outcomes,
     posing,
+    slowest,
     timeline,
     timing,
     verdicts,
@@ -90,6 +93,7 @@ VERBS: dict[str, Verb] = {
     "latency": Verb(timing.latency, timing.finish_latency),
     "critical_path": Verb(timing.critical_path, timing.finish_path),
     "stragglers": Verb(timing.stragglers, timing.finish_stragglers),
+    "slowest": Verb(slowest.slowest, slowest.Slowest.finish),
     "items": Verb(items.items, items.finish_items),
     "item": Verb(items.item, items.ItemCalls.finish, pools=True, attempts=True),
     "outcomes": Verb(outcomes.outcomes, outcomes.finish_outcomes),
@@ -110,6 +114,8 @@ VERBS: dict[str, Verb] = {
     "groups": Verb(grouping.groups, grouping.Groups.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
+
+VERBS["explain"] = Verb(functools.partial(explaining.explain, dict(VERBS)), explaining.Explained.finish, attempts=True)
 
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:

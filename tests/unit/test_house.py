@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = {
     # ground
-    **dict.fromkeys(("errors", "event", "config", "ending"), 0),
+    **dict.fromkeys(("errors", "event", "config", "ending", "markup"), 0),
     # what things are, and pure analysis
     **dict.fromkeys(("wire", "payload", "lineage", "context", "spec", "analysis", "keys", "handshake"), 1),
     # where events go, and lie
@@ -47,6 +47,7 @@ BESIDE = {
     "wrappers": {"traced"},
     "decorate": {"traced", "wrappers"},
     "monitor": {"client"},
+    "report": {"flow"},
     "playback": {"client", "emit"},
     "embedded": {"run", "sources"},
     "gather": {"embedded"},
