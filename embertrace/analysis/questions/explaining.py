@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers
-from embertrace.analysis.calls import Call, Metric
+from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import Estimate, Result, Rows, Table
+from embertrace.analysis.table.column import Array
 from embertrace.errors import QueryError
 from embertrace.event import call_hex
 
@@ -45,9 +48,38 @@ class _Watched:
     def __contains__(self, subject: Any) -> bool:
         return subject in self._selection
 
+    filtered = True
+    """What is kept of all calls is no answer for one."""
+
     @property
     def calls(self) -> list[Call]:
         return list(self._take("calls", lambda: ((call, call, ()) for call in self._selection.calls)))
+
+    @property
+    def mask(self) -> Array:
+        mask = np.zeros(len(self._selection.mask), bool)
+        mask[[call.place for call in self.calls]] = True
+        return mask
+
+    @property
+    def scored(self) -> Array:
+        chosen = np.zeros(len(self._selection.scored), bool)
+        chosen[[self._places_of_metrics[metric.origin] for metric in self.scores()]] = True
+        return chosen
+
+    @property
+    def _places_of_metrics(self) -> dict[Origin, int]:
+        """Of each metric event its place among all of them; kept, as each call that is explained asks for it."""
+        trees = self._selection.trees
+        if "places of metrics" not in trees.kept:
+            trees.kept["places of metrics"] = {metric.origin: place for place, metric in enumerate(trees.metrics)}
+        found: dict[Origin, int] = trees.kept["places of metrics"]
+        return found
+
+    def votes(self, answers: Answers) -> None:
+        """None, as where a callable decides: then a question goes through ensembles and judges one by one."""
+
+    whole_votes = votes
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         return self._take("ensembles", lambda: ((one, one.call, ()) for one in self._selection.ensembles(answers)))
