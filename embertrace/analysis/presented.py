@@ -34,7 +34,7 @@ class Presented:
         return frames.polars(frames.records_of(self.to_data()))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The Arrow C stream, which other libraries read directly: `pyarrow.table(rows)`, `polars.DataFrame(rows)`."""
+        """The Arrow C stream, which other libraries read: `pyarrow.RecordBatchReader.from_stream(rows)`, DuckDB."""
         return frames.stream(frames.records_of(self.to_data()), None, requested_schema)
 
     def _repr_html_(self) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-import polars
 import pyarrow
 import pytest
 
@@ -189,7 +188,7 @@ def test_numbers_stay_numbers() -> None:
 def test_rows_are_an_arrow_stream() -> None:
     rows = analysis().operators()
     assert pyarrow.RecordBatchReader.from_stream(rows).schema.names == list(rows[0])
-    assert polars.from_arrow(analysis().calls).columns == list(CALL_SCHEMA)
+    assert pyarrow.RecordBatchReader.from_stream(analysis().calls).schema.names == list(CALL_SCHEMA)
 
 
 @pytest.mark.parametrize("asked", [analysis(), OperatorAnalysis([]), analysis().stage("judge_1")])
