@@ -18,9 +18,9 @@ from typing import Any
 
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call
-from embertrace.analysis.ensembles import Ensemble
+from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.voting import disagreement_of, why_left_out
+from embertrace.analysis.questions.voting import disagreement_of
 from embertrace.analysis.results import Table
 from embertrace.analysis.statistics import quantile
 from embertrace.errors import QueryError

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call
-from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import columns
 from embertrace.analysis.results import Rows
 from embertrace.analysis.statistics import quantile, quantile_interval
 from embertrace.analysis.table.items import Unit
 from embertrace.analysis.tally import Tally
+from embertrace.analysis.units import unit_of
 from embertrace.event import call_hex
 
 QUANTILES = (50, 90, 95, 99)
