@@ -11,7 +11,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -26,14 +26,22 @@ def environment() -> dict[str, str]:
     return {**mine, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def step(script: str, *arguments: object, timeout_s: float = 600.0) -> Any:
-    """Run `script` (a file beside this one) in a process of its own; what it prints last is its answer, in JSON."""
+def _keeping(cores: set[int] | None) -> Callable[[], None] | None:
+    return None if cores is None else lambda: os.sched_setaffinity(0, cores)
+
+
+def step(script: str, *arguments: object, timeout_s: float = 600.0, cores: set[int] | None = None) -> Any:
+    """Run `script` (a file beside this one) in a process of its own; what it prints last is its answer, in JSON.
+
+    It keeps to `cores` where they are given.
+    """
     done = subprocess.run(
         [sys.executable, str(HERE / script), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout_s,
         env=environment(),
+        preexec_fn=_keeping(cores),
         check=False,
     )
     if done.returncode:
@@ -42,22 +50,43 @@ def step(script: str, *arguments: object, timeout_s: float = 600.0) -> Any:
 
 
 @contextlib.contextmanager
-def started(*command: str) -> Iterator[tuple[Any, subprocess.Popen[bytes]]]:
-    """A process that says in its first line, in JSON, where it is, and ends with its standard input."""
+def started(*command: str, cores: set[int] | None = None) -> Iterator[tuple[Any, subprocess.Popen[bytes]]]:
+    """A process that says in its first line, in JSON, where it is, and ends with its standard input.
+
+    It keeps to `cores` where they are given.
+    """
     process = subprocess.Popen(
-        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+        [sys.executable, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        bufsize=0,
+        preexec_fn=_keeping(cores),
     )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{' '.join(command)} did not start")
-        yield json.loads(line), process
+        yield said(process), process
     finally:
         process.stdin.close()
         process.wait(STOP_S)
         process.stdout.close()
+
+
+def said(process: subprocess.Popen[bytes]) -> Any:
+    """The next line that a process says, which is JSON."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{process.args} said nothing, and ended with {process.wait(STOP_S)}")
+    return json.loads(line)
+
+
+def finish(process: subprocess.Popen[bytes]) -> Any:
+    """End a process's standard input; the line that it then says."""
+    assert process.stdin is not None
+    process.stdin.close()
+    return said(process)
 
 
 @contextlib.contextmanager
