@@ -1,6 +1,6 @@
 """removed.json: what was removed of a recording on purpose. Its absence says that nothing was.
 
-    {"before": <position>, "segments": <how many>, "crc": "<CRC-32 of all bytes before `, "crc"`, 8 hexadecimal digits>"}
+    {"before": <position>, "segments": <how many>, "crc": "<CRC-32 of what stands before `, "crc"`, in 8 hex digits>"}
 
 What lies before that position was removed by retention: that it is not there is no damage, and readers pass over what
 may still be left of it. A statement that can't be read, or does not match its checksum, counts for nothing, so that the
