@@ -277,7 +277,9 @@ class Collector:
         if not 1 <= hello.oldest <= hello.next:
             return f"a hello with oldest seq {hello.oldest} and next seq {hello.next} makes no sense"
         if not self._has_place_for(hello.producer):
-            return f"{MAX_PRODUCERS} producers have written this recording, and no more can: start one in a new directory"
+            return (
+                f"{MAX_PRODUCERS} producers have written this recording, and no more can: start one in a new directory"
+            )
         return None
 
     def _has_place_for(self, producer: bytes) -> bool:
