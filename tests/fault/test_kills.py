@@ -15,6 +15,12 @@ ATTEMPTS = 6
 MEMORY_BYTES = 32 * 1024 * 1024
 
 
+@pytest.fixture(autouse=True)
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How soon orphans are adopted is a figure of the full forms."""
+    monkeypatch.setattr(kills, "look_s", 0.5)
+
+
 @pytest.mark.parametrize("scenario", ["aggregator_kills", "worker_kills", "both_killed"])
 def test_kills_lose_nothing(scenario: str) -> None:
     figures = kills.SCENARIOS[scenario](SEED, 2)
