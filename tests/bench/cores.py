@@ -32,7 +32,9 @@ def threads(pid: int) -> list[int]:
 
 def children_of(pid: int) -> list[int]:
     """Of all its threads."""
-    listed = [pathlib.Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii") for thread in threads(pid)]
+    listed = [
+        pathlib.Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii") for thread in threads(pid)
+    ]
     return [int(child) for child in " ".join(listed).split()]
 
 

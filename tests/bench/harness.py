@@ -39,7 +39,7 @@ class Timing:
 class Figure:
     """One line of the table. `met` is None where there is no target; `peers` are name → what they showed.
 
-    `runs` are the single measurements behind `value`, where there are several.
+    `runs` are the single measurements behind `value`, where there are several. `key` names it for `capacity`.
     """
 
     row: str
@@ -50,6 +50,7 @@ class Figure:
     met: bool | None = None
     peers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     runs: Sequence[float] = ()
+    key: str = ""
 
     def to_data(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -110,9 +111,7 @@ def rows_of(figures: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows = [["", "what", "embertrace", *peers, "target", "verdict"]]
     for figure in figures:
         shown = [figure["peers"].get(name, "") for name in peers]
-        rows.append(
-            [figure["row"], figure["what"], figure["shown"], *shown, figure["target"], VERDICTS[figure["met"]]]
-        )
+        rows.append([figure["row"], figure["what"], figure["shown"], *shown, figure["target"], VERDICTS[figure["met"]]])
     kept = [place for place in range(len(rows[0])) if place < 3 or any(row[place] for row in rows[1:])]
     return [[row[place] for place in kept] for row in rows]
 

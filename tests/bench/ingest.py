@@ -101,10 +101,17 @@ def _full(written: int, full: Sequence[Run], rate: Timing, naive: Sequence[float
     met = rate.median >= RATE
     yield Figure(
         "P5", f"events/s acknowledged, {written:,} events", rate.shown(digits=0), rate.median, "≥ 2,000,000", met,
-        peers, rate.runs,
+        peers, rate.runs, "ingest_rate",
     )  # fmt: skip
     cpu = Timing(tuple(run["events"] / run["ingest_cpu"] for run in full))
-    yield Figure("P5", "  events per second of the ingest's CPU", cpu.shown(digits=0), cpu.median, runs=cpu.runs)
+    yield Figure(
+        "P5",
+        "  events per second of the ingest's CPU",
+        cpu.shown(digits=0),
+        cpu.median,
+        runs=cpu.runs,
+        key="ingest_cpu",
+    )
     for what, name in (("median delay of acknowledgement", "p50"), ("its 99th percentile", "p99")):
         delay = Timing(tuple(run[name] for run in full))
         yield Figure("P5", f"  {what}", f"{delay.shown(1e3, 0)} ms", delay.median, runs=delay.runs)

@@ -50,7 +50,9 @@ def _sizes(recording: pathlib.Path) -> Iterator[Figure]:
         return
     peers = {"OTLP": f"{plain:.1f}", "OTLP, zstd": f"{peer:.1f}"}
     share = on_disk / peer
-    yield Figure("P9", f"bytes a call, {calls:,} calls, as recorded", f"{on_disk:.1f}", on_disk, peers=peers)
+    yield Figure(
+        "P9", f"bytes a call, {calls:,} calls, as recorded", f"{on_disk:.1f}", on_disk, peers=peers, key="call_bytes"
+    )
     yield Figure("P9", "  against OTLP with zstd", f"{share:.2f}×", share, "≤ 0.5×", share <= SHARE)
     share = packed / peer
     yield Figure("P9", "  if zstd compressed what is recorded", f"{packed:.1f} ({share:.2f}×)", packed)
