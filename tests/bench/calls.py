@@ -1,9 +1,10 @@
 """P1, P2, P3: what a traced call costs, beside OpenTelemetry.
 
-One function with a short text as argument and result, in eight ways; each way in a process of its own, all of them in turns.
-OpenTelemetry's span gets the five attributes that hold as much as our two events. "In the caller" is wall time of the loop that
-calls, with the sender's thread at work beside it; "CPU" is that of all threads of the process, until everything is acknowledged
-(with OpenTelemetry: exported). Both are less what the bare call takes. The OTLP receiver reads requests and answers, no more.
+One function with a short text as argument and result, in eight ways; each way in a process of its own, all of them in
+turns. OpenTelemetry's span gets the five attributes that hold as much as our two events. "In the caller" is wall time
+of the loop that calls, with the sender's thread at work beside it; "CPU" is that of all threads of the process, until
+everything is acknowledged (with OpenTelemetry: exported). Both are less what the bare call takes. The OTLP receiver
+reads requests and answers, no more.
 
 Instructions are counted by valgrind where it is installed: they hardly vary, however busy the machine is.
 """

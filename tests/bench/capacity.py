@@ -1,9 +1,9 @@
 """docs/capacity.md: what one aggregator and N of them carry, computed from what was measured. Pure.
 
-The model is a row of stations that each event passes: the operator's process, the wire, the ingest process, the disk, the
-analyst. Each has a measured cost; shards share the load evenly, and each has what one aggregator was measured with.
-Where a station is offered more than it carries, what it can't carry piles up before it: spools before the ingest, the
-recording before the analyst.
+The model is a row of stations that each event passes: the operator's process, the wire, the ingest process, the disk,
+the analyst. Each has a measured cost; shards share the load evenly, and each has what one aggregator was measured
+with. Where a station is offered more than it carries, what it can't carry piles up before it: spools before the
+ingest, the recording before the analyst.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ PROCESSES = 256
 """Among which a cluster's calls are spread, in the example."""
 MEMORY_BYTES = 64 * 10**9
 """Of the machine that an aggregator has, in the example."""
+CONSEQUENCES = {
+    "analyst": "Beyond that nothing is lost: what it has not taken in lies in the recording, and answers come late.",
+    "ingest": "Beyond that spools fill up, and then events are dropped, counted and shown as gaps, or operators wait "
+    "(`spool_full`).",
+}
 HEADROOM = 0.7
 """A station busier than this has queues that grow with every burst."""
 
@@ -36,8 +41,9 @@ NEEDED = {
 
 HEAD = """# Capacity
 
-What one aggregator carries, what N of them carry, and what breaks first at a million operator calls per second: a simulation on
-paper, written by `python3 dev.py bench` from the figures in `tests/bench/results`, whole. Nothing of it was run at that size.
+What one aggregator carries, what N of them carry, and what breaks first at a million operator calls per second: a
+simulation on paper, written by `python3 dev.py bench` from the figures in `tests/bench/results`, whole. Nothing of it
+was run at that size.
 """
 
 
@@ -150,24 +156,22 @@ def _million(measured: Measured) -> list[str]:
     needs = {station.name.split(":")[0]: -(-MILLION // (station.carries * HEADROOM)) for station in found}
     events = MILLION * EVENTS_PER_CALL
     bytes_s = events * measured.event_bytes
-    first, second = found[0], found[1]
-    lines = [
+    memory = events * (measured.resident_bytes + measured.payload_bytes)
+    (first, shards), (second, more) = needs.items()
+    return [
         f"## A million calls per second ({events:,} events, {bytes_s / 1e6:,.0f} MB/s)",
         "",
-        f"1. The {first.name.split(':')[0]} breaks first: one carries {first.carries:,.0f} calls/s, so "
-        f"{needs[first.name.split(':')[0]]:.0f} shards are needed at {HEADROOM:.0%}. Until then nothing is lost: what it "
-        "has not taken in lies in the recording, and answers come late.",
-        f"2. The {second.name.split(':')[0]} is next: one carries {second.carries:,.0f} calls/s, so "
-        f"{needs[second.name.split(':')[0]]:.0f} shards are needed. Beyond it spools fill up, and then events are dropped, "
-        "counted and shown as gaps, or operators wait (`spool_full`).",
-        f"3. Memory: {events * (measured.resident_bytes + measured.payload_bytes) / 1e6:,.0f} MB/s of live tables over all "
-        "shards. Only retention bounds that; long-running sessions of this size need shorter recordings.",
+        f"1. The {first} breaks first: one carries {found[0].carries:,.0f} calls/s, so {shards:.0f} shards are needed "
+        f"at {HEADROOM:.0%}. {CONSEQUENCES[first]}",
+        f"2. The {second} is next: one carries {found[1].carries:,.0f} calls/s, so {more:.0f} shards are needed. "
+        f"{CONSEQUENCES[second]}",
+        f"3. Memory: live tables grow by {memory / 1e6:,.0f} MB/s over all shards. Only a new recording ends "
+        "that: retention bounds the disk.",
         f"4. Disk: {bytes_s * 86_400 / 1e12:,.0f} TB a day, {bytes_s / 1e6:,.0f} MB/s of synced appends over all shards.",
-        f"5. Operators: {MILLION * measured.call_cpu_spool:.0f} cores of the cluster do nothing but trace; with calls that "
-        f"take a second each that is {measured.call_cpu_spool:.3%} of what they wait.",
+        f"5. Operators: {MILLION * measured.call_cpu_spool:.0f} cores of the cluster do nothing but trace; with calls "
+        f"that take a second each that is {measured.call_cpu_spool:.4%} of it.",
         "",
     ]
-    return lines
 
 
 def _busy(events: float, rate: float) -> str:

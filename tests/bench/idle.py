@@ -1,7 +1,8 @@
 """P11: what an aggregator takes that has nothing to do, and what `import embertrace` takes.
 
-Memory is that of all its processes together (proportional set size: what they share is counted once); CPU is their share
-of one core while nobody sends or asks anything. An import is timed in processes of their own, less the start of Python.
+Memory is that of all its processes together (proportional set size: what they share is counted once); CPU is their
+share of one core while nobody sends or asks anything. An import is timed in processes of their own, less the start of
+Python.
 """
 
 from __future__ import annotations

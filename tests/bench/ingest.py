@@ -1,10 +1,10 @@
 """P5 and P6: what an aggregator takes in and acknowledges, from 16 producers over TCP.
 
-Events of 150 bytes were packed beforehand, into the batches of up to 64 KiB that emitters send; each producer has at most 1 MiB
-not acknowledged, and everything acknowledged is durable (fdatasync). Where there are several cores the ingest process
-has one for itself, and the producers share the others with the analyst, which follows the recording all the while. An
-event's share of the ingest's CPU says what the core could carry if nobody else used it. The naive loop beside takes
-the same messages by PUSH and PULL: no disk, no acknowledgement, no analyst.
+Events of 150 bytes were packed beforehand, into the batches of up to 64 KiB that emitters send; each producer has at
+most 1 MiB not acknowledged, and everything acknowledged is durable (fdatasync). Where there are several cores the
+ingest process has one for itself, and the producers share the others with the analyst, which follows the recording
+all the while. An event's share of the ingest's CPU says what the core could carry if nobody else used it. The naive
+loop beside takes the same messages by PUSH and PULL: no disk, no acknowledgement, no analyst.
 
 For P6 half of the load that was reached comes evenly, while one client asks heavy questions without a pause. The delay
 of an acknowledgement counts from when its batch was due.

@@ -1,10 +1,10 @@
 """P10: a live aggregator while events come at 200,000 a second.
 
-Sixteen producers send events packed beforehand at that rate. Meanwhile one process asks for rolling statistics (OperatorMonitor
-with a window of 1,000 events), makes one traced call, flushes its emitter, and asks the analyst for its position until
-that has passed the call's events; again and again. Visibility is from the return of the call to that answer: whatever
-is asked from then on counts the call. What a question over all calls takes at the end of a run stands beside it: the
-first one after new events works out the trees of all of them anew.
+Sixteen producers send events packed beforehand at that rate. Meanwhile one process asks for rolling statistics
+(OperatorMonitor with a window of 1,000 events), makes one traced call, flushes its emitter, and asks the analyst for
+its position until that has passed the call's events; again and again. Visibility is from the return of the call to
+that answer: whatever is asked from then on counts the call. What a question over all calls takes at the end of a run
+stands beside it: the first one after new events works out the trees of all of them anew.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 python looking_on.py ENDPOINT SPOOLS
 
-Its first line says that it has begun; its last one has the seconds that each look took: {"statistics": […], "visible": […],
-"question": […]}, the last of a question over all calls, asked at the end.
+Its first line says that it has begun; its last one has the seconds that each look took: {"statistics": […],
+"visible": […], "question": […]}, the last of a question over all calls, asked at the end.
 """
 
 from __future__ import annotations

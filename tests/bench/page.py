@@ -14,8 +14,9 @@ from bench.harness import VERDICTS, rows_of
 HEAD = """# Performance
 
 What embertrace costs and carries, measured beside its peers in the same run. This page is written from the files in
-`tests/bench/results` by `python3 dev.py bench`, whole; a missed target stands here as one. Timings are medians of several
-runs, with the least and the largest in brackets. Where the load before a run was well above 0, others used the machine too.
+`tests/bench/results` by `python3 dev.py bench`, whole; a missed target stands here as one. Timings are medians of
+several runs, with the least and the largest in brackets. Where the load before a run was well above 0, others used
+the machine too.
 """
 
 TARGETS = {

@@ -2,8 +2,8 @@
 
 python ray_block.py embertrace|opentelemetry PAIRS TASKS [DIRECTORY]
 
-Prints [[seconds of a plain block, seconds of a traced block], …]. With `opentelemetry` the cluster has Ray's own tracing,
-which every task and every worker of such a cluster takes part in; so both blocks of a pair are traced there.
+Prints [[seconds of a plain block, seconds of a traced block], …]. With `opentelemetry` the cluster has Ray's own
+tracing, which every task and every worker of such a cluster takes part in; so both blocks of a pair are traced there.
 """
 
 from __future__ import annotations

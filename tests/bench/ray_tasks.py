@@ -1,10 +1,11 @@
 """P4: Ray tasks a second, traced against untraced, beside Ray's own tracing.
 
-Tasks that return their small argument, in blocks; a traced block follows an untraced one or goes before it, by turns, and the
-ratio is taken of each such pair, since blocks of one kind differ by more than what is to be seen. Traced tasks' events are
-delivered to a session's aggregator on the same machine meanwhile. The bound is a bootstrap over the pairs (2.5th percentile of the
-median ratio). Ray's own tracing is switched on for a cluster as a whole, so it has clusters of its own, by turns with ours, with
-OpenTelemetry's batch processor that exports nowhere; its ratio is to the untraced blocks of ours.
+Tasks that return their small argument, in blocks; a traced block follows an untraced one or goes before it, by turns,
+and the ratio is taken of each such pair, since blocks of one kind differ by more than what is to be seen. Traced
+tasks' events are delivered to a session's aggregator on the same machine meanwhile. The bound is a bootstrap over the
+pairs (2.5th percentile of the median ratio). Ray's own tracing is switched on for a cluster as a whole, so it has
+clusters of its own, by turns with ours, with OpenTelemetry's batch processor that exports nowhere; its ratio is to
+the untraced blocks of ours.
 """
 
 from __future__ import annotations

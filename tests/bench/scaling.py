@@ -1,9 +1,9 @@
 """Whether an event costs the same however many there are, whoever sends them, and whatever tree they make.
 
-Loading: recordings of 10,000 to 10 million events, until their calls stand in trees, and one question about them. Producers:
-the same events through an aggregator, from 1 to 64 of them. Depth and fan-out: chains of 1 to 1,000 calls, and ensembles of 1 to
-10,000 members, called in one process with the events collected in memory; and those read, and asked one question. The cost is of
-one event; beside it stands how it compares with the first line of its series.
+Loading: recordings of 10,000 to 10 million events, until their calls stand in trees, and one question about them.
+Producers: the same events through an aggregator, from 1 to 64 of them. Depth and fan-out: chains of 1 to 1,000 calls,
+and ensembles of 1 to 10,000 members, called in one process with the events collected in memory; and those read, and
+asked one question. The cost is of one event; beside it stands how it compares with the first line of its series.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 python shapes.py deep|wide SIZE CALLS RUNS
 
-`deep` is a chain of SIZE calls, `wide` an ensemble of SIZE members; as many of them one after the other as make CALLS calls.
-Prints {"events": …, "calling": [seconds of each run], "asking": [seconds of each run]}: of the calls themselves, whose
-events are collected in memory, less what the same calls take untraced; and of reading those events and answering
-a first question about them.
+`deep` is a chain of SIZE calls, `wide` an ensemble of SIZE members; as many of them one after the other as make CALLS
+calls. Prints {"events": …, "calling": [seconds of each run], "asking": [seconds of each run]}: of the calls
+themselves, whose events are collected in memory, less what the same calls take untraced; and of reading those events
+and answering a first question about them.
 """
 
 from __future__ import annotations

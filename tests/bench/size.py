@@ -1,9 +1,9 @@
 """P9: what an operator call takes on disk, of the demo's real payloads, beside OTLP of the same calls.
 
-The demo runs once (three classifiers and a judge on handwritten digits; ten people's ratings and a judge). Its recording is counted as
-it lies on disk, and compressed by zstd in blocks of 256 KiB. OTLP is what the exporter of this project makes of the same
-calls, in requests of 512 spans as OpenTelemetry's exporters send them, each compressed by zstd at the same level. Payloads are those of
-the recording in both.
+The demo runs once (three classifiers and a judge on handwritten digits; ten people's ratings and a judge). Its
+recording is counted as it lies on disk, and compressed by zstd in blocks of 256 KiB. OTLP is what the exporter of
+this project makes of the same calls, in requests of 512 spans as OpenTelemetry's exporters send them, each compressed
+by zstd at the same level. Payloads are those of the recording in both.
 """
 
 from __future__ import annotations
