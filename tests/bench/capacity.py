@@ -167,7 +167,7 @@ def _million(measured: Measured) -> list[str]:
         f"{CONSEQUENCES[second]}",
         f"3. Memory: live tables grow by {memory / 1e6:,.0f} MB/s over all shards. Only a new recording ends "
         "that: retention bounds the disk.",
-        f"4. Disk: {bytes_s * 86_400 / 1e12:,.0f} TB a day, {bytes_s / 1e6:,.0f} MB/s of synced appends over all shards.",
+        f"4. Disk: {bytes_s * 86_400 / 1e12:,.0f} TB a day, {bytes_s / 1e6:,.0f} MB/s of synced appends, over all.",
         f"5. Operators: {MILLION * measured.call_cpu_spool:.0f} cores of the cluster do nothing but trace; with calls "
         f"that take a second each that is {measured.call_cpu_spool:.4%} of it.",
         "",
