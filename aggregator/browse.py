@@ -83,17 +83,21 @@ def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
 def call(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
     """One call with everything that was kept of it. `call` is its id, `attempt` which (default: the one that
     counts)."""
+    return dict(plain(details(find_call(forest, params))))
+
+
+def find_call(forest: Forest, params: Mapping[str, Any]) -> Call:
+    """The call that `call` and `attempt` name. Raises QueryError."""
     wanted = _call_id(params.get("call"))
     attempt = params.get("attempt")
-    if attempt is None:
-        found = forest.trees.by_id.get(wanted)
-    else:
+    found = forest.trees.by_id.get(wanted)
+    if attempt is not None and (found is None or found.attempt != attempt):
         trees = forest.trees_of(every_attempt=True)
         found = next((one for one in trees.calls if one.key == (wanted, attempt)), None)
     if found is None:
         which = "" if attempt is None else f", attempt {attempt!r}"
         raise QueryError(f"there is no call {call_hex(wanted)}{which} in this recording")
-    return dict(plain(details(found)))
+    return found
 
 
 def summary(call: Call) -> dict[str, Any]:

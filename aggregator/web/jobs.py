@@ -4,6 +4,7 @@ Rules:
 - So many wait at most; one more is refused at once, which says more than a late answer.
 - Who no longer waits (its deadline passed, its connection broke) cancels; what was not begun then never is.
 - A few are answered at a time; what is new in the recording, and RPC, come in between.
+- An answer may be a future: then it comes when that does.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from aggregator import api
+from aggregator.handing import TooMany
 from embertrace.errors import EmbertraceError
 
 log = logging.getLogger("aggregator")
 
+LABEL = "label"
+"""The one method that is no question: what a reader says, to be recorded. RPC has none: producers record by
+themselves."""
 MAX_WAITING = 64
 """Questions: at a typical few milliseconds each, a fraction of a second."""
 PER_ROUND = 8
@@ -32,6 +36,9 @@ class Busy(Exception):
 
 class Fault(Exception):
     """A question failed through no fault of who asked."""
+
+
+Answering = Callable[[str, Mapping[str, Any]], Any]
 
 
 class Job(NamedTuple):
@@ -60,7 +67,7 @@ class Jobs:
         os.eventfd_write(self.wanted, 1)
         return job.answer
 
-    def serve(self, state: api.State) -> None:
+    def serve(self, answer: Answering) -> None:
         """Answer what is waiting, PER_ROUND at most."""
         os.eventfd_read(self.wanted)
         for _ in range(PER_ROUND):
@@ -69,7 +76,7 @@ class Jobs:
                     return
                 job = self._waiting.popleft()
             if job.answer.set_running_or_notify_cancel():
-                _answer(job, state)
+                _answer(job, answer)
         os.eventfd_write(self.wanted, 1)  # there may be more
 
     def close(self) -> None:
@@ -81,9 +88,15 @@ class Jobs:
         os.close(self.wanted)
 
 
-def _answer(job: Job, state: api.State) -> None:
+def _answer(job: Job, answer: Answering) -> None:
     try:
-        job.answer.set_result(api.call(state, job.method, job.params))
+        found = answer(job.method, job.params)
+        if isinstance(found, Future):
+            found.add_done_callback(lambda done: job.answer.set_result(done.result()))
+        else:
+            job.answer.set_result(found)
+    except TooMany as error:
+        job.answer.set_exception(Busy(str(error)))
     except EmbertraceError as error:
         job.answer.set_exception(error)
     except Exception as error:  # a fault of ours must not take the analyst down with it

@@ -52,6 +52,14 @@ class Items:
         self._catch_up()
         return self._truth.values
 
+    def knows(self, key: bytes) -> bool:
+        """Whether any item has this packed key."""
+        first = b"\xa3key" + key
+        for packed in self._contexts.items.packed:
+            if packed.startswith(first, 1) or (packed[1:5] != first[:4] and _has_key(packed, key)):
+                return True
+        return False
+
     def _catch_up(self) -> None:
         items = self._contexts.items.packed
         units, truths = array("i"), array("i")
@@ -97,6 +105,11 @@ class Items:
             number = self._truth_numbers[code] = len(self.truths)
             self.truths.append(truth)
         return number
+
+
+def _has_key(packed: bytes, key: bytes) -> bool:
+    item = unpack_mapping(packed) if packed else {}
+    return "key" in item and canonical(item["key"]) == key
 
 
 _PACKED_KEY = canonical(["key", ""])[:-1]
