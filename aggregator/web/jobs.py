@@ -28,6 +28,7 @@ themselves."""
 MAX_WAITING = 64
 """Questions: at a typical few milliseconds each, a fraction of a second."""
 PER_ROUND = 8
+STOPS = "the aggregator stops"
 
 
 class Busy(Exception):
@@ -55,12 +56,17 @@ class Jobs:
         self._limit = limit
         self._waiting: deque[Job] = deque()
         self._lock = threading.Lock()
+        self._open: set[Future[Any]] = set()
+        """Those whose answer comes later."""
+        self._stopped = False
         self.wanted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def put(self, method: str, params: Mapping[str, Any]) -> Future[Any]:
         """Ask; the answer comes in the future. Raises Busy."""
         job = Job(method, params, Future())
         with self._lock:
+            if self._stopped:
+                raise Busy(STOPS)
             if len(self._waiting) >= self._limit:
                 raise Busy(f"{self._limit} questions are waiting already")
             self._waiting.append(job)
@@ -76,29 +82,40 @@ class Jobs:
                     return
                 job = self._waiting.popleft()
             if job.answer.set_running_or_notify_cancel():
-                _answer(job, answer)
+                self._answer(job, answer)
         os.eventfd_write(self.wanted, 1)  # there may be more
 
-    def close(self) -> None:
-        """Nobody answers any more."""
+    def stop(self) -> None:
+        """Nobody answers any more: who waits is told so. Called by the thread that serves."""
         with self._lock:
+            self._stopped = True
             waiting, self._waiting = [*self._waiting], deque()
-        for job in waiting:
-            job.answer.cancel()
+        asked = {job.answer for job in waiting if job.answer.set_running_or_notify_cancel()}
+        for answer in asked | self._open:
+            answer.set_exception(Busy(STOPS))
+        self._open.clear()
+
+    def close(self) -> None:
+        self.stop()
         os.close(self.wanted)
 
+    def _answer(self, job: Job, answer: Answering) -> None:
+        try:
+            found = answer(job.method, job.params)
+            if isinstance(found, Future):
+                self._open.add(job.answer)
+                found.add_done_callback(lambda done: self._answer_late(job.answer, done))
+            else:
+                job.answer.set_result(found)
+        except TooMany as error:
+            job.answer.set_exception(Busy(str(error)))
+        except EmbertraceError as error:
+            job.answer.set_exception(error)
+        except Exception as error:  # a fault of ours must not take the analyst down with it
+            log.exception("%s failed", job.method)
+            job.answer.set_exception(Fault(f"{job.method} failed inside the aggregator: {type(error).__name__}"))
 
-def _answer(job: Job, answer: Answering) -> None:
-    try:
-        found = answer(job.method, job.params)
-        if isinstance(found, Future):
-            found.add_done_callback(lambda done: job.answer.set_result(done.result()))
-        else:
-            job.answer.set_result(found)
-    except TooMany as error:
-        job.answer.set_exception(Busy(str(error)))
-    except EmbertraceError as error:
-        job.answer.set_exception(error)
-    except Exception as error:  # a fault of ours must not take the analyst down with it
-        log.exception("%s failed", job.method)
-        job.answer.set_exception(Fault(f"{job.method} failed inside the aggregator: {type(error).__name__}"))
+    def _answer_late(self, answer: Future[Any], found: Future[Any]) -> None:
+        if answer in self._open:
+            self._open.remove(answer)
+            answer.set_result(found.result())
