@@ -3,6 +3,7 @@
 import { Failure, get, keepToken, takeToken } from "./api.js";
 import { h } from "./dom.js";
 import { filterBar } from "./filters.js";
+import { followLabel } from "./labelling.js";
 import { listen } from "./live.js";
 import { message } from "./parts.js";
 import { link, route } from "./route.js";
@@ -17,7 +18,8 @@ import { runs } from "./views/runs.js";
 import { time } from "./views/time.js";
 import { trace } from "./views/trace.js";
 
-// Each view is {title, tools(params)?, body(params, signal), live?}; `listed` ones stand in the bar.
+// Each view is {title, tools(params)?, body(params, signal, draw), live?}; `listed` ones stand in the bar. Until its body is
+// complete, a view may draw what it knows.
 const VIEWS = { overview, items, flow, members, time, compare, runs, health, trace };
 const LISTED = ["overview", "items", "flow", "members", "time", "compare", "runs", "health"];
 const REFRESH_MS = 1000;
@@ -39,6 +41,7 @@ async function show() {
   const view = VIEWS[name] ?? VIEWS.overview;
   const key = location.hash;
   nav(name);
+  followLabel();
   asking?.abort();
   asking = new AbortController();
   const signal = asking.signal;
@@ -47,15 +50,26 @@ async function show() {
     const body = h("div", { class: "view loading" });
     main.replaceChildren(h("h1", { class: LISTED.includes(name) ? "only-read" : null }, view.title), ...(tools ? [tools] : []), body);
     document.title = `${view.title} · embertrace`;
-    shown = { view: name, key, body };
+    shown = { view: name, key, body, tools };
     scrollTo(0, 0);
+  }
+  const isNew = key !== shown.key || shown.body.classList.contains("loading");
+  const tools = shown.tools?.contains(document.activeElement) || key === shown.key ? null : view.tools?.(params);
+  if (tools) {
+    shown.tools.replaceWith(tools);
+    shown.tools = tools;
   }
   shown.key = key;
   delete document.documentElement.dataset.ready;
-  const [picture, bar] = await Promise.all([attempt(() => view.body(params, signal)), filterBar(view, signal).catch(() => [])]); // why it can't be had, the view says
+  const draw = (picture) => {
+    if (signal.aborted) return;
+    shown.body.replaceChildren(...[picture].flat());
+    shown.body.classList.remove("loading");
+  };
+  const body = attempt(() => view.body(params, signal, isNew ? draw : () => {}));
+  const [picture, bar] = await Promise.all([body, filterBar(view, signal).catch(() => [])]); // why it can't be had, the view says
   if (signal.aborted) return;
-  shown.body.replaceChildren(...[picture].flat());
-  shown.body.classList.remove("loading");
+  draw(picture);
   document.getElementById("filters").replaceChildren(...bar);
   document.documentElement.dataset.ready = "true"; // for whoever takes pictures of the page
 }
@@ -107,6 +121,7 @@ async function start() {
 takeToken();
 setUpTheme(document.getElementById("theme"));
 addEventListener("hashchange", show);
+addEventListener("labelled", show);
 addEventListener("visibilitychange", refreshSoon);
 addEventListener("resize", refreshSoon);
 start();

@@ -147,5 +147,7 @@ def _worth(member: str, cast: list[Ballot]) -> dict[str, Any]:
         "leave_one_out_low": left["low"],
         "leave_one_out_high": left["high"],
         "accuracy": alone["accuracy"],
+        "accuracy_low": alone["low"],
+        "accuracy_high": alone["high"],
         "answered": alone["n"],
     }

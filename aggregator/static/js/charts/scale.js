@@ -17,7 +17,7 @@ export function ticks(from, to, count = 5) {
   if (!(to > from)) return [from];
   const raw = (to - from) / count;
   const size = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].find((factor) => factor * size >= raw) * size;
+  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * size >= raw) * size;
   const found = [];
   for (let value = Math.ceil(from / step) * step; value <= to + step * 1e-9; value += step) found.push(Math.abs(value) < step * 1e-9 ? 0 : value);
   return found;
