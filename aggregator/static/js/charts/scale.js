@@ -23,6 +23,14 @@ export function ticks(from, to, count = 5) {
   return found;
 }
 
+// The powers of ten around some numbers; zero and below count as the least of the others.
+export function powersOfTen(values) {
+  const logs = values.filter((value) => value > 0).map(Math.log10);
+  if (!logs.length) return [1, 10];
+  const [from, to] = [Math.floor(Math.min(...logs)), Math.ceil(Math.max(...logs))];
+  return Array.from({ length: Math.max(to, from + 1) - from + 1 }, (_, place) => 10 ** (from + place));
+}
+
 // Horizontal lines with their numbers on the left.
 export function rows(values, y, left, right, show) {
   return values.map((value) => [

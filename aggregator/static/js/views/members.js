@@ -30,9 +30,9 @@ function memberCard(values, operators, flow, spent) {
   const columns = [
     { name: "member", title: "Member", class: "key", cell: (row) => h("a", { href: link("overview", { operator: row.operator ?? row.member }) }, short(row.member, 40)) },
     { name: "stage", title: "Of", cell: (row) => h("span", { class: "soft" }, short(row.stage, 40)) },
-    { name: "accuracy", title: "Right", class: "number ranged", number: true, cell: (row) => [told(percent(row.accuracy), interval(row, "accuracy", percent)), row.accuracy !== null && rangeMark({ value: row.accuracy, low: row.accuracy_low, high: row.accuracy_high }, 0, 1)] },
-    { name: "shapley", title: "Value", class: "number ranged", number: true, cell: (row) => [told(percent(row.shapley), span(row.low, row.high, percent)), rangeMark({ value: row.shapley, low: row.low, high: row.high }, least, most)] },
-    { name: "leave_one_out", title: "Lost without it", class: "number ranged", number: true, cell: (row) => [told(signed(row.leave_one_out), interval(row, "leave_one_out", signed)), rangeMark({ value: row.leave_one_out, low: row.leave_one_out_low, high: row.leave_one_out_high }, least, most)] },
+    { name: "accuracy", title: "Right", class: "number ranged", number: true, cell: (row) => ranged(percent, { value: row.accuracy, low: row.accuracy_low, high: row.accuracy_high }, 0, 1) },
+    { name: "shapley", title: "Value", class: "number ranged", number: true, cell: (row) => ranged(percent, { value: row.shapley, low: row.low, high: row.high }, least, most) },
+    { name: "leave_one_out", title: "Lost without it", class: "number ranged", number: true, cell: (row) => ranged(signed, { value: row.leave_one_out, low: row.leave_one_out_low, high: row.leave_one_out_high }, least, most) },
     { name: "answered", title: "Answered", number: true, cell: (row) => `${number(row.answered)} of ${number(row.n)}` },
     ...(spent.size ? [{ name: "usd", title: "Cost", number: true, cell: (row) => dollars(row.usd) }] : []),
     { name: "p50_s", title: "p50", number: true, cell: (row) => seconds(row.p50_s) },
@@ -42,17 +42,11 @@ function memberCard(values, operators, flow, spent) {
   return card("Members", about, grid(columns, rows, { caption: "Members", stacks: true }), notes(values));
 }
 
-// A number whose interval is told to who points at it, or has it read.
-function told(text, more) {
-  return h("span", { title: more }, text, h("span", { class: "only-read" }, ` ${more}`));
-}
-
-function interval(row, name, show) {
-  return span(row[`${name}_low`], row[`${name}_high`], show);
-}
-
-function span(low, high, show) {
-  return low === null || low === undefined ? "no interval" : `${show(low)} … ${show(high)}`;
+// A number, drawn on its track, with its interval below.
+function ranged(show, estimate, from, to) {
+  if (estimate.value === null) return NONE;
+  const between = estimate.low === null ? "no interval" : `${show(estimate.low)} … ${show(estimate.high)}`;
+  return [h("span", { class: "amount" }, show(estimate.value)), rangeMark(estimate, from, to), h("span", { class: "between" }, between)];
 }
 
 // The operator that a member of an ensemble in `row.stage` is, with its times.
@@ -70,7 +64,7 @@ function operatorCard(operators, flow, spent) {
   rows.sort((one, other) => inOrder(one.type, other.type) || inOrder(one.stage, other.stage) || inOrder(one.operator, other.operator));
   const columns = [
     { name: "operator", title: "Operator", class: "key", cell: (row) => h("a", { href: link("overview", { operator: row.operator, stage: row.stage }) }, short(row.operator, 40)) },
-    { name: "type", title: "Type", cell: (row) => short(row.type, 30) },
+    { name: "type", title: "Type", class: "soft", cell: (row) => short(row.type, 30) },
     { name: "stage", title: "Stage", cell: (row) => short(row.stage, 30) },
     { name: "accuracy", title: "Right", number: true, cell: (row) => percent(row.accuracy) },
     { name: "disagreement", title: "Disagreement", number: true, cell: (row) => number(row.disagreement) },
@@ -80,7 +74,7 @@ function operatorCard(operators, flow, spent) {
     { name: "p50_s", title: "p50", number: true, cell: (row) => seconds(row.p50_s) },
     { name: "p95_s", title: "p95", number: true, cell: (row) => seconds(row.p95_s) },
   ];
-  return card("Operators", "Members, judges and what calls them.", grid(columns, rows, { caption: "Operators" }), notes(operators));
+  return card("Operators", "Members, judges and what calls them.", grid(columns, rows, { caption: "Operators", stacks: true }), notes(operators));
 }
 
 // What each operator cost, by its name.
