@@ -2,7 +2,7 @@
 // beside the view, whatever is drawn anew there, for as long as the address says `label=` (a key, as JSON).
 
 import { get } from "./api.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { asked } from "./filters.js";
 import { short, when } from "./format.js";
 import { markButtons, nameField, say } from "./labels.js";
@@ -42,7 +42,8 @@ async function fill(dialog, text, told) {
   const answers = calls.filter((row) => ANSWERING.includes(row.type) && row.outcome === "result").sort((one, other) => (one.type === "judge" ? 0 : 1) - (other.type === "judge" ? 0 : 1));
   const status = h("p", { role: "status", class: told?.wrong ? "bad" : "good" }, told?.wrong ?? told?.done ?? "");
   const after = (wrong) => fill(dialog, text, wrong ? { wrong } : { done: "Recorded." });
-  dialog.replaceChildren(
+  put(
+    dialog,
     h("header", {}, h("h2", { id: "labelling" }, `Label ${short(key, 60)}`), h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕")),
     truthForm(key, items[0]?.truth ?? null, answers, after),
     answers.length ? answerList(answers.slice(0, MOST), after) : null,

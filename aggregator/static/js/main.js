@@ -1,7 +1,7 @@
 // Puts a view into the page, and a new picture of it whenever its address changes or events arrive.
 
 import { Failure, get, keepToken, takeToken } from "./api.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { filterBar } from "./filters.js";
 import { followLabel } from "./labelling.js";
 import { listen } from "./live.js";
@@ -48,30 +48,34 @@ async function show() {
   if (shown?.view !== name) {
     const tools = view.tools?.(params) ?? null;
     const body = h("div", { class: "view loading" });
-    main.replaceChildren(h("h1", { class: LISTED.includes(name) ? "only-read" : null }, view.title), ...(tools ? [tools] : []), body);
+    put(main, h("h1", { class: LISTED.includes(name) ? "only-read" : null }, view.title), tools, body);
     document.title = `${view.title} · embertrace`;
     shown = { view: name, key, body, tools };
     scrollTo(0, 0);
   }
   const isNew = key !== shown.key || shown.body.classList.contains("loading");
-  const tools = shown.tools?.contains(document.activeElement) || key === shown.key ? null : view.tools?.(params);
-  if (tools) {
-    shown.tools.replaceWith(tools);
-    shown.tools = tools;
-  }
+  if (key !== shown.key) renewTools(view, params);
   shown.key = key;
   delete document.documentElement.dataset.ready;
   const draw = (picture) => {
     if (signal.aborted) return;
-    shown.body.replaceChildren(...[picture].flat());
+    put(shown.body, picture);
     shown.body.classList.remove("loading");
   };
   const body = attempt(() => view.body(params, signal, isNew ? draw : () => {}));
   const [picture, bar] = await Promise.all([body, filterBar(view, signal).catch(() => [])]); // why it can't be had, the view says
   if (signal.aborted) return;
   draw(picture);
-  document.getElementById("filters").replaceChildren(...bar);
+  put(document.getElementById("filters"), bar);
   document.documentElement.dataset.ready = "true"; // for whoever takes pictures of the page
+}
+
+// The address may have changed by going back: the tools say what it says. Whoever types is left alone.
+function renewTools(view, params) {
+  for (const wanted of view.tools?.(params)?.querySelectorAll("[aria-label]") ?? []) {
+    const tool = [...shown.tools.querySelectorAll("[aria-label]")].find((one) => one.ariaLabel === wanted.ariaLabel);
+    if (tool !== document.activeElement || !tool.matches("input")) tool.value = wanted.value;
+  }
 }
 
 async function attempt(make) {
