@@ -18,8 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
 from embertrace.analysis.arrays.votes import Votes, votes_of
 from embertrace.analysis.calls import Call, Metric
+from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
@@ -27,7 +29,6 @@ from embertrace.analysis.rounds import Rounds
 from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
-from embertrace.analysis.table.items import Unit, unit_of_item
 from embertrace.analysis.trees import SCORE, Trees
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
@@ -232,9 +233,13 @@ class Selection:
         """The same as arrays, but for `rest`; None where a callable decides what is an answer."""
         return votes_of(self.trees, answers, self.mask if self.filtered else None)
 
-    def whole_votes(self, answers: Answers) -> Votes | None:
-        """As `votes`, of all ensembles, whatever the filters."""
-        return votes_of(self.trees, answers, None)
+    def kinds(self, answers: Answers, right: Correctness | None, *, by_answer: bool) -> Kinds | None:
+        """Which ensembles are alike; None where a callable decides."""
+        return kinds_of(self.trees, answers, right, self.mask if self.filtered else None, by_answer=by_answer)
+
+    def judged_kinds(self, right: Correctness) -> JudgedKinds | None:
+        """Which judges with their ensembles are alike; None where a callable decides."""
+        return judged_kinds(self.trees, right, self.mask if self.filtered else None)
 
     def whole(self, call: Call, answers: Answers) -> Ensemble:
         """An ensemble call with all its members."""
@@ -247,6 +252,10 @@ class Selection:
                 found = self._ensemble(call, answers)
                 if found is not None:
                     yield found
+
+    def ensemble(self, call: Call, answers: Answers) -> Ensemble | None:
+        """As `ensembles`, of one ensemble call; None where it does not count."""
+        return self._ensemble(call, answers)
 
     def _ensemble(self, call: Call, answers: Answers, before_slot: int | None = None) -> Ensemble | None:
         if self.has(call):
@@ -300,8 +309,3 @@ def _whole(feed: Feed, answers: Answers) -> Ensemble:
     if feed.members:
         return read_named(feed.ensemble, feed.members, answers)
     return read_ensemble(feed.ensemble, answers, before_slot=feed.before_slot)
-
-
-def unit_of(call: Call) -> Unit:
-    """What is drawn at random: the group of a call's item, else the item; without items, the call itself."""
-    return unit_of_item(call.item) or ("call", canonical(call.call_id))

@@ -20,6 +20,7 @@ from embertrace.analysis.calls import Call, Metric, Origin, Sighting
 from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
+from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
@@ -173,6 +174,13 @@ class Trees:
     def metrics_of(self, place: int) -> Sequence[Metric]:
         """All metric events of a call, those that only link among them, in the order of their origins."""
         return self._scoring[1].get(place, ())
+
+    def origins_ns(self, places: Array) -> Array:
+        """When the first event of each call says that it happened, by its host's clock; exactly."""
+        rows = self.shape.first_row[places]
+        if self.table.is_exact:
+            return self.table.times(rows)
+        return np.array([self.table.nanoseconds(row) for row in rows.tolist()], object)
 
     @cached_property
     def starts_ns(self) -> list[int]:

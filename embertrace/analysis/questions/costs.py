@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.ensembles import why_left_out
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.distributions import finite
-from embertrace.analysis.questions.voting import leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.voting import leaders_of, majority_share
 from embertrace.analysis.results import Rows
 
 SPENT = ("tokens_in", "tokens_out", "usd")

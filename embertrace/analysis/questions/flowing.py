@@ -15,9 +15,9 @@ from typing import Any
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
-from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
+from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, why_left_out
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.voting import disagreement_of, leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.voting import disagreement_of, leaders_of, majority_share
 from embertrace.analysis.results import Table
 
 Node = tuple[str, str, str]

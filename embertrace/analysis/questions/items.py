@@ -10,11 +10,10 @@ from typing import Any
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.correctness import Correctness, Grade
-from embertrace.analysis.ensembles import Ensemble
+from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.costs import spent_by
-from embertrace.analysis.questions.voting import why_left_out
 from embertrace.analysis.results import Rows
 from embertrace.event import call_hex
 from embertrace.payload import canonical
