@@ -7,8 +7,8 @@
     python3 dev.py lint             ruff check, ruff format --check, mypy
     python3 dev.py faults [...]     inject faults and report the figures: rows of docs/reliability.md, --full
     python3 dev.py bench [...]      run the benchmarks; further arguments go to them
-    python3 dev.py screenshots [DIR]  take the pictures of the page in docs/pictures anew, from the demo's recording (of a
-                                    new one without DIR); needs Chromium
+    python3 dev.py screenshots      take the pictures in docs/pictures anew, from a new run of the demo; an argument
+                                    names a recording of it instead. Needs Chromium
     python3 dev.py build            wheel and source distribution, into dist/
     python3 dev.py constraints      write constraints.txt anew: the versions everybody gets
 

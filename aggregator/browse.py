@@ -16,6 +16,7 @@ from typing import Any
 from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text, yes
 from embertrace.analysis import Forest, Rows
 from embertrace.analysis.calls import Call
+from embertrace.analysis.item_pages import page_of_items
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.items import described, walk
@@ -47,7 +48,7 @@ def has_failed(row: Mapping[str, Any]) -> bool:
     return FAILED in [row["judge"], *(row["answers"] or {}).values()]
 
 
-def page_of_items(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
+def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     """One page of the rows of the `items` question: searched, then sorted, then cut.
 
     {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` some of ONLY,
@@ -71,8 +72,31 @@ def page_of_items(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     if sort:
         ordered = sorted(ordered, key=lambda row: is_empty(row[sort]))
     page, following = cut(ordered, cursor, limit)
-    about = {"left_out": rows.left_out, "notes": list(rows.notes), "total": len(found), "next": following}
-    return {"columns": list(rows[0]) if rows else [], "rows": [plain(_cut_answers(row)) for row in page], **plain(about)}
+    return _items_page(rows, page, len(found), following)
+
+
+def needs_all_items(params: Mapping[str, Any]) -> bool:
+    """Whether a page depends on what stands in the rows of others."""
+    return any(params.get(name) for name in ("search", "sort", "only", "agreement"))
+
+
+def one_page_of_items(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """As `page_of_rows`, of the question `given`, without making the rows of other pages; None where that can't be."""
+    cursor, limit = asked_page(params)
+    found = page_of_items(forest, given["filters"], given["options"], cursor, limit)
+    if found is None:
+        return None
+    following = cursor + limit if cursor + limit < found.total else None
+    return _items_page(found.rows, found.rows, found.total, following)
+
+
+def _items_page(rows: Rows, page: list[dict[str, Any]], total: int, following: int | None) -> dict[str, Any]:
+    about = {"left_out": rows.left_out, "notes": list(rows.notes), "total": total, "next": following}
+    return {
+        "columns": list(rows[0]) if rows else [],
+        "rows": [plain(_cut_answers(row)) for row in page],
+        **plain(about),
+    }
 
 
 def _cut_answers(row: dict[str, Any]) -> dict[str, Any]:
@@ -169,19 +193,14 @@ def _roots(selection: Selection, name: str, value: Any) -> list[Call]:
         return [found.root] if found is not None else []
     if name == "trace":
         return [root for root in selection.trees.roots if root.trace_id == value]
-    names = Names(selection)
-    final = names.finish()
-    keyed = [({key_of(final(key)) for key in _keys_below(names, root)}, root) for root in selection.trees.roots]
+    trees = selection.trees
     for wanted in _readings(value):
-        roots = [root for keys, root in keyed if wanted in keys]
+        roots = trees.roots_about(wanted)
         if roots:
             return roots
-    return []
-
-
-def _keys_below(names: Names, root: Call) -> list[Any]:
-    """The item of a root, and those that its children brought along."""
-    return [names.of(root)[0], *(child.item["key"] for child in root.children if "key" in child.item)]
+    names = Names(selection)
+    final = names.finish()
+    return [root for root in trees.keyless_roots() if final(names.of(root)[0]) == value]
 
 
 def _readings(key: Any) -> list[bytes]:

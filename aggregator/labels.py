@@ -89,7 +89,7 @@ def _refuse(given: Params, names: Iterable[str], why: str) -> None:
 
 
 def _key(forest: Forest, key: Any) -> Any:
-    if not forest.trees.items.knows(key_of(key)):
+    if not forest.trees.items.having(key_of(key)).any():
         raise QueryError(
             f"no item with the key {str(key)[:60]!r} was recorded; items without a key of their own (args:…) can't be "
             "labelled, but their calls can"
