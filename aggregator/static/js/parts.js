@@ -57,10 +57,10 @@ export function grid(columns, rows, { caption, sort, open, stacks } = {}) {
   );
 }
 
-// Where a page of rows stands among all of them, and the way to its neighbours.
+// Where a page of rows stands among all of them (a `total` of null: nobody counted them), and the way to its neighbours.
 export function pager(cursor, limit, shown, total, next, turn) {
   const last = cursor + shown;
-  const place = total ? `${number(cursor + 1)}–${number(last)} of ${number(total)}` : "none";
+  const place = total === 0 ? "none" : `${number(cursor + 1)}–${number(last)} of ${total === null ? "more" : number(total)}`;
   return h(
     "div",
     { class: "pager" },

@@ -27,7 +27,7 @@ export const trace = {
     const title = params.item ? `Item ${short(params.item, 60)}` : `Trace ${rows[0].trace_id ?? ""}`;
     const label = params.item && h("a", { href: here({ label: isNumber(params.item) ? params.item : JSON.stringify(params.item) }) }, "Label it");
     const about = h("span", {}, `${number(rows.length)} calls from ${when(rows[0].start)} on. `, attemptsLink(params), label && " · ", label);
-    const more = page.next !== null || cursor ? pager(cursor, LIMIT, rows.length, page.next === null ? cursor + rows.length : "more", page.next, (to) => change({ cursor: to || null })) : null;
+    const more = page.next !== null || cursor ? pager(cursor, LIMIT, rows.length, page.next === null ? cursor + rows.length : null, page.next, (to) => change({ cursor: to || null })) : null;
     const left = card(title, about, waterfall(rows, params.call, choose), more);
     if (!params.call) return h("div", { class: "split" }, left);
     const details = await get(`/v1/calls/${encodeURIComponent(params.call)}`, { attempt: params.attempt }, signal);
