@@ -60,7 +60,9 @@ def take(page: Page, name: str, theme: str) -> pathlib.Path:
     bottom = page.tab.evaluate("document.querySelector('main .view').getBoundingClientRect().bottom")
     height = min(TALLEST, int(bottom) + MARGIN)
     path = PICTURES / f"{name}-{theme}.png"
-    path.write_bytes(reduced(page.tab.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": height})))
+    path.write_bytes(
+        reduced(page.tab.screenshot(animations="disabled", clip={"x": 0, "y": 0, "width": WIDTH, "height": height}))
+    )
     return path
 
 

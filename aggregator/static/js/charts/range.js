@@ -3,7 +3,7 @@
 import { s } from "../dom.js";
 import { linear } from "./scale.js";
 
-const WIDTH = 96;
+const WIDTH = 72;
 const HEIGHT = 12;
 
 // `estimate` is {value, low, high}, `from` and `to` the ends of the track. What it says stands beside it as text.

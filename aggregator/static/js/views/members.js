@@ -33,7 +33,7 @@ function memberCard(values, operators, flow, spent) {
     { name: "accuracy", title: "Right", class: "number ranged", number: true, cell: (row) => ranged(percent, { value: row.accuracy, low: row.accuracy_low, high: row.accuracy_high }, 0, 1) },
     { name: "shapley", title: "Value", class: "number ranged", number: true, cell: (row) => ranged(percent, { value: row.shapley, low: row.low, high: row.high }, least, most) },
     { name: "leave_one_out", title: "Lost without it", class: "number ranged", number: true, cell: (row) => ranged(signed, { value: row.leave_one_out, low: row.leave_one_out_low, high: row.leave_one_out_high }, least, most) },
-    { name: "answered", title: "Answered", number: true, cell: (row) => `${number(row.answered)} of ${number(row.n)}` },
+    { name: "answered", title: "Answered", number: true, cell: (row) => (row.answered === row.n ? number(row.n) : `${number(row.answered)} of ${number(row.n)}`) },
     ...(spent.size ? [{ name: "usd", title: "Cost", number: true, cell: (row) => dollars(row.usd) }] : []),
     { name: "p50_s", title: "p50", number: true, cell: (row) => seconds(row.p50_s) },
     { name: "p95_s", title: "p95", number: true, cell: (row) => seconds(row.p95_s) },
