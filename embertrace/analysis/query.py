@@ -107,14 +107,20 @@ BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "between", "where"}
 _PARTS = {"operator": 0, "type": 1, "stage": 2}
 
 
-def passing_places(trees: Trees, entry: Filter) -> Array | None:
+def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any]]) -> Array | None:
     """By place whether a call passes a filter; None for a filter that has to look at each call."""
     name, *arguments = entry
-    part = _PARTS.get(name)
-    if part is None or len(arguments) != 1:
+    if len(arguments) != 1:
         return None
-    wanted = trees.table.names.which(lambda names: names[part] == arguments[0])
-    found: Array = wanted[trees.shape.name]
+    found: Array | None = None
+    if name in _PARTS:
+        part = _PARTS[name]
+        found = trees.table.names.which(lambda names: names[part] == arguments[0])[trees.shape.name]
+    elif name == "run":
+        wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
+        found = np.fromiter((run in wanted for run in runs), bool, len(runs))[trees.shape.run]
+    elif name == "item":
+        found = trees.items.having(key_of(arguments[0]))[trees.shape.item]
     return found
 
 
@@ -195,7 +201,7 @@ class Selection:
         """By place whether a call passes all filters."""
         mask = np.ones(len(self.trees.shape), bool)
         for entry, test in zip(self._filters, self._tests, strict=True):
-            passing = passing_places(self.trees, entry)
+            passing = passing_places(self.trees, entry, self._run_ids)
             if passing is not None:
                 mask &= passing
             else:

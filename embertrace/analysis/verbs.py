@@ -142,7 +142,7 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     selection = Selection(forest, filters, every_attempt=attempts == "all" and verb.attempts)
     if not verb.pools:
         selection.check_runs(bool(pool))
-    return _with_gaps(verb(selection, **options), forest)
+    return with_gaps(verb(selection, **options), forest)
 
 
 def check_attempts(attempts: Any) -> str:
@@ -166,7 +166,7 @@ def _parameters(partial: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(partial).parameters
 
 
-def _with_gaps(result: Result, forest: Forest) -> Result:
+def with_gaps(result: Result, forest: Forest) -> Result:
     """Events that never arrived concern every answer."""
     missing = {
         "damaged bytes": forest.damaged_bytes,
