@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from embertrace.analysis.calls import Origin, Sighting
@@ -18,7 +19,9 @@ from embertrace.analysis.losses import Gaps, Loss
 from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.events import EventTable
+from embertrace.analysis.table.executions import Executions
 from embertrace.analysis.table.intake import Intake, Keeps
+from embertrace.analysis.table.texts import Texts
 from embertrace.analysis.trees import Trees
 from embertrace.wire.clock import Offset
 from embertrace.wire.event import RawEvent
@@ -36,12 +39,16 @@ class Forest:
         """`keeps` says which of the events take a place here (None: all); `known` is what was known before."""
         self._known = Known() if known is None else known
         self._intake = Intake(self._known, keeps)
+        self._elsewhere: tuple[int, ...] | None = None
         self._trees: dict[bool, Trees] = {}
 
-    def part(self, keeps: Keeps) -> Forest:
-        """An empty forest for some of the events that were seen here: its counts and its producers are this one's."""
+    def part(self, keeps: Keeps, elsewhere: Iterable[int] = ()) -> Forest:
+        """An empty forest for some of the events that were seen here: its counts and its producers are this one's.
+
+        `elsewhere` are ids of calls that go on in another part: `progress` counts them there.
+        """
         found = Forest(keeps)
-        found._known = self.known
+        found._known, found._elsewhere = self.known, tuple(elsewhere)
         return found
 
     def going_on(self, rows: Array, keeps: Keeps) -> Forest:
@@ -175,6 +182,19 @@ class Forest:
         return self._taken.events
 
     @property
+    def executions(self) -> Executions:
+        return self._taken.executions
+
+    @property
+    def texts(self) -> Texts:
+        return self._taken.texts
+
+    @property
+    def rows(self) -> int:
+        """How many events are in the table, beside those that wait."""
+        return len(self._intake.events)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the columns and payloads that are here, and of what waits."""
         return self._intake.nbytes
@@ -209,7 +229,7 @@ class Forest:
         `open` calls have no end yet, `missing` are children that ended calls announced and nobody saw, `roots` are
         distinct calls under no other. A run is complete when nothing is open or missing and its roots are all there.
         """
-        return self.trees.progress(run, self.events)
+        return self.trees.progress(run, self.events, self._elsewhere)
 
     def sightings(self) -> list[Sighting]:
         """Every event that is kept, in the order of their origins."""

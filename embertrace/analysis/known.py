@@ -1,4 +1,4 @@
-"""What is known of producers and of how many events came: of all events, also where forests share them among each other.
+"""What is known of producers, and how many events came: of all events, also where several forests hold them.
 
 Rules:
 - Several forests may hold parts of the same events (see `Forest.part`): what stands here is of all of them together.

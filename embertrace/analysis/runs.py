@@ -8,7 +8,7 @@ random id can change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -77,7 +77,7 @@ def describe_runs(trees: Trees, ended: set[bytes]) -> dict[str, Run]:
     return dict(sorted(found.items(), key=lambda entry: entry[1].began))
 
 
-def check_runs(known: Mapping[str, Run], chosen: set[str]) -> None:
+def check_runs(known: Mapping[str, Run], chosen: Set[str]) -> None:
     """Raises QueryError where calls are of several runs: nobody said that they may be pooled."""
     if len(chosen) < 2:
         return

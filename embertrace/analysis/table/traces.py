@@ -49,6 +49,11 @@ def among(keys: Array, known: Array) -> Array:
     return found
 
 
+def has(known: Array, key: int) -> bool:
+    """Whether a key is among `known`, which is sorted."""
+    return bool(among(np.array([key], np.uint64), known)[0])
+
+
 class Owners:
     """To which part (by number) a trace went; each to one."""
 
