@@ -4,7 +4,8 @@
 listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable.
 
 One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of
-what is new; so no question sees half an event, and none needs a lock.
+what is new; so no question sees half an event, and none needs a lock. A question waits until all is taken in that was
+durable when it was seen; not for what goes on coming meanwhile, which might never end.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Loop:
         self._door, self._http = door, http
         self._damages = 0
         self._gauges_at = 0.0
+        self._wanted: int | None = None
+        """Up to which position there must be everything before what was asked is answered; None where nothing was."""
         self._poller = zmq.Poller()
         self._poller.register(door.socket, zmq.POLLIN)
         self._poller.register(STDIN, zmq.POLLIN | zmq.POLLERR)
@@ -96,11 +99,16 @@ class Loop:
             ready = dict(self._poller.poll(0 if behind else POLL_MS))
             if STDIN in ready and not self._hear():
                 return
+            rpc, http = self._door.socket in ready, self._http is not None and self._http.wanted in ready
+            if (rpc or http) and self._wanted is None:
+                self._wanted = self._state.recording.synced()
             behind = self._take_in()
-            if self._door.socket in ready and not behind:
+            if not behind or self._follower.position >= (self._wanted or 0):
+                self._wanted = None
+            if rpc and self._wanted is None:
                 self._door.serve(self._state)
-            if self._http is not None and self._http.wanted in ready:
-                self._serve_http(self._http, behind)
+            if self._http is not None and http:
+                self._serve_http(self._http)
             self._say_how_it_fares()
 
     def _hear(self) -> bool:
@@ -121,12 +129,12 @@ class Loop:
         state.forest.removed_segments = follower.removed_segments
         return bool(records)
 
-    def _serve_http(self, http: HttpDoor, behind: bool) -> None:
+    def _serve_http(self, http: HttpDoor) -> None:
         if not http.running:
             self._poller.unregister(http.wanted)
             http.start(self._state.recording)
             self._poller.register(http.wanted, zmq.POLLIN)
-        elif not behind:
+        elif self._wanted is None:
             http.jobs.serve(self._state)
 
     def _say_how_it_fares(self) -> None:

@@ -21,7 +21,7 @@ from embertrace.analysis.table.items import Unit
 K = TypeVar("K", bound=Hashable)
 
 
-class _Registered:
+class Registered:
     """Units that were given numbers as they were met."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Gathered(Generic[K]):
         self._kinds.setdefault(kind, []).append(alike)
 
     def merge(self, other: Gathered[K]) -> Gathered[K]:
-        units = _Registered()
+        units = Registered()
         merged: dict[K, list[Alike]] = {}
         for part in (self, other):
             for kind, seen in part._kinds.items():

@@ -228,6 +228,20 @@ class Selection:
             if self.has(metric.call) if metric.call is not None else metric in self:
                 yield metric
 
+    def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
+        """Those of them that say something of one of these names; nobody looks at the others."""
+        trees = self.trees
+        chosen = np.flatnonzero(self.scored)
+        numbers = trees.texts.numbers(trees.metric_rows[chosen])
+        says = trees.texts.read(f"has one of {names}", lambda data: any(name in data for name in names))
+        chosen = chosen[np.array(says, bool)[numbers]]
+        places, _ = trees.places_of_metrics
+        for row, place in zip(trees.metric_rows[chosen].tolist(), places[chosen].tolist(), strict=True):
+            metric = Metric(trees.sighting(row))
+            if place >= 0:
+                metric.belongs_to(trees.at(place))
+            yield metric
+
     def votes(self, answers: Answers) -> Votes | None:
         """The same as arrays, but for `rest`; None where a callable decides what is an answer."""
         return votes_of(self.trees, answers, self.mask if self.filtered else None)

@@ -20,6 +20,7 @@ from embertrace.analysis.calls import Call, Metric, Origin, Sighting
 from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
+from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
@@ -78,7 +79,7 @@ class Trees:
     @property
     def metrics(self) -> list[Metric]:
         """All metric events, in the order of their origins; scores know their calls."""
-        assert self._scoring
+        assert self._scoring is not None  # it makes them known
         return self._metrics
 
     @cached_property
@@ -117,25 +118,31 @@ class Trees:
     @property
     def scores(self) -> list[Metric]:
         """What was scored: of calls that count, and of calls that nobody saw."""
-        return self._scoring[0]
+        return self._scoring
 
     @cached_property
-    def _scoring(self) -> tuple[list[Metric], dict[int, list[Metric]]]:
-        """The scores; and by place all metric events of a call, those that only link among them."""
+    def _scoring(self) -> list[Metric]:
         scores: list[Metric] = []
-        by_place: dict[int, list[Metric]] = {}
         places, known = (found.tolist() for found in self.places_of_metrics)
         for metric, place, is_known in zip(self._metrics, places, known, strict=True):
             if is_run(metric.data) or is_label(metric.data):
                 continue
             if place >= 0:
-                by_place.setdefault(place, []).append(metric)
                 if metric.data:  # else it only links
                     metric.belongs_to(self.at(place))
                     scores.append(metric)
             elif not is_known:
                 scores.append(metric)
-        return scores, by_place
+        return scores
+
+    @cached_property
+    def _metrics_by_place(self) -> tuple[Array, Array]:
+        """Rows of the metric events of calls, by the call's place and then in order; and where those of each begin."""
+        places, _ = self.places_of_metrics
+        at = np.flatnonzero((places >= 0) & np.isin(self.metric_kinds, (SCORE, LINKS_ONLY)))
+        order = np.argsort(places[at], kind="stable")
+        counts = np.bincount(places[at], minlength=len(self.shape))
+        return self.metric_rows[at[order]], np.concatenate([[0], np.cumsum(counts)])
 
     @cached_property
     def places_of_metrics(self) -> tuple[Any, Any]:
@@ -178,7 +185,15 @@ class Trees:
 
     def metrics_of(self, place: int) -> Sequence[Metric]:
         """All metric events of a call, those that only link among them, in the order of their origins."""
-        return self._scoring[1].get(place, ())
+        rows, starts = self._metrics_by_place
+        return [Metric(self.sighting(row)) for row in rows[starts[place] : starts[place + 1]].tolist()]
+
+    def origins_ns(self, places: Array) -> Array:
+        """When the first event of each call says that it happened, by its host's clock; exactly."""
+        rows = self.shape.first_row[places]
+        if self.table.is_exact:
+            return self.table.times(rows)
+        return np.array([self.table.nanoseconds(row) for row in rows.tolist()], object)
 
     @cached_property
     def starts_ns(self) -> list[int]:

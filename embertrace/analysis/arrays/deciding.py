@@ -34,19 +34,25 @@ class Decisions(NamedTuple):
 
 def decisions_of(trees: Trees, right: Correctness) -> Decisions | None:
     """What judges decided. None where a callable decides, a label names a call, or a share is neither 0 nor 1."""
-    if right.answers.name is None or right.grades or trees.labels.name_calls:
+    if not can_decide(trees, right):
         return None
     kept = ("decisions", right.answers.name)
     if kept not in trees.kept:
-        trees.kept[kept] = _decide(trees, right, feeding_of(trees).judge)
+        judges = feeding_of(trees).judge
+        between = (stated_at(trees, judges) == OTHER).any()
+        trees.kept[kept] = None if between else decide(trees, right, judges)
     found: Decisions | None = trees.kept[kept]
     return found
 
 
-def _decide(trees: Trees, right: Correctness, places: Array) -> Decisions | None:
+def can_decide(trees: Trees, right: Correctness) -> bool:
+    """Whether answers and truths alone say what is right: no callable decides, and no label names one call."""
+    return right.answers.name is not None and not right.grades and not trees.labels.name_calls
+
+
+def decide(trees: Trees, right: Correctness, places: Array) -> Decisions:
+    """Of the calls in some places, none of which states a share between 0 and 1."""
     stated = stated_at(trees, places)
-    if (stated == OTHER).any():
-        return None
     outcome = trees.shape.outcome[places]
     truth = truths_at(trees, places)
     labelled = (stated != UNSTATED) | (truth != NONE)

@@ -14,7 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from embertrace.analysis.answers import Answers, is_readable
-from embertrace.analysis.arrays.deciding import OTHER, UNSTATED, Decisions, accepted, decisions_of, stated_at, truths_at
+from embertrace.analysis.arrays.deciding import (
+    OTHER,
+    UNSTATED,
+    Decisions,
+    accepted,
+    can_decide,
+    decisions_of,
+    stated_at,
+    truths_at,
+)
 from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
 from embertrace.analysis.arrays.votes import ANSWERED, ENDED, MISSING, UNKNOWN, Ballots, answers_at, ballots_of, keys_of
 from embertrace.analysis.correctness import Correctness
@@ -53,7 +62,7 @@ def kinds_of(
     trees: Trees, answers: Answers, right: Correctness | None, mask: Array | None, *, by_answer: bool
 ) -> Kinds | None:
     """The kinds of the ensembles that count where `mask` selects calls (None: all). None where a callable decides."""
-    if answers.name is None or (right is not None and (right.grades or trees.labels.name_calls)):
+    if answers.name is None or (right is not None and not can_decide(trees, right)):
         return None
     kept = ("kinds", answers.name, right is not None, by_answer)
     if mask is not None:
@@ -77,7 +86,8 @@ def _kinds(trees: Trees, answers: Answers, right: Correctness | None, mask: Arra
     votes = _votes(trees, answers, ballots)
     unknown = np.bincount(ballots.group[votes.status == UNKNOWN], minlength=len(ensembles)) > 0
     comparable = ~incomplete & ~unknown
-    member = together(ballots.identity, votes.status, (votes.text if by_answer else votes.label) + 1)
+    of_operator = trees.shape.name[ballots.member].astype(np.int64)
+    member = together(ballots.identity, of_operator, votes.status, (votes.text if by_answer else votes.label) + 1)
     ensemble = [shape.name[ensembles], incomplete, comparable]
     if right is not None:
         shares = _shares(trees, right, ballots, votes)

@@ -96,6 +96,9 @@ class _Watched:
     def scores(self) -> Iterator[Metric]:
         return self._take("scores", lambda: ((one, one.call, ()) for one in self._selection.scores()))
 
+    def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
+        return (metric for metric in self.scores() if any(name in metric.data for name in names))
+
     def _take(
         self, kind: str, source: Callable[[], Iterator[tuple[Any, Call | None, Sequence[Call]]]]
     ) -> Iterator[Any]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.deciding import DECIDED, OTHER, can_decide, decide, stated_at
 from embertrace.analysis.arrays.kinds import alike
 from embertrace.analysis.arrays.sums import Alike, units_of_calls
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.query import Selection
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.shape import RESULT_OUTCOME
 
 
 def ensembles_alike(
@@ -108,6 +112,24 @@ def deciding_alike(selection: Selection, right: Correctness) -> Iterator[tuple[C
         rows = (row for row in read if row is not None)
     for judge, ensembles, _ in rows:
         yield judge, itself(ensembles[0].call if ensembles else judge)
+
+
+def shares_of(selection: Selection, right: Correctness, places: Array) -> Iterator[tuple[Fraction, Array]]:
+    """How right the answers of calls are, and the places of those that are as right; of calls of which it is known."""
+    trees = selection.trees
+    places = places[trees.shape.outcome[places] == RESULT_OUTCOME]
+    alone = places
+    if can_decide(trees, right):
+        between = stated_at(trees, places) == OTHER
+        places, alone = places[~between], places[between]
+        decisions = decide(trees, right, places)
+        decided = decisions.reason == DECIDED
+        for share in (0, 1):
+            yield Fraction(share), places[decided & (decisions.right == share)]
+    for at in range(len(alone)):
+        one = right.of_call(trees.at(int(alone[at])))
+        if one is not None:
+            yield one, alone[at : at + 1]
 
 
 def itself(call: Call) -> Alike:

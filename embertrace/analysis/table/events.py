@@ -193,9 +193,14 @@ class EventTable:
         stamp = self.stamp.values[row]
         return float(stamp.view(np.float64)) if self.flags.values[row] & FLOAT_STAMP else int(stamp)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether `times` are what the events say, to the nanosecond."""
+        return not self.far and not self._out_of_range
+
     def in_order(self, rows: Array) -> Array:
         """The places of rows in the order of their origins."""
-        if self.far or self._out_of_range:
+        if not self.is_exact:
             return np.array(sorted(range(len(rows)), key=lambda at: self.origin(int(rows[at]))), np.int64)
         times = self.times(rows)
         order = np.argsort(times, kind="stable")
