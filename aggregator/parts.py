@@ -174,7 +174,7 @@ class Parts:
     def _merged(self, partial: Callable[[Forest], S]) -> S:
         found: S | None = None
         for part in self._parts.values():
-            said = partial(self._forest_of(part))
+            said: S = pickle.loads(pickle.dumps(partial(self._forest_of(part))))  # so it holds on to nothing there
             found = said if found is None else found.merge(said)
         assert found is not None
         return found

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from aggregator.parts import Parts
 from embertrace.analysis.forest import Forest
-from embertrace.analysis.verbs import answer
 from embertrace.analysis.verbs import ask
 from embertrace.errors import QueryError
 from embertrace.recording import BATCH, END, Recording, RecordingWriter
