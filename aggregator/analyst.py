@@ -20,7 +20,7 @@ from pathlib import Path
 import zmq
 
 from aggregator.api import State
-from aggregator.child import Listening, Orders
+from aggregator.child import MEMORY, Listening, Orders
 from aggregator.gate import Gate
 from aggregator.gauges import read_gauges
 from aggregator.ingest import bind
@@ -53,7 +53,7 @@ def main(orders: Orders) -> int:
         told = Listening(rpc_port, http.port if http is not None else None)
         sys.stdout.write(f"{told.to_json()}\n")
         sys.stdout.flush()
-        Loop(orders.directory, door, http).run()
+        Loop(orders.directory, door, http, orders.memory).run()
     finally:
         if http is not None:
             http.close()
@@ -78,9 +78,9 @@ def take_over(door: Door, host: str, port: int) -> int:
 class Loop:
     """Take in what is new, answer what was asked; again and again."""
 
-    def __init__(self, directory: str, door: Door, http: HttpDoor | None) -> None:
+    def __init__(self, directory: str, door: Door, http: HttpDoor | None, memory: int = MEMORY) -> None:
         recording = Recording.open(directory)
-        self._follower, self._state = Follower(recording), State(recording)
+        self._follower, self._state = Follower(recording), State(recording, memory)
         self._door, self._http = door, http
         self._damages = 0
         self._gauges_at = 0.0

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregator import browse
+from aggregator.child import MEMORY
 from aggregator.drawing import drawing
 from aggregator.paging import asked_page, cut, filters
-from aggregator.parts import MEMORY, Parts
+from aggregator.parts import Parts
 from aggregator.producers import Roll, order
 from aggregator.recent import Recent
 from embertrace.analysis import Forest, Rows

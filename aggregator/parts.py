@@ -19,6 +19,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, Self, TypeVar
 
+from aggregator.child import MEMORY
 from embertrace.analysis import Forest
 from embertrace.analysis.cutting import Cut, cut, shared_rows
 from embertrace.analysis.results import Result
@@ -31,8 +32,6 @@ from embertrace.recording import Damage, Record, Recording
 from embertrace.recording.plant import plant
 from embertrace.wire.batch import BATCH
 
-MEMORY = 2 << 30
-"""Bytes of events in memory, unless somebody says otherwise: some ten million."""
 LOOKS = 64
 """The live forest is looked at so often while it grows to its bound, so that it is not much beyond."""
 REGROWTH = 1.25

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import zmq
 
-from aggregator.child import Analyst, Orders
+from aggregator.child import MEMORY, Analyst, Orders
 from aggregator.collector import Collector, Identity
 from aggregator.gate import Gate
 from aggregator.ingest import Doors, Ingest
@@ -50,6 +50,7 @@ class Options:
     with_parent: bool = False
     keys: Path | None = None
     limits: Limits | None = None
+    memory: int = MEMORY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ def _orders(options: Options, host: str, port: int) -> Orders:
         log.info("no page and no HTTP: %s", closed)
     keys = str(options.keys) if options.keys is not None else None
     http_port = None if closed is not None else port + 3 if port else 0
-    return Orders(str(options.directory), host, port + 2 if port else 0, http_port, keys, options.advertise)
+    return Orders(
+        str(options.directory), host, port + 2 if port else 0, http_port, keys, options.advertise, options.memory
+    )
 
 
 def _why_no_http(options: Options, host: str) -> str | None:
