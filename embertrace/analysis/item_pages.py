@@ -24,10 +24,11 @@ from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import finish_items, items
 from embertrace.analysis.results import Rows
+from embertrace.analysis.runs import check_runs, describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.trees import SCORE
-from embertrace.analysis.verbs import with_gaps
+from embertrace.analysis.verbs import understood, with_gaps
 
 MOST_READ = 1000
 """Judges that are looked at one by one."""
@@ -49,10 +50,12 @@ def page_of_items(
 
     Raises QueryError as the question does.
     """
-    if not options.keys() <= {"answer", "pool"}:
+    question = understood({"verb": "items", "filters": filters, "options": options})
+    if question.every_attempt or not question.options.keys() <= {"answer"}:
         return None
     selection = _Some(forest, filters)
-    selection.check_runs(bool(options.get("pool")))
+    if question.alone:
+        check_runs(describe_runs(selection.trees, forest.ended), selection.runs)
     chosen = _chosen(selection)
     if chosen is None:
         return None
@@ -65,7 +68,7 @@ def page_of_items(
     wanted = np.zeros(len(known.identities) + 1, bool)  # the last is that of NONE
     wanted[order[start:end]] = True
     selection.look_at(np.flatnonzero(wanted[_identities(selection)]))
-    rows = with_gaps(finish_items(items(selection, answer=options.get("answer"))), forest)
+    rows = with_gaps(finish_items(items(selection, answer=question.options.get("answer"))), forest)
     assert isinstance(rows, Rows)
     return Page(rows, len(chosen))
 
