@@ -49,7 +49,7 @@ def page_of_items(
 
     Raises QueryError as the question does.
     """
-    if not options.keys() <= {"answer", "pool"}:
+    if not isinstance(options, Mapping) or not options.keys() <= {"answer", "pool"}:
         return None
     selection = _Some(forest, filters)
     selection.check_runs(bool(options.get("pool")))
@@ -109,20 +109,18 @@ def _counts_elsewhere(selection: Selection, elsewhere: Array) -> bool:
 class _Some(Selection):
     """A selection of which only some places are looked at, once that was said."""
 
-    _places: list[int]
-
     def look_at(self, places: Array) -> None:
-        self._looked_at = places
         self._calls = [self.trees.at(place) for place in places.tolist()]
+        self._places = places[self.mask[places]]
 
     @property
-    def calls(self) -> list[Call]:
-        return [call for call in self._calls if self.has(call)]
+    def places(self) -> Array:
+        return self._places
 
     def scores(self) -> Iterator[Metric]:
         trees = self.trees
         places, _ = trees.places_of_metrics
-        mine = np.isin(places, self._looked_at[self.mask[self._looked_at]]) & (trees.metric_kinds == SCORE)
+        mine = np.isin(places, self._places) & (trees.metric_kinds == SCORE)
         at = np.flatnonzero(mine)
         for row, place in zip(trees.metric_rows[at].tolist(), places[at].tolist(), strict=True):
             metric = Metric(trees.sighting(row))
