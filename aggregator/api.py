@@ -192,8 +192,11 @@ def verbs(state: State, params: Mapping[str, Any]) -> Any:
 def items(state: State, params: Mapping[str, Any]) -> Any:
     """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
     given: dict[str, Any] = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
-    page = None if browse.needs_all_items(params) else browse.one_page_of_items(state.forest, given, params)
-    return {**(page or browse.page_of_rows(state.rows(given), params)), "position": state.position}
+    page = None if browse.needs_rows(params) else browse.page_of_items(state.forest, given, params)
+    if page is None:
+        found = browse.rows_of_search(state.forest, given, params)
+        page = browse.page_of_rows(found if found is not None else state.rows(given), params)
+    return {**page, "position": state.position}
 
 
 def trace(state: State, params: Mapping[str, Any]) -> Any:
