@@ -15,8 +15,10 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
+import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any, Protocol, Self, TypeVar
 
 from aggregator.child import MEMORY
@@ -163,7 +165,7 @@ class Parts:
         packed, state = canonical(name), self._state()
         kept = self._kept.pop(packed, None)
         if kept is None or kept[0] != state:
-            kept = state, pickle.dumps(self._merged(partial))
+            kept = state, _packed(self._merged(partial))
         while len(self._kept) >= MAX_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[packed] = kept
@@ -173,7 +175,7 @@ class Parts:
     def _merged(self, partial: Callable[[Forest], S]) -> S:
         found: S | None = None
         for part in self._parts.values():
-            said: S = pickle.loads(pickle.dumps(partial(self._forest_of(part))))  # so it holds on to nothing there
+            said: S = pickle.loads(_packed(partial(self._forest_of(part))))  # so it holds on to nothing there
             found = said if found is None else found.merge(said)
         assert found is not None
         return found
@@ -248,6 +250,19 @@ class Parts:
             if part.stretches[-1][1] <= before:
                 del self._parts[number]
                 self._owners.drop(number)
+
+
+class _Packer(pickle.Pickler):
+    """Fractions, of which sums are made, as two integers: Python's own way is to print and to parse them."""
+
+    dispatch_table = {Fraction: lambda number: (Fraction, (number.numerator, number.denominator))}  # noqa: RUF012
+
+
+def _packed(state: Any) -> bytes:
+    """A state as bytes, which stay in this process."""
+    buffer = io.BytesIO()
+    _Packer(buffer, pickle.HIGHEST_PROTOCOL).dump(state)
+    return buffer.getvalue()
 
 
 class Progress:

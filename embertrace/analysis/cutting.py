@@ -3,8 +3,8 @@
 Rules:
 - A trace stays while a call of it is open, or while it is recent. Traces that belong together stay together: a judge
   outside any call, and what it judged.
-- Where what would stay is more than half of the table, the longest silent go too. A trace that is itself a large part
-  of the table goes in pieces: what is there of it now goes, the begins of its open calls stay, and more may come.
+- Where what would stay is more than half of the table, the longest silent go too. Of those, a trace of many events goes
+  in pieces: what is there of it now goes, the begins of its open calls stay, and more may come.
 - What labels something or describes a run stays always, and so do events without a trace, as long as they are few.
 """
 
@@ -24,10 +24,8 @@ from embertrace.wire.columns import LINKS, unpack_tail
 
 RECENT = 4
 """The last quarter of the rows is recent."""
-PIECE = 64
-"""A trace that has to go and is more than a 64th of the table goes in pieces."""
 WHOLE_ROWS = 1000
-"""Traces of fewer events are never cut into pieces."""
+"""Traces of fewer events are never cut into pieces: what comes later is read with them."""
 MOST_STEPS = 1000
 """So far back a judge outside any call looks for what it judged."""
 ENSEMBLE, JUDGE = "ensemble", "judge"
@@ -116,7 +114,7 @@ class _Traces:
         forced = np.zeros(number, bool)
         forced[order[np.cumsum(rows[order]) > total // 2]] = True
         goes, forced = (~stays | forced)[group], forced[group]
-        in_pieces = forced & (self.rows > max(total // PIECE, WHOLE_ROWS))
+        in_pieces = forced & (self.rows > WHOLE_ROWS)
         goes[0] = in_pieces[0] = self.rows[0] > max(total // RECENT, WHOLE_ROWS)  # NO_KEY sorts first
         return goes & (self.rows > 0), in_pieces
 

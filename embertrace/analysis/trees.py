@@ -26,7 +26,7 @@ from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
-from embertrace.event import METRIC
+from embertrace.event import FOREIGN_SLOT, METRIC
 from embertrace.wire.clock import Offset
 
 
@@ -174,7 +174,8 @@ class Trees:
         shape, runs = self.shape, self.shape.contexts.runs
         numbers = np.array([run is None or name == run for name in runs])
         chosen = numbers[shape.run]
-        chosen[[call.place for call in map(self.by_id.get, elsewhere or ()) if call is not None]] = False
+        going_on = [call.place for call in map(self.by_id.get, elsewhere or ()) if call is not None]
+        chosen[going_on] = False
         outcomes = np.bincount(shape.outcome[chosen], minlength=len(OUTCOMES))
         if run is not None:
             halves = (shape.begin_row[chosen] >= 0).sum() + (shape.end_row[chosen] >= 0).sum()
@@ -185,10 +186,15 @@ class Trees:
             "calls": int(chosen.sum()),
             "open": int(outcomes[OPEN]),
             "lost": int(outcomes[LOST]),
-            "missing": shape.missing_among(chosen),
+            "missing": shape.missing_among(chosen) - self._seen_below(going_on, chosen),
             "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
             "events": events,
         }
+
+    def _seen_below(self, places: list[int], chosen: Any) -> int:
+        """How many chosen calls are children that such calls will announce."""
+        slots = self.table.slot.values[self.shape.first_row]
+        return int((chosen & np.isin(self.shape.parent, places) & (slots < FOREIGN_SLOT)).sum())
 
     def sighting(self, row: int) -> Sighting:
         """The event in a row of the table."""

@@ -222,7 +222,7 @@ def with_gaps(result: Result, forest: Forest) -> Result:
     result.left_out.update({reason: count for reason, count in missing.items() if count})
     lost = note(forest.events, forest.losses, forest.undecodable)
     split = forest.known.in_pieces
-    pieces = f"{split} traces were larger than memory, and are counted in pieces" if split else None
+    pieces = f"traces too large for memory, counted in pieces: {split}" if split else None
     result.notes = (*result.notes, *(told for told in (lost, pieces) if told is not None))
     return result
 
