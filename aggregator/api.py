@@ -199,8 +199,10 @@ def verbs(state: State, params: Mapping[str, Any]) -> Any:
 
 def items(state: State, params: Mapping[str, Any]) -> Any:
     """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
-    given = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
-    return {**browse.page_of_items(state.rows(given), params), "position": state.position}
+    given: dict[str, Any] = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
+    simple = not browse.needs_all_items(params) and not len(state.parts)
+    page = browse.one_page_of_items(state.forest, given, params) if simple else None
+    return {**(page or browse.page_of_rows(state.rows(given), params)), "position": state.position}
 
 
 def trace(state: State, params: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text
 from aggregator.parts import Parts
 from embertrace.analysis import Forest, Rows
 from embertrace.analysis.calls import Call
+from embertrace.analysis.item_pages import page_of_items
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import check_attempts
@@ -31,38 +32,78 @@ ONLY: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "right": lambda row: row["correct"] == 1,
     "wrong": lambda row: row["correct"] is not None and row["correct"] < 1,
     "unlabelled": lambda row: row["correct"] is None,
-    "failed": lambda row: FAILED in [row["judge"], *(row["answers"] or {}).values()],
+    "failed": lambda row: has_failed(row),
+    "whole": lambda row: not has_failed(row),
 }
 """Which items are shown, by name."""
 FAILED = "(failed)"
-COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "calls")
+COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "cost", "calls")
 """Columns of items that can be sorted by."""
+MOST_ANSWERS = 100
+"""Of one item in a page: a wide ensemble has thousands, which its trace shows."""
 
 
-def page_of_items(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
+def has_failed(row: Mapping[str, Any]) -> bool:
+    """Whether a member or the judge of an item failed."""
+    return FAILED in [row["judge"], *(row["answers"] or {}).values()]
+
+
+def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     """One page of the rows of the `items` question: searched, then sorted, then cut.
 
-    {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` one of ONLY,
-    `agreement` as "3/5".
+    {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` some of ONLY,
+    separated by commas, `agreement` as "3/5". Of each row MOST_ANSWERS answers are given; `more_answers` counts others.
     """
     cursor, limit = asked_page(params)
     search, sort, only = (text(params, name) for name in ("search", "sort", "only"))
     if sort is not None and sort not in COLUMNS:
         raise QueryError(f"sort is {sort!r}; it is one of {', '.join(COLUMNS)}")
     agreement = text(params, "agreement")
-    if only is not None and only not in ONLY:
-        raise QueryError(f"only is {only!r}; it is one of {', '.join(ONLY)}")
-    found = rows.search(search) if search else rows
-    if only is not None:
-        found = Rows(filter(ONLY[only], found))
+    kinds = [kind for kind in (only or "").split(",") if kind]
+    if any(kind not in ONLY for kind in kinds):
+        raise QueryError(f"only is {only!r}; it is some of {', '.join(ONLY)}, separated by commas")
+    found: list[dict[str, Any]] = rows.search(search) if search else rows
+    for kind in kinds:
+        found = list(filter(ONLY[kind], found))
     if agreement:
-        found = Rows(row for row in found if row["agreement"] == agreement.replace(" ", ""))
+        wanted = agreement.replace(" ", "")
+        found = [row for row in found if row["agreement"] == wanted]
     ordered = sorted(found, key=lambda row: in_order(row[sort]), reverse=yes(params, "descending")) if sort else found
     if sort:
         ordered = sorted(ordered, key=lambda row: is_empty(row[sort]))
     page, following = cut(ordered, cursor, limit)
-    about = {"left_out": rows.left_out, "notes": list(rows.notes), "total": len(found), "next": following}
-    return {"columns": list(rows[0]) if rows else [], "rows": [plain(row) for row in page], **plain(about)}
+    return _items_page(rows, page, len(found), following)
+
+
+def needs_all_items(params: Mapping[str, Any]) -> bool:
+    """Whether a page depends on what stands in the rows of others."""
+    return any(params.get(name) for name in ("search", "sort", "only", "agreement"))
+
+
+def one_page_of_items(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """As `page_of_rows`, of the question `given`, without making the rows of other pages; None where that can't be."""
+    cursor, limit = asked_page(params)
+    found = page_of_items(forest, given["filters"], given["options"], cursor, limit)
+    if found is None:
+        return None
+    following = cursor + limit if cursor + limit < found.total else None
+    return _items_page(found.rows, found.rows, found.total, following)
+
+
+def _items_page(rows: Rows, page: list[dict[str, Any]], total: int, following: int | None) -> dict[str, Any]:
+    about = {"left_out": rows.left_out, "notes": list(rows.notes), "total": total, "next": following}
+    return {
+        "columns": list(rows[0]) if rows else [],
+        "rows": [plain(_cut_answers(row)) for row in page],
+        **plain(about),
+    }
+
+
+def _cut_answers(row: dict[str, Any]) -> dict[str, Any]:
+    answers = row["answers"] or {}
+    if len(answers) <= MOST_ANSWERS:
+        return row
+    return {**row, "answers": dict(islice(answers.items(), MOST_ANSWERS)), "more_answers": len(answers) - MOST_ANSWERS}
 
 
 def trace(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,19 +124,25 @@ def trace(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
 def call(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
     """One call with everything that was kept of it. `call` is its id, `attempt` which (default: the one that
     counts)."""
+    return dict(plain(details(find_call(parts, params))))
+
+
+def find_call(parts: Parts, params: Mapping[str, Any]) -> Call:
+    """The call that `call` and `attempt` name. Raises QueryError."""
     wanted = _call_id(params.get("call"))
     attempt = params.get("attempt")
 
     def find(forest: Forest) -> Call | None:
-        if attempt is None:
-            return forest.trees.by_id.get(wanted)
+        found = forest.trees.by_id.get(wanted)
+        if attempt is None or (found is not None and found.attempt == attempt):
+            return found
         return next((one for one in forest.trees_of(every_attempt=True).calls if one.key == (wanted, attempt)), None)
 
     found = find(parts.where(lambda forest: find(forest) is not None))
     if found is None:
         which = "" if attempt is None else f", attempt {attempt!r}"
         raise QueryError(f"there is no call {call_hex(wanted)}{which} in this recording")
-    return dict(plain(details(found)))
+    return found
 
 
 def summary(call: Call) -> dict[str, Any]:

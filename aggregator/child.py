@@ -1,8 +1,8 @@
 """The analyst's process, from outside: started, told how the ingest fares, restarted, stopped.
 
-Between the two there are two pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
-are
-lines of JSON, each the counters of the ingest, for whoever asks how the aggregator fares; their end tells it to stop.
+Between the two there are three pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
+are lines of JSON, each the counters of the ingest, for whoever asks how the aggregator fares; their end tells it to
+stop. Through the third it hands over what readers say, to be recorded (see handing).
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Orders:
     keys: str | None = None
     advertise: str | None = None
     memory: int = MEMORY
+    labels: int | None = None
+    """The descriptor through which labels are handed over; None where nobody records."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -127,7 +129,10 @@ class Analyst:
     def _spawn(self) -> subprocess.Popen[bytes]:
         """In a session of its own: Ctrl-C is this process's to handle."""
         command = [sys.executable, "-m", "aggregator.analyst", self._orders.to_json()]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        labels = () if self._orders.labels is None else (self._orders.labels,)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=labels
+        )
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)
         self._process = process

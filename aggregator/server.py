@@ -25,6 +25,7 @@ import zmq
 from aggregator.child import MEMORY, Analyst, Orders
 from aggregator.collector import Collector, Identity
 from aggregator.gate import Gate
+from aggregator.handing import Handed
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, ConfigError, MissingExtraError, SecurityError
@@ -98,7 +99,9 @@ def serve(
         stack.callback(gate.close)
         doors = _open_doors(context, host, port, key)
         stack.callback(doors.close)
-        analyst = Analyst(_orders(options, host, port))
+        handed = Handed(writer.id)
+        stack.callback(handed.close)
+        analyst = Analyst(_orders(options, host, port, handed.given))
         stack.callback(analyst.stop)
         analyst.start()
         identity = Identity(
@@ -111,7 +114,7 @@ def serve(
         announce(_ready(options, host, identity, doors.control_port))
         collector = Collector(identity, writer.marks, writer.begun)
         retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
-        ingest = Ingest(doors, collector, writer, retention)
+        ingest = Ingest(doors, collector, writer, retention, handed=handed)
         ingest.run(lambda: stopping.is_set() or analyst.supervise(ingest.state))
 
 
@@ -138,16 +141,15 @@ def _address(options: Options) -> tuple[str, int]:
     return host, 0 if any_port else port
 
 
-def _orders(options: Options, host: str, port: int) -> Orders:
+def _orders(options: Options, host: str, port: int, labels: int) -> Orders:
     """What the analyst is to do. That there will be no HTTP, and why, is said here, once."""
     closed = _why_no_http(options, host)
     if closed is not None:
         log.info("no page and no HTTP: %s", closed)
     keys = str(options.keys) if options.keys is not None else None
     http_port = None if closed is not None else port + 3 if port else 0
-    return Orders(
-        str(options.directory), host, port + 2 if port else 0, http_port, keys, options.advertise, options.memory
-    )
+    rpc_port = port + 2 if port else 0
+    return Orders(str(options.directory), host, rpc_port, http_port, keys, options.advertise, options.memory, labels)
 
 
 def _why_no_http(options: Options, host: str) -> str | None:

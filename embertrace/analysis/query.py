@@ -26,6 +26,7 @@ from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.rounds import Rounds
+from embertrace.analysis.runs import check_runs, describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.trees import SCORE, Trees
@@ -106,14 +107,20 @@ BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "between", "where"}
 _PARTS = {"operator": 0, "type": 1, "stage": 2}
 
 
-def passing_places(trees: Trees, entry: Filter) -> Array | None:
+def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any]]) -> Array | None:
     """By place whether a call passes a filter; None for a filter that has to look at each call."""
     name, *arguments = entry
-    part = _PARTS.get(name)
-    if part is None or len(arguments) != 1:
+    if len(arguments) != 1:
         return None
-    wanted = trees.table.names.which(lambda names: names[part] == arguments[0])
-    found: Array = wanted[trees.shape.name]
+    found: Array | None = None
+    if name in _PARTS:
+        part = _PARTS[name]
+        found = trees.table.names.which(lambda names: names[part] == arguments[0])[trees.shape.name]
+    elif name == "run":
+        wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
+        found = np.fromiter((run in wanted for run in runs), bool, len(runs))[trees.shape.run]
+    elif name == "item":
+        found = trees.items.having(key_of(arguments[0]))[trees.shape.item]
     return found
 
 
@@ -194,7 +201,7 @@ class Selection:
         """By place whether a call passes all filters."""
         mask = np.ones(len(self.trees.shape), bool)
         for entry, test in zip(self._filters, self._tests, strict=True):
-            passing = passing_places(self.trees, entry)
+            passing = passing_places(self.trees, entry, self._run_ids)
             if passing is not None:
                 mask &= passing
             else:
@@ -303,6 +310,11 @@ class Selection:
         parts = [self._fed(feed, answers) for feed in feeds]
         ensembles = [part for part in parts if part is not None]
         return (judge, ensembles, True) if ensembles else None
+
+    def check_runs(self, pool: bool) -> None:
+        """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
+        if not pool and len(self.runs) > 1:
+            check_runs(describe_runs(self.trees, self.forest.ended), self.runs)
 
     @cached_property
     def runs(self) -> set[str]:

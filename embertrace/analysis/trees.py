@@ -24,6 +24,7 @@ from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
+from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
 from embertrace.event import FOREIGN_SLOT, METRIC
 from embertrace.wire.clock import Offset
@@ -75,6 +76,16 @@ class Trees:
     @cached_property
     def roots(self) -> list[Call]:
         return [self.at(place) for place in np.flatnonzero(self.shape.parent < 0).tolist()]
+
+    def roots_about(self, key: bytes) -> list[Call]:
+        """Those that are about an item with this packed key, or above a call that is."""
+        about = self.items.having(key)[self.shape.item]
+        return [self.at(place) for place in np.unique(self.shape.root[about]).tolist()]
+
+    def keyless_roots(self) -> list[Call]:
+        """Those whose items have no key."""
+        places = np.flatnonzero((self.shape.parent < 0) & (self.items.identity()[self.shape.item] == NONE))
+        return [self.at(place) for place in places.tolist()]
 
     @property
     def metrics(self) -> list[Metric]:

@@ -158,7 +158,7 @@ class Question(NamedTuple):
     def finish(self, found: Partial, forest: Forest) -> Result:
         """The result of all parts, `forest` being one of them. Raises QueryError for runs pooled silently."""
         check_runs(found.known, found.chosen)
-        return _with_gaps(self.verb.finish(found.state), forest)
+        return with_gaps(self.verb.finish(found.state), forest)
 
 
 def understood(query: Mapping[str, Any]) -> Question:
@@ -212,7 +212,7 @@ def _parameters(partial: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(partial).parameters
 
 
-def _with_gaps(result: Result, forest: Forest) -> Result:
+def with_gaps(result: Result, forest: Forest) -> Result:
     """Events that never arrived concern every answer."""
     missing = {
         "damaged bytes": forest.damaged_bytes,
