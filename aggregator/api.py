@@ -200,9 +200,18 @@ def verbs(state: State, params: Mapping[str, Any]) -> Any:
 def items(state: State, params: Mapping[str, Any]) -> Any:
     """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
     given: dict[str, Any] = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
-    simple = not browse.needs_all_items(params) and not len(state.parts)
-    page = browse.one_page_of_items(state.forest, given, params) if simple else None
+    page = None
+    if not len(state.parts):  # else items may lie in several
+        page = _page_of_columns(state.forest, given, params)
     return {**(page or browse.page_of_rows(state.rows(given), params)), "position": state.position}
+
+
+def _page_of_columns(forest: Forest, given: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A page for which not all rows have to be made; None where they have to."""
+    if not browse.needs_rows(params):
+        return browse.page_of_items(forest, given, params)
+    found = browse.rows_of_search(forest, given, params)
+    return None if found is None else browse.page_of_rows(found, params)
 
 
 def trace(state: State, params: Mapping[str, Any]) -> Any:

@@ -16,9 +16,8 @@ from typing import Any
 from aggregator.finding import Finder
 from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text, yes
 from aggregator.parts import Parts
-from embertrace.analysis import Forest, Rows
+from embertrace.analysis import Forest, Rows, item_pages
 from embertrace.analysis.calls import Call
-from embertrace.analysis.item_pages import page_of_items
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import check_attempts
@@ -37,6 +36,8 @@ ONLY: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 }
 """Which items are shown, by name."""
 FAILED = "(failed)"
+SILENT = [FAILED, "(abstained)", "(missing)", "(unknown)"]
+"""What stands in the place of an answer."""
 COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "cost", "calls")
 """Columns of items that can be sorted by."""
 MOST_ANSWERS = 100
@@ -51,8 +52,9 @@ def has_failed(row: Mapping[str, Any]) -> bool:
 def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     """One page of the rows of the `items` question: searched, then sorted, then cut.
 
-    {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` some of ONLY,
-    separated by commas, `agreement` as "3/5". Of each row MOST_ANSWERS answers are given; `more_answers` counts others.
+    {columns, rows, total (found), next, left_out, notes}. `search` is text in key, truth or answers, `only` some of
+    ONLY, separated by commas, `agreement` as "3/5". Of each row MOST_ANSWERS answers are given; `more_answers` counts
+    the others.
     """
     cursor, limit = asked_page(params)
     search, sort, only = (text(params, name) for name in ("search", "sort", "only"))
@@ -62,7 +64,7 @@ def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in (only or "").split(",") if kind]
     if any(kind not in ONLY for kind in kinds):
         raise QueryError(f"only is {only!r}; it is some of {', '.join(ONLY)}, separated by commas")
-    found: list[dict[str, Any]] = rows.search(search) if search else rows
+    found: list[dict[str, Any]] = [row for row in rows if says(row, search.casefold())] if search else rows
     for kind in kinds:
         found = list(filter(ONLY[kind], found))
     if agreement:
@@ -75,15 +77,22 @@ def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     return _items_page(rows, page, len(found), following)
 
 
-def needs_all_items(params: Mapping[str, Any]) -> bool:
-    """Whether a page depends on what stands in the rows of others."""
+def needs_rows(params: Mapping[str, Any]) -> bool:
+    """Whether a page depends on what stands in rows."""
     return any(params.get(name) for name in ("search", "sort", "only", "agreement"))
 
 
-def one_page_of_items(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+def rows_of_search(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> Rows | None:
+    """The rows of the question `given` in which the text that is searched may stand, without making the others; None
+    where that can't be."""
+    search = text(params, "search")
+    return item_pages.rows_that_may_say(forest, given["filters"], given["options"], search) if search else None
+
+
+def page_of_items(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
     """As `page_of_rows`, of the question `given`, without making the rows of other pages; None where that can't be."""
     cursor, limit = asked_page(params)
-    found = page_of_items(forest, given["filters"], given["options"], cursor, limit)
+    found = item_pages.page_of_items(forest, given["filters"], given["options"], cursor, limit)
     if found is None:
         return None
     following = cursor + limit if cursor + limit < found.total else None
@@ -97,6 +106,12 @@ def _items_page(rows: Rows, page: list[dict[str, Any]], total: int, following: i
         "rows": [plain(_cut_answers(row)) for row in page],
         **plain(about),
     }
+
+
+def says(row: Mapping[str, Any], folded: str) -> bool:
+    """Whether an item's key, truth, or any answer has a text in it. `folded` is the text as `str.casefold` has it."""
+    cells = (row["item"], row["truth"], row["judge"], *(row["answers"] or {}).values())
+    return any(cell is not None and cell not in SILENT and folded in str(cell).casefold() for cell in cells)
 
 
 def _cut_answers(row: dict[str, Any]) -> dict[str, Any]:

@@ -50,9 +50,9 @@ class Orders:
     http_port: int | None = None
     keys: str | None = None
     advertise: str | None = None
-    memory: int = MEMORY
     labels: int | None = None
     """The descriptor through which labels are handed over; None where nobody records."""
+    memory: int = MEMORY
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

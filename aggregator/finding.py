@@ -7,63 +7,58 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aggregator.parts import Parts
 from embertrace.analysis import Forest
 from embertrace.analysis.calls import Call, Origin
-from embertrace.analysis.naming import Names
+from embertrace.analysis.naming import Keyless, Names
 from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.items import walk
 
-NAMED = "args:"
-"""So names of items without a key begin."""
 Filters = Sequence[Sequence[Any]]
 
 
 class Root(NamedTuple):
-    """A root call, and the trace it is in."""
+    """A root call, the trace it is in, and what it may be about: keys as they are compared, and Keyless ones."""
 
     origin: Origin
     trace: str | None
+    about: list[bytes | Keyless]
 
 
 class Roots:
     """The roots that may be of an item, as far as one part of the events knows: a partial state."""
 
-    def __init__(self, selection: Selection, key: Any) -> None:
-        trees = selection.trees
-        self._about = [list(map(_root, trees.roots_about(reading))) for reading in _readings(key)]
-        self._names: Names | None = None
-        self._named: list[tuple[Any, Root]] = []
-        if isinstance(key, str) and key.startswith(NAMED):
-            self._names = names = Names(selection)
-            self._named = [(names.of(root)[0], _root(root)) for root in trees.keyless_roots()]
+    def __init__(self, selection: Selection, readings: Sequence[bytes], name: Any) -> None:
+        self._names = Names(selection)
+        self._roots: dict[Origin, Root] = {}
+        for wanted in readings:
+            for root in selection.trees.roots_about(wanted):
+                self._add(root, wanted)
+        for root in selection.trees.keyless_roots():
+            keyless = self._names.of(root)[0]
+            if isinstance(name, str) and name.partition("#")[0] == keyless.name:
+                self._add(root, keyless)
+
+    def _add(self, root: Call, about: bytes | Keyless) -> None:
+        self._roots.setdefault(root.origin, Root(root.origin, root.trace_id, [])).about.append(about)
 
     def merge(self, other: Roots) -> Roots:
-        self._about = [[*mine, *theirs] for mine, theirs in zip(self._about, other._about, strict=True)]
-        if self._names is not None and other._names is not None:
-            self._names = self._names.merge(other._names)
-            self._named = [*self._named, *other._named]
+        self._names = self._names.merge(other._names)
+        self._roots |= other._roots
         return self
 
-    def finish(self, key: Any) -> list[Root]:
-        """Those of the item."""
-        for roots in self._about:
-            if roots:
-                return _in_order(roots)
-        final = self._names.finish() if self._names is not None else None
-        return _in_order(root for name, root in self._named if final is not None and final(name) == key)
-
-
-def _root(call: Call) -> Root:
-    return Root(call.origin, call.trace_id)
-
-
-def _in_order(roots: Iterable[Root]) -> list[Root]:
-    """In the order of their begin, each once: in pieces, several parts have it."""
-    return sorted(set(roots), key=lambda root: root.origin)
+    def finish(self, wanted: bytes) -> list[Root]:
+        """Those of an item, by its key as it is compared."""
+        final = self._names.finish()
+        origins = (
+            origin
+            for origin, root in self._roots.items()
+            if any(one == wanted if isinstance(one, bytes) else key_of(final(one)) == wanted for one in root.about)
+        )
+        return [self._roots[origin] for origin in sorted(origins)]
 
 
 class Finder:
@@ -76,12 +71,18 @@ class Finder:
 
     def of_item(self, key: Any) -> Iterator[tuple[int, Call]]:
         """The calls below all roots of an item, each with its depth. Raises QueryError for what can be no key."""
-        here = Roots(self._select(self._parts.live), key)
+        readings = _readings(key)
         name = ["item", key, self._filters, self._every_attempt]
-        older = self._parts.older(name, lambda forest: Roots(self._new_selection(forest), key))
-        for root in (here if older is None else older.merge(here)).finish(key):
-            for forest in self._parts.holding(_trace_id(root.trace)):
-                yield from self._below(forest, [root.origin])
+        here = Roots(self._select(self._parts.live), readings, key)
+        older = self._parts.older(name, lambda forest: Roots(self._new_selection(forest), readings, key))
+        found = here if older is None else older.merge(here)
+        for wanted in readings:
+            roots = found.finish(wanted)
+            for root in roots:
+                for forest in self._parts.holding(_trace_id(root.trace)):
+                    yield from self._below(forest, [root.origin])
+            if roots:
+                return
 
     def of_trace(self, trace: Any) -> Iterator[tuple[int, Call]]:
         """The calls of a trace, by its 32 hexadecimal digits."""

@@ -89,16 +89,15 @@ def _refuse(given: Params, names: Iterable[str], why: str) -> None:
             raise QueryError(f"{name} is given: {why}")
 
 
-def is_item(forest: Forest, key: bytes) -> bool:
-    """Whether calls there are about an item, by its key as it is compared."""
-    return bool(forest.trees.items.having(key).any())
-
-
 def _key(parts: Parts, key: Any) -> Any:
     wanted = key_of(key)
-    if not is_item(parts.where(lambda forest: is_item(forest, wanted)), wanted):
+    if not _has(parts.where(lambda forest: _has(forest, wanted)), wanted):
         raise QueryError(
             f"no item with the key {str(key)[:60]!r} was recorded; items without a key of their own (args:…) can't be "
             "labelled, but their calls can"
         )
     return key
+
+
+def _has(forest: Forest, key: bytes) -> bool:
+    return bool(forest.trees.items.having(key).any())

@@ -149,7 +149,7 @@ def _orders(options: Options, host: str, port: int, labels: int) -> Orders:
     keys = str(options.keys) if options.keys is not None else None
     http_port = None if closed is not None else port + 3 if port else 0
     rpc_port = port + 2 if port else 0
-    return Orders(str(options.directory), host, rpc_port, http_port, keys, options.advertise, options.memory, labels)
+    return Orders(str(options.directory), host, rpc_port, http_port, keys, options.advertise, labels, options.memory)
 
 
 def _why_no_http(options: Options, host: str) -> str | None:

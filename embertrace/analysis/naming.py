@@ -86,9 +86,10 @@ class ByItem(Generic[P]):
         """(key, epoch, state) of every item, in the order of their packed keys."""
         final = self.names.finish()
         named: dict[Any, tuple[Any, Any, P]] = {}
-        for key, epoch, state in self._found.values():
-            place = (canonical(final(key)), canonical(epoch))
-            _gather(named, {place: (final(key), epoch, state)})
+        for place, (key, epoch, state) in self._found.items():
+            if isinstance(key, Keyless):
+                place, key = (canonical(final(key)), canonical(epoch)), final(key)
+            _gather(named, {place: (key, epoch, state)})
         return (named[place] for place in sorted(named))
 
 

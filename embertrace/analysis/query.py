@@ -19,14 +19,13 @@ import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
-from embertrace.analysis.arrays.votes import Votes, votes_of
+from embertrace.analysis.arrays.votes import Votes, places_of_type, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.correctness import Correctness
-from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
+from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.rounds import Rounds
-from embertrace.analysis.runs import check_runs, describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.trees import SCORE, Trees
@@ -192,9 +191,12 @@ class Selection:
 
     @cached_property
     def calls(self) -> list[Call]:
-        if not self.filtered:
-            return self.trees.calls
-        return [self.trees.at(place) for place in np.flatnonzero(self.mask).tolist()]
+        return [self.trees.at(place) for place in self.places.tolist()] if self.filtered else self.trees.calls
+
+    @property
+    def places(self) -> Array:
+        """Those of the selected calls, in order."""
+        return np.flatnonzero(self.mask)
 
     @cached_property
     def mask(self) -> Array:
@@ -267,11 +269,10 @@ class Selection:
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         """Every ensemble call that counts, with the members it counts over."""
-        for call in self.trees.calls:
-            if is_ensemble(call):
-                found = self._ensemble(call, answers)
-                if found is not None:
-                    yield found
+        for place in np.flatnonzero(places_of_type(self.trees, "ensemble")).tolist():
+            found = self._ensemble(self.trees.at(place), answers)
+            if found is not None:
+                yield found
 
     def ensemble(self, call: Call, answers: Answers) -> Ensemble | None:
         """As `ensembles`, of one ensemble call; None where it does not count."""
@@ -297,8 +298,8 @@ class Selection:
 
     def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
         """Every judge call that counts, the ensembles that fed it as far as they count, and whether it is linked."""
-        for judge in self.trees.calls:
-            found = self.judge(judge, answers) if is_judge(judge) else None
+        for place in np.flatnonzero(places_of_type(self.trees, "judge")).tolist():
+            found = self.judge(self.trees.at(place), answers)
             if found is not None:
                 yield found
 
@@ -310,11 +311,6 @@ class Selection:
         parts = [self._fed(feed, answers) for feed in feeds]
         ensembles = [part for part in parts if part is not None]
         return (judge, ensembles, True) if ensembles else None
-
-    def check_runs(self, pool: bool) -> None:
-        """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
-        if not pool and len(self.runs) > 1:
-            check_runs(describe_runs(self.trees, self.forest.ended), self.runs)
 
     @cached_property
     def runs(self) -> set[str]:

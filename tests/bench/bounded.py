@@ -1,7 +1,5 @@
-"""What the analyst takes with a bound.
-
-Prints [resident bytes beyond an empty one's once all was taken in, the most till it was asked, parts, seconds of the
-first question, seconds of the same again].
+"""What the analyst takes with a bound: prints [resident bytes beyond an empty one's once all was taken in, the most
+while it was asked, parts, seconds of the first question, seconds of the second].
 
 python bounded.py RECORDING MEMORY
 """
@@ -14,11 +12,12 @@ import resource
 import sys
 import time
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[level]) for level in (2, 1)]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from aggregator.parts import Parts  # noqa: E402  (found through the path above)
-from bench.resident import resident  # noqa: E402
-from embertrace.recording import Recording  # noqa: E402
+from aggregator.parts import Parts
+from bench.resident import resident
+from embertrace.recording import Recording
 
 
 def main(directory: str, memory: int) -> None:

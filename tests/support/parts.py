@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from aggregator.parts import Parts
 from embertrace.analysis.forest import Forest
@@ -73,10 +73,3 @@ def alike(whole: Forest, parts: Parts, asked: list[tuple[str, dict[str, Any]]], 
                 assert found == expected, (query, found, expected)
     for run in (None, "r", "r1", "r2"):
         assert parts.progress(run) == whole.progress(run)
-
-
-def live(forest: Forest) -> Parts:
-    """Parts that are all in memory."""
-    found = Parts(cast(Recording, None))
-    found.live = forest
-    return found

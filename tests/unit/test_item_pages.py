@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from aggregator.browse import says
 from embertrace.analysis.forest import Forest
-from embertrace.analysis.item_pages import page_of_items
+from embertrace.analysis.item_pages import page_of_items, rows_that_may_say
 from embertrace.analysis.verbs import ask
 from embertrace.errors import QueryError
+from embertrace.event import call_hex
 from support.forests import Story
 
 FILTERS: list[list[list[Any]]] = [
@@ -78,6 +80,33 @@ def test_pages_have_the_rows_of_the_question(filters: list[list[Any]], count: in
             paged += 1
             assert found == rows_of(forest, filters)
     assert paged
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("wanted", ["K1", "a", "b", "3", "ÖÖ", "list", "ValueError", "['li", "none of it", ""])
+def test_a_search_finds_what_stands_in_rows(filters: list[list[Any]], wanted: str) -> None:
+    found_any = 0
+    for seed in range(4):
+        forest = told(seed).forest()
+        some = rows_that_may_say(forest, filters, {"pool": True}, wanted)
+        if some is not None:
+            found_any += 1
+            expected = [row for row in rows_of(forest, filters) if says(row, wanted.casefold())]
+            assert [row for row in some if says(row, wanted.casefold())] == expected
+    assert found_any
+
+
+def test_a_search_finds_what_was_labelled() -> None:
+    story = Story()
+    for place in range(3):
+        story.question(f"q{place}", ["A"], verdict="A")
+    story.label("q1", "Lisboa", by="ann")
+    forest = story.forest()
+    found = rows_that_may_say(forest, [], {}, "lisb")
+    assert found is not None and [row["item"] for row in found] == ["q1"]
+    story.label("", "Porto", call=call_hex(forest.trees.calls[-1].call_id))
+    found = rows_that_may_say(story.forest(), [], {}, "port")
+    assert found is not None and [row["item"] for row in found] == ["q2"]
 
 
 def test_what_columns_cannot_tell_has_no_page() -> None:

@@ -71,6 +71,23 @@ class Items:
         has = (one.startswith(first, 1) or (one[1:5] != first[:4] and _has_key(one, key)) for one in items)
         return np.fromiter(has, bool, len(items))
 
+    def saying(self, wanted: str) -> Array:
+        """By an item's number whether its key or its truth has this text in it, upper and lower case alike."""
+        truths: dict[tuple[int, bytes], bool] = {}
+        items = self._contexts.items.packed
+        return np.fromiter((self._says(packed, wanted.casefold(), truths) for packed in items), bool, len(items))
+
+    @staticmethod
+    def _says(packed: bytes, folded: str, truths: dict[tuple[int, bytes], bool]) -> bool:
+        end = end_of_key(packed)
+        if not end:
+            item = unpack_mapping(packed) if packed else {}
+            return any(folded in str(item.get(name, "")).casefold() for name in ("key", "truth"))
+        kind = packed[0], packed[end:]
+        if kind not in truths:
+            truths[kind] = folded in str(unpack_mapping(packed).get("truth", "")).casefold()
+        return truths[kind] or folded in packed[6:end].decode().casefold()
+
     def _identify(self, packed: bytes) -> int:
         end = end_of_key(packed)
         if not end:
