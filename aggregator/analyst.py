@@ -23,7 +23,7 @@ from typing import Any
 import zmq
 
 from aggregator.api import State, call
-from aggregator.child import Listening, Orders
+from aggregator.child import MEMORY, Listening, Orders
 from aggregator.gate import Gate
 from aggregator.gauges import read_gauges
 from aggregator.handing import Handing
@@ -59,7 +59,7 @@ def main(orders: Orders) -> int:
         told = Listening(rpc_port, http.port if http is not None else None)
         sys.stdout.write(f"{told.to_json()}\n")
         sys.stdout.flush()
-        Loop(orders.directory, door, http, Handing(orders.labels)).run()
+        Loop(orders.directory, door, http, Handing(orders.labels), orders.memory).run()
     finally:
         if http is not None:
             http.close()
@@ -84,9 +84,11 @@ def take_over(door: Door, host: str, port: int) -> int:
 class Loop:
     """Take in what is new, answer what was asked; again and again."""
 
-    def __init__(self, directory: str, door: Door, http: HttpDoor | None, handing: Handing) -> None:
+    def __init__(
+        self, directory: str, door: Door, http: HttpDoor | None, handing: Handing, memory: int = MEMORY
+    ) -> None:
         recording = Recording.open(directory)
-        self._follower, self._state = Follower(recording), State(recording)
+        self._follower, self._state = Follower(recording), State(recording, memory)
         self._door, self._http, self._handing = door, http, handing
         self._damages = 0
         self._gauges_at = 0.0
@@ -150,7 +152,7 @@ class Loop:
         if method != LABEL:
             return call(self._state, method, params)
         self._handing.check()
-        return self._handing.give(event_of(self._state.forest, params, time.time_ns()))
+        return self._handing.give(event_of(self._state.parts, params, time.time_ns()))
 
     def _say_how_it_fares(self) -> None:
         now = time.monotonic()

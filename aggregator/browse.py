@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from aggregator.finding import Finder
 from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text, yes
+from aggregator.parts import Parts
 from embertrace.analysis import Forest, Rows, item_pages
 from embertrace.analysis.calls import Call
-from embertrace.analysis.naming import Names
-from embertrace.analysis.query import Selection, key_of
-from embertrace.analysis.questions.items import described, walk
+from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import check_attempts
 from embertrace.errors import QueryError
@@ -121,7 +121,7 @@ def _cut_answers(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "answers": dict(islice(answers.items(), MOST_ANSWERS)), "more_answers": len(answers) - MOST_ANSWERS}
 
 
-def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
+def trace(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
     """The tree of calls of an item, of a trace, or around one call, parents first: {rows, next}.
 
     One of `item` (its key), `trace` (32 hexadecimal digits) and `call` (16) says which; `filters` narrow it, as to one
@@ -129,28 +129,31 @@ def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     cursor, limit = asked_page(params)
     every_attempt = check_attempts(params.get("attempts", "selected")) == "all"
-    selection = Selection(forest, filters(params), every_attempt=every_attempt)
+    finder = Finder(parts, filters(params), every_attempt)
     show = details if yes(params, "payloads") else summary
-    chosen = _places(selection, params)
-    page, following = cut(chosen, cursor, limit)
-    rows = [{"depth": depth, **show(call)} for depth, call in page]
-    return {"rows": plain(rows), "next": following}
+    chosen = islice(_places(finder, params), cursor, None)
+    page, more = cut((plain({"depth": depth, **show(call)}) for depth, call in chosen), 0, limit)
+    return {"rows": page, "next": cursor + limit if more is not None else None}
 
 
-def call(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
+def call(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
     """One call with everything that was kept of it. `call` is its id, `attempt` which (default: the one that
     counts)."""
-    return dict(plain(details(find_call(forest, params))))
+    return dict(plain(details(find_call(parts, params))))
 
 
-def find_call(forest: Forest, params: Mapping[str, Any]) -> Call:
+def find_call(parts: Parts, params: Mapping[str, Any]) -> Call:
     """The call that `call` and `attempt` name. Raises QueryError."""
     wanted = _call_id(params.get("call"))
     attempt = params.get("attempt")
-    found = forest.trees.by_id.get(wanted)
-    if attempt is not None and (found is None or found.attempt != attempt):
-        trees = forest.trees_of(every_attempt=True)
-        found = next((one for one in trees.calls if one.key == (wanted, attempt)), None)
+
+    def find(forest: Forest) -> Call | None:
+        found = forest.trees.by_id.get(wanted)
+        if attempt is None or (found is not None and found.attempt == attempt):
+            return found
+        return next((one for one in forest.trees_of(every_attempt=True).calls if one.key == (wanted, attempt)), None)
+
+    found = find(parts.where(lambda forest: find(forest) is not None))
     if found is None:
         which = "" if attempt is None else f", attempt {attempt!r}"
         raise QueryError(f"there is no call {call_hex(wanted)}{which} in this recording")
@@ -193,37 +196,15 @@ def _place_of(call: Call) -> dict[str, Any]:
     }
 
 
-def _places(selection: Selection, params: Mapping[str, Any]) -> Iterator[tuple[int, Call]]:
+def _places(finder: Finder, params: Mapping[str, Any]) -> Iterator[tuple[int, Call]]:
     """The calls that were asked for, each with its depth below its root."""
     given = [name for name in ("item", "trace", "call") if params.get(name) is not None]
     if len(given) != 1:
         raise QueryError(f"a trace is chosen by one of item, trace, call, not by {' and '.join(given) or 'nothing'}")
-    for root in _roots(selection, given[0], params[given[0]]):
-        yield from ((depth, found) for depth, found in walk(root) if selection.has(found))
-
-
-def _roots(selection: Selection, name: str, value: Any) -> list[Call]:
-    if name == "call":
-        found = selection.trees.by_id.get(_call_id(value))
-        return [found.root] if found is not None else []
-    if name == "trace":
-        return [root for root in selection.trees.roots if root.trace_id == value]
-    trees = selection.trees
-    for wanted in _readings(value):
-        roots = trees.roots_about(wanted)
-        if roots:
-            return roots
-    names = Names(selection)
-    final = names.finish()
-    return [root for root in trees.keyless_roots() if final(names.of(root)[0]) == value]
-
-
-def _readings(key: Any) -> list[bytes]:
-    """An item's key as it is compared; what is written like a number may also be one."""
-    readings = [key_of(key)]
-    if isinstance(key, str) and len(key) < 20 and key.lstrip("-").isdecimal() and key.isascii():
-        readings.append(key_of(int(key)))
-    return readings
+    value = params[given[0]]
+    if given[0] == "call":
+        return finder.around(_call_id(value))
+    return finder.of_trace(value) if given[0] == "trace" else finder.of_item(value)
 
 
 def _call_id(value: Any) -> int:

@@ -33,9 +33,16 @@ MAX_LINE = 4096
 """Bytes that a pipe takes whole or not at all (PIPE_BUF)."""
 
 
+MEMORY = 2 << 30
+"""Bytes that events may take in memory, unless somebody says otherwise: some ten million of them."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Orders:
-    """What an analyst is to do, as one argument of its command line. Port 0 takes any; `http_port` None opens none."""
+    """What an analyst is to do, as one argument of its command line. Port 0 takes any; `http_port` None opens none.
+
+    `memory` is how many bytes the events may take that are not read from disk for each question anew.
+    """
 
     directory: str
     host: str
@@ -45,6 +52,7 @@ class Orders:
     advertise: str | None = None
     labels: int | None = None
     """The descriptor through which labels are handed over; None where nobody records."""
+    memory: int = MEMORY
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aggregator.browse import find_call
+from aggregator.parts import Parts
 from embertrace.analysis import Forest
 from embertrace.analysis.query import key_of
 from embertrace.errors import QueryError
@@ -32,7 +33,7 @@ TRUTH_BYTES = 4 * MAX_BYTES
 Params = Mapping[str, Any]
 
 
-def event_of(forest: Forest, params: Params, at_ns: int) -> RawEvent:
+def event_of(parts: Parts, params: Params, at_ns: int) -> RawEvent:
     """The event that says what `params` say: of {item, epoch, run} or {call, attempt}, the `truth` or whether it is
     `correct` (null withdraws either); `by` whom. Raises QueryError."""
     given = {name: value for name, value in params.items() if value is not None or name in ("truth", "correct")}
@@ -41,16 +42,16 @@ def event_of(forest: Forest, params: Params, at_ns: int) -> RawEvent:
     by = given.get("by", HUMAN)
     if not isinstance(by, str) or not by.strip() or len(by) > MAX_BY or not by.isprintable():
         raise QueryError(f'by is {str(by)[:40]!r}; it must be a name of 1 to {MAX_BY} characters, such as "human:ann"')
-    return _score(forest, given, by, at_ns) if "correct" in given else _label(forest, given, by, at_ns)
+    return _score(parts, given, by, at_ns) if "correct" in given else _label(parts, given, by, at_ns)
 
 
-def _label(forest: Forest, given: Params, by: str, at_ns: int) -> RawEvent:
+def _label(parts: Parts, given: Params, by: str, at_ns: int) -> RawEvent:
     if "call" in given:
         _refuse(given, ("epoch", "run", "attempt"), "a call is labelled as a whole; name the item, or only the call")
-        about: dict[str, Any] = {"call": call_hex(find_call(forest, given).call_id)}
+        about: dict[str, Any] = {"call": call_hex(find_call(parts, given).call_id)}
     else:
         _refuse(given, ("attempt",), "an item has no attempts")
-        about = {"key": _key(forest, given["item"]), "epoch": given.get("epoch"), "run": given.get("run")}
+        about = {"key": _key(parts, given["item"]), "epoch": given.get("epoch"), "run": given.get("run")}
     said = {"truth": given["truth"], "by": by, **about}
     data = pack({"label": {name: value for name, value in said.items() if value is not None}}, TRUTH_BYTES)
     if len(data) > MAX_BYTES:
@@ -60,7 +61,7 @@ def _label(forest: Forest, given: Params, by: str, at_ns: int) -> RawEvent:
     )  # fmt: skip
 
 
-def _score(forest: Forest, given: Params, by: str, at_ns: int) -> RawEvent:
+def _score(parts: Parts, given: Params, by: str, at_ns: int) -> RawEvent:
     _refuse(
         given, ("item",), "answers are right or wrong, items are not: name the call that answered, or say the truth"
     )
@@ -68,7 +69,7 @@ def _score(forest: Forest, given: Params, by: str, at_ns: int) -> RawEvent:
     correct = given["correct"]
     if correct is not None and not isinstance(correct, bool):
         raise QueryError(f"correct is {str(correct)[:40]!r}; it must be true or false, or null to withdraw")
-    call = find_call(forest, given)
+    call = find_call(parts, given)
     trace = bytes.fromhex(call.trace_id) if call.trace_id else None
     return RawEvent(
         METRIC, at_ns, trace, call.call_id, 0, call.attempt, 0, 0, call.operator_id, call.operator_type, call.stage,
@@ -88,10 +89,15 @@ def _refuse(given: Params, names: Iterable[str], why: str) -> None:
             raise QueryError(f"{name} is given: {why}")
 
 
-def _key(forest: Forest, key: Any) -> Any:
-    if not forest.trees.items.having(key_of(key)).any():
+def _key(parts: Parts, key: Any) -> Any:
+    wanted = key_of(key)
+    if not _has(parts.where(lambda forest: _has(forest, wanted)), wanted):
         raise QueryError(
             f"no item with the key {str(key)[:60]!r} was recorded; items without a key of their own (args:…) can't be "
             "labelled, but their calls can"
         )
     return key
+
+
+def _has(forest: Forest, key: bytes) -> bool:
+    return bool(forest.trees.items.having(key).any())

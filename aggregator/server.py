@@ -22,7 +22,7 @@ from pathlib import Path
 
 import zmq
 
-from aggregator.child import Analyst, Orders
+from aggregator.child import MEMORY, Analyst, Orders
 from aggregator.collector import Collector, Identity
 from aggregator.gate import Gate
 from aggregator.handing import Handed
@@ -51,6 +51,7 @@ class Options:
     with_parent: bool = False
     keys: Path | None = None
     limits: Limits | None = None
+    memory: int = MEMORY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _orders(options: Options, host: str, port: int, labels: int) -> Orders:
     keys = str(options.keys) if options.keys is not None else None
     http_port = None if closed is not None else port + 3 if port else 0
     rpc_port = port + 2 if port else 0
-    return Orders(str(options.directory), host, rpc_port, http_port, keys, options.advertise, labels)
+    return Orders(str(options.directory), host, rpc_port, http_port, keys, options.advertise, labels, options.memory)
 
 
 def _why_no_http(options: Options, host: str) -> str | None:

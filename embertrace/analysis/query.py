@@ -26,7 +26,6 @@ from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, 
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.rounds import Rounds
-from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.trees import SCORE, Trees
@@ -313,18 +312,12 @@ class Selection:
         ensembles = [part for part in parts if part is not None]
         return (judge, ensembles, True) if ensembles else None
 
-    def check_runs(self, pool: bool) -> None:
-        """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
+    @cached_property
+    def runs(self) -> set[str]:
+        """The runs of the selected calls."""
         shape = self.trees.shape
         numbers = self.trees.all_runs if not self.filtered else counted(shape.run[self.mask])[0].tolist()
-        chosen = {shape.contexts.runs[number] for number in numbers} - {None}
-        if pool or len(chosen) < 2:
-            return
-        runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]
-        names = [(run, known.about.get("name")) for run, known in runs[:20]]
-        listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
-        more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
-        raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+        return {run for number in numbers if (run := shape.contexts.runs[number]) is not None}
 
 
 def _whole(feed: Feed, answers: Answers) -> Ensemble:

@@ -166,15 +166,21 @@ class Trees:
         places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
         return places, self._executions.are_known(calls, upto)
 
-    def progress(self, run: str | None, events: int) -> dict[str, int]:
-        """As `Forest.progress` has it; `events` are those of all runs."""
+    def progress(self, run: str | None, events: int, elsewhere: Iterable[int] | None = None) -> dict[str, int]:
+        """As `Forest.progress` has it; `events` are those of all runs.
+
+        `elsewhere` makes it the progress of a part: without the calls of these ids, and without what all parts have.
+        """
         shape, runs = self.shape, self.shape.contexts.runs
         numbers = np.array([run is None or name == run for name in runs])
         chosen = numbers[shape.run]
+        chosen[[call.place for call in map(self.by_id.get, elsewhere or ()) if call is not None]] = False
         outcomes = np.bincount(shape.outcome[chosen], minlength=len(OUTCOMES))
         if run is not None:
             halves = (shape.begin_row[chosen] >= 0).sum() + (shape.end_row[chosen] >= 0).sum()
-            events = int(halves) + sum(metric.run == run for metric in self.metrics)
+            everywhere = np.isin(self.metric_kinds, (LABEL, RUN)) & (elsewhere is not None)
+            metrics = zip(self.metrics, everywhere.tolist(), strict=True)
+            events = int(halves) + sum(metric.run == run for metric, left_out in metrics if not left_out)
         return {
             "calls": int(chosen.sum()),
             "open": int(outcomes[OPEN]),

@@ -6,13 +6,14 @@ import os
 import pathlib
 import signal
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import embertrace as et
 from aggregator.handing import MAX_WAITING, Handed, Handing, NobodyRecords, TooMany
 from aggregator.labels import event_of
+from aggregator.parts import Parts
 from aggregator.web.asking import refused_for
 from embertrace.emit import emitter_for
 from embertrace.event import call_hex
@@ -162,10 +163,17 @@ def test_labels_survive_the_death_of_the_analyst_and_of_the_aggregator(tmp_path:
         assert states.count((1, "ended")) == 2
 
 
+def live(story: Story) -> Parts:
+    """Everything is in memory, and nothing on disk."""
+    parts = Parts(cast("Recording", None))
+    parts.live = story.forest()
+    return parts
+
+
 def test_where_nobody_records_or_too_much_waits_it_is_said() -> None:
     story = Story()
     story.question("q", ["A"])
-    event = event_of(story.forest(), {"item": "q", "truth": "A"}, 1)
+    event = event_of(live(story), {"item": "q", "truth": "A"}, 1)
     with pytest.raises(NobodyRecords, match="only read here") as refused:
         Handing(None).give(event)
     assert (refused_for(refused.value).status, refused_for(refused.value).code) == (409, "read_only")
@@ -181,7 +189,7 @@ def test_where_nobody_records_or_too_much_waits_it_is_said() -> None:
 def test_an_analyst_that_is_killed_while_it_writes_spoils_nothing_of_the_next_one() -> None:
     story = Story()
     story.question("q", ["A"])
-    event = event_of(story.forest(), {"item": "q", "truth": "A" * 8000}, 1)
+    event = event_of(live(story), {"item": "q", "truth": "A" * 8000}, 1)
     handed = Handed("recording")
     os.write(handed.given, b"\nhalf a batch, " + b"=" * 100)
     one, other = Handing(handed.given), Handing(handed.given)

@@ -80,7 +80,7 @@ def test_a_fault_of_ours_is_told_as_one_and_harms_nothing(state: State, caplog: 
     broken = jobs.put("items", {"filters": [["run", "x"]], "options": 7})
     jobs.serve(partial(call, state))
     assert isinstance(broken.exception(0), QueryError)
-    state.forest = None  # type: ignore[assignment]
+    state.parts = None  # type: ignore[assignment]
     broken = jobs.put("runs", {})
     jobs.serve(partial(call, state))
     fault = broken.exception(0)
