@@ -36,7 +36,7 @@ MAX_LOSSES = 5
 MAX_KEPT = 4
 """Answers kept for the next page of them: a few readers, each at one table."""
 FIRST_LOOK = ("runs", "stages", "judge_accuracy_by_agreement", "majority_accuracy")
-"""What the page and a report ask first. Of a large recording it takes seconds, and half of that is done once for all."""
+"""What the page and a report ask first: of a large recording that takes seconds, which most questions then need not."""
 MAX_POSITION = (1 << 63) - 1
 """As far as a file reaches on any system."""
 

@@ -53,7 +53,7 @@ def test_a_first_look_makes_what_is_asked_first(state: State, tmp_path: pathlib.
     trees = state.forest.trees
     call(state, "query", {"verb": "judge_accuracy"})
     assert state.forest.trees is trees
-    with RecordingWriter(tmp_path / "empty", name="empty"):
+    with RecordingWriter(tmp_path / "empty", clock_ns=ticking()):
         pass
     State(Recording.open(tmp_path / "empty")).look()
 
