@@ -168,7 +168,15 @@ class OperatorAnalysis(
     @property
     def calls(self) -> tuple[Call, ...]:
         """The selected calls, in the order of their begin."""
-        return tuple(Selection(self._forest, self._filters, every_attempt=self._every_attempt).calls)
+        return tuple(self.selection().calls)
+
+    def selection(self, *, every_attempt: bool | None = None) -> Selection:
+        """The selected calls with the trees they stand in, their links and labels: for what carries them elsewhere.
+
+        `every_attempt` decides whether retried calls show all attempts; None is as this analysis was made.
+        """
+        every = self._every_attempt if every_attempt is None else every_attempt
+        return Selection(self._forest, self._filters, every_attempt=every)
 
     @property
     def trees(self) -> tuple[Call, ...]:

@@ -1,0 +1,124 @@
+"""One OTLP request over HTTP: POST, and what the answer means. Decides nothing about what is sent.
+
+Rules:
+- 429, 502, 503, 504, a timeout and a connection that fails are tried again, at most `attempts` times in all: after what
+  Retry-After says, else after pauses that double. No pause is longer than MAX_PAUSE_S. Every retry is counted.
+- Any other status is final. Redirects are not followed: data would go where nobody said it should.
+- Clock, pauses and the connection are arguments, so that tests need no network and no time.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import gzip
+import http.client
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from embertrace.errors import ConfigError, ExportError
+
+RETRIED = frozenset({429, 502, 503, 504})
+"""The statuses that OTLP/HTTP calls retryable."""
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
+"""A receiver that restarts is back within seconds; one that asks for more than half a minute is down for our purposes."""
+TRACES_PATH = "/v1/traces"
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class Answer(NamedTuple):
+    """What a receiver said: HTTP status, the Retry-After header if any, and the body."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+Post = Callable[[bytes, Mapping[str, str]], Answer]
+"""Sends one body with headers. Raises OSError or http.client.HTTPException where nobody answers."""
+
+
+def traces_url(url: str) -> str:
+    """The address that traces are posted to: of a bare host /v1/traces, else what was given. Raises ConfigError."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise ConfigError(f"{url!r} is no address of an OTLP receiver; it looks like http://localhost:4318")
+    return parts._replace(path=TRACES_PATH).geturl() if parts.path in ("", "/") else url
+
+
+def http_post(url: str, timeout_s: float) -> Post:
+    """A function that posts to `url`, over a connection of its own each time."""
+    parts = urllib.parse.urlsplit(url)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+
+    def post(body: bytes, headers: Mapping[str, str]) -> Answer:
+        connection = connect(parts.hostname or "", parts.port, timeout=timeout_s)
+        try:
+            connection.request("POST", path, body, dict(headers))
+            got = connection.getresponse()
+            return Answer(got.status, got.getheader("Retry-After"), got.read(MAX_ANSWER_BYTES))
+        finally:
+            connection.close()
+
+    return post
+
+
+class Poster:
+    """Posts bodies and tries again. `retries` counts. Not thread-safe."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        attempts: int = 5,
+        timeout_s: float = 10.0,
+        post: Post | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        if attempts < 1:
+            raise ConfigError(f"attempts is {attempts}; at least 1 is needed to send anything")
+        self.url = traces_url(url)
+        self.retries = 0
+        self._headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **(headers or {})}
+        self._attempts, self._sleep, self._now = attempts, sleep, now
+        self._post = post or http_post(self.url, timeout_s)
+
+    def send(self, body: bytes) -> Answer:
+        """The first answer that is final. Raises ExportError where none came in all attempts."""
+        packed = gzip.compress(body, compresslevel=1)
+        said = ""
+        for attempt in range(self._attempts):
+            wait: float | None = None
+            try:
+                answer = self._post(packed, self._headers)
+                if answer.status not in RETRIED:
+                    return answer
+                said, wait = f"it answered {answer.status}", retry_after_s(answer.retry_after, self._now())
+            except (OSError, http.client.HTTPException) as error:
+                said = str(error) or type(error).__name__
+            if attempt + 1 < self._attempts:
+                self.retries += 1
+                self._sleep(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2**attempt if wait is None else wait))
+        times = "once" if self._attempts == 1 else f"{self._attempts} times"
+        raise ExportError(f"{self.url} did not take the spans ({said}), tried {times}; is a receiver running there?")
+
+
+def retry_after_s(header: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks for, from a number or a date; None where it says nothing usable."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (TypeError, ValueError):
+        return None
