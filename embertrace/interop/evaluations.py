@@ -2,7 +2,8 @@
 
 Rules:
 - A score is its call's. One without a call is that of the first root in its trace.
-- A label of a call is that call's. A label of an item is that of the item's first root (of each run and epoch it names).
+- A label of a call is that call's. A label of an item is that of the item's first root, in each run and
+  epoch it names.
 - Of each annotator the last label counts; a withdrawn one is none.
 - What is about something that is not selected is counted in `left_out`.
 """

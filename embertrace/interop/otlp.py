@@ -68,8 +68,8 @@ class Exported(NamedTuple):
 class OtlpExporter:
     """Sends spans to one receiver. `url` is its address; a bare host gets /v1/traces. Not thread-safe.
 
-    Options are those of `Poster`: `headers`, `attempts` (of each request, 5), `timeout_s` (10), and for tests `post`,
-    `sleep` and `now`. Raises ConfigError for an unusable address.
+    Options are those of `Poster`: `headers`, `compress` (gzip), `attempts` (of each request, 5), `timeout_s` (10), and
+    for tests `post`, `sleep` and `now`. Raises ConfigError for an unusable address.
     """
 
     def __init__(self, url: str, **options: Any) -> None:

@@ -3,6 +3,7 @@
 Rules:
 - 429, 502, 503, 504, a timeout and a connection that fails are tried again, at most `attempts` times in all: after what
   Retry-After says, else after pauses that double. No pause is longer than MAX_PAUSE_S. Every retry is counted.
+- Nothing is compressed unless asked for: not every receiver can unpack it, and OpenTelemetry's default is the same.
 - Any other status is final. Redirects are not followed: data would go where nobody said it should.
 - Clock, pauses and the connection are arguments, so that tests need no network and no time.
 """
@@ -22,7 +23,7 @@ from embertrace.errors import ConfigError, ExportError
 RETRIED = frozenset({429, 502, 503, 504})
 """The statuses that OTLP/HTTP calls retryable."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
-"""A receiver that restarts is back within seconds; one that asks for more than half a minute is down for our purposes."""
+"""A receiver that restarts is back within seconds; one that asks for more than half a minute is as good as down."""
 TRACES_PATH = "/v1/traces"
 MAX_ANSWER_BYTES = 64 * 1024
 
@@ -77,6 +78,7 @@ class Poster:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        compress: bool = False,
         attempts: int = 5,
         timeout_s: float = 10.0,
         post: Post | None = None,
@@ -87,13 +89,15 @@ class Poster:
             raise ConfigError(f"attempts is {attempts}; at least 1 is needed to send anything")
         self.url = traces_url(url)
         self.retries = 0
-        self._headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **(headers or {})}
+        encoding = {"Content-Encoding": "gzip"} if compress else {}
+        self._headers = {"Content-Type": "application/x-protobuf", **encoding, **(headers or {})}
+        self._compress = compress
         self._attempts, self._sleep, self._now = attempts, sleep, now
         self._post = post or http_post(self.url, timeout_s)
 
     def send(self, body: bytes) -> Answer:
         """The first answer that is final. Raises ExportError where none came in all attempts."""
-        packed = gzip.compress(body, compresslevel=1)
+        packed = gzip.compress(body, compresslevel=1) if self._compress else body
         said = ""
         for attempt in range(self._attempts):
             wait: float | None = None

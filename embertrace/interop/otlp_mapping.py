@@ -51,11 +51,13 @@ JSON, TEXT = "application/json", "text/plain"
 
 
 class Seen(NamedTuple):
-    """A call as the table looks at it. `truth` is the item's, labels included; `kind` its OpenInference kind."""
+    """A call as the table looks at it, decoded once. `truth` is the item's, labels included; `kind` OpenInference's."""
 
     call: Call
     kind: str
-    truth: Any = None
+    truth: Any
+    input: Any
+    data: Mapping[str, Any]
 
 
 class Attribute(NamedTuple):
@@ -115,10 +117,10 @@ _COST = _score("gen_ai.usage.cost", "usd")
 ATTRIBUTES = (
     # OpenInference
     Attribute("openinference.span.kind", "the kind, always", lambda seen: seen.kind),
-    Attribute("input.value", "the only argument, or all of them", lambda seen: optional_text(input_of(seen.call))),
-    Attribute("input.mime_type", f"{TEXT} or {JSON}", lambda seen: _mime(input_of(seen.call))),
-    Attribute("output.value", "the result", lambda seen: optional_text(seen.call.result)),
-    Attribute("output.mime_type", f"{TEXT} or {JSON}", lambda seen: _mime(seen.call.result)),
+    Attribute("input.value", "the only argument, or all of them", lambda seen: optional_text(seen.input)),
+    Attribute("input.mime_type", f"{TEXT} or {JSON}", lambda seen: _mime(seen.input)),
+    Attribute("output.value", "the result", lambda seen: optional_text(seen.data.get("result"))),
+    Attribute("output.mime_type", f"{TEXT} or {JSON}", lambda seen: _mime(seen.data.get("result"))),
     Attribute("graph.node.id", "the operator's id", lambda seen: seen.call.operator_id),
     Attribute(
         "graph.node.parent_id",
@@ -149,7 +151,7 @@ ATTRIBUTES = (
     Attribute(
         "error.type",
         "the exception's type",
-        lambda seen: (seen.call.error or {}).get("type") or ("lost" if seen.call.outcome == "lost" else None),
+        lambda seen: _error_type(seen),
     ),
     # embertrace's own
     Attribute("embertrace.call_id", "the call's id", lambda seen: f"{seen.call.call_id:016x}"),
@@ -159,7 +161,7 @@ ATTRIBUTES = (
     Attribute("embertrace.stage", "its stage", lambda seen: seen.call.stage),
     Attribute("embertrace.slot", "the place among its siblings", lambda seen: seen.call.slot),
     Attribute("embertrace.outcome", "result, error, open or lost", lambda seen: seen.call.outcome),
-    Attribute("embertrace.answer", "the answer, where one was extracted", lambda seen: _answer(seen.call)),
+    Attribute("embertrace.answer", "the answer, where one was extracted", lambda seen: _answer(seen)),
     Attribute("embertrace.item.key", "the item's key", lambda seen: optional_text(seen.call.item.get("key"))),
     Attribute("embertrace.item.epoch", "which repetition of the item", lambda seen: seen.call.item.get("epoch")),
     Attribute("embertrace.item.group", "the item's group", lambda seen: optional_text(seen.call.item.get("group"))),
@@ -168,9 +170,18 @@ ATTRIBUTES = (
 """The attributes of a span."""
 
 
-def _answer(call: Call) -> str | None:
-    data = call.data
-    return as_text(data["answer"]) if "answer" in data else None
+def look(call: Call, truth: Any = None) -> Seen:
+    """A call for the table."""
+    return Seen(call, kind_of(call), truth, input_of(call), call.data)
+
+
+def _answer(seen: Seen) -> str | None:
+    return as_text(seen.data["answer"]) if "answer" in seen.data else None
+
+
+def _error_type(seen: Seen) -> Any:
+    outcome = seen.call.outcome
+    return (seen.call.error or {}).get("type") if outcome == "error" else "lost" if outcome == "lost" else None
 
 
 RESOURCE: tuple[tuple[str, str, str], ...] = (

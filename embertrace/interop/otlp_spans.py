@@ -1,8 +1,8 @@
 """Calls as OTLP spans: ids, times, events and links; what they are called stands in `otlp_mapping`. Pure.
 
 Rules:
-- A trace keeps its id, a call its id as span id, a parent's id stays the parent's. A further attempt of a call is a span
-  of its own, with an id derived from the call and the attempt; so the same call gives the same span in every export.
+- A trace keeps its id, a call its id as span id, a parent's id stays the parent's. A further attempt of a call is a
+  span of its own, with an id derived from the call and the attempt; so a call gives the same span in every export.
 - What OTLP can't carry is replaced by something of the right width, and is always the same: calls without a trace
   id get one from their root; an all-zero id counts as none.
 - A parent that was never seen stays named: it may be another system's span.
@@ -19,7 +19,7 @@ from embertrace.analysis import Call
 from embertrace.analysis.query import Selection
 from embertrace.errors import MissingExtraError
 from embertrace.interop.evaluations import Evaluation, Evaluations
-from embertrace.interop.otlp_mapping import Seen, attributes_of, kind_of
+from embertrace.interop.otlp_mapping import attributes_of, look
 from embertrace.interop.plain import clean, optional_text
 
 try:
@@ -56,7 +56,7 @@ class Spans:
             kind=Span.SPAN_KIND_INTERNAL,
             start_time_unix_nano=start,
             end_time_unix_nano=end,
-            attributes=key_values(attributes_of(Seen(call, kind_of(call), self._selection.trees.labels.truth(call)))),
+            attributes=key_values(attributes_of(look(call, self._selection.trees.labels.truth(call)))),
             events=[*_exceptions(call, end), *map(_evaluation_event, self.evaluations.of(call))],
             links=list(self._links(call)),
             status=_status(call),
