@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from embertrace.analysis import Forest, LocalSource, OperatorAnalysis
-from embertrace.errors import ExportError, MissingExtraError, RecordingError, VersionError, WireError
+from embertrace.errors import ExportError, MissingExtraError, QueryError, RecordingError, VersionError, WireError
 from embertrace.interop.tables import SCHEMA_VERSION, TABLES, TableName, Type, rows
 from embertrace.wire.event import unpack_event
 
@@ -54,6 +54,14 @@ class Written(NamedTuple):
 
     def __str__(self) -> str:
         return f"wrote {self.path}: {self.rows} {self.table}"
+
+
+def table_name(text: str) -> TableName:
+    """A table's name. Raises QueryError for any other."""
+    for name in TABLES:
+        if text == name:
+            return name
+    raise QueryError(f"there is no table {text!r}; known are {', '.join(TABLES)}")
 
 
 def schema(table: TableName) -> pyarrow.Schema:

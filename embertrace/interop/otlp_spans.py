@@ -6,7 +6,6 @@ Rules:
 - What OTLP can't carry is replaced by something of the right width, and is always the same: calls without a trace
   id get one from their root; an all-zero id counts as none.
 - A parent that was never seen stays named: it may be another system's span.
-- A call that has not ended ends, as a span, with the last of what is known below it.
 """
 
 from __future__ import annotations
@@ -19,8 +18,10 @@ from embertrace.analysis import Call
 from embertrace.analysis.query import Selection
 from embertrace.errors import MissingExtraError
 from embertrace.interop.evaluations import Evaluation, Evaluations
+from embertrace.interop.feeds import consumed_by
 from embertrace.interop.otlp_mapping import attributes_of, look
 from embertrace.interop.plain import clean, optional_text
+from embertrace.interop.times import times_of
 
 try:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -37,7 +38,6 @@ class Spans:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
-        self._by_id = selection.trees.by_id
         self.evaluations = Evaluations(selection)
 
     def __iter__(self) -> Iterator[tuple[str | None, Span]]:
@@ -64,17 +64,12 @@ class Spans:
 
     def _links(self, call: Call) -> Iterator[Span.Link]:
         """Recorded links, and from a judge to every member it judged. Each call once."""
-        members = []
-        if call.operator_type == "judge":
-            for feed in self._selection.links.feeds(call):
-                members += [child for child in feed.members or feed.ensemble.children if child is not None]
-        judged = {member.call_id for member in members if member is not call}
-        for call_id in dict.fromkeys([*call.links, *judged]):
-            known = self._by_id.get(call_id)
+        for call_id, why in consumed_by(call, self._selection).items():
+            known = self._selection.trees.by_id.get(call_id)
             yield Span.Link(
                 trace_id=trace_id_of(known if known is not None else call),
                 span_id=span_id(call_id, known.attempt if known is not None else 0),
-                attributes=key_values({"embertrace.link": "member" if call_id in judged else "link"}),
+                attributes=key_values({"embertrace.link": why}),
             )
 
 
@@ -94,22 +89,6 @@ def trace_id_of(call: Call) -> bytes:
         return given
     seed = call.trace_id.encode() if call.trace_id and given != NO_TRACE else call.root.call_id.to_bytes(8, "big")
     return hashlib.blake2b(seed, digest_size=16, person=b"embertrace").digest()
-
-
-def times_of(call: Call) -> tuple[int, int]:
-    """Start and end in Unix nanoseconds. Of a call that did not end, the latest that is known below it."""
-    start = max(0, call.start_ns)
-    duration = call.duration_ns
-    if duration is not None:
-        if call.begin is None:  # what is known is when it ended
-            return max(0, start - max(0, duration)), start
-        return start, start + max(0, duration)
-    end, waiting = start, list(call.children)
-    while waiting:
-        below = waiting.pop()
-        end = max(end, below.start_ns + max(0, below.duration_ns or 0))
-        waiting += below.children
-    return start, end
 
 
 def _status(call: Call) -> Status:

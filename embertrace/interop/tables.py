@@ -1,8 +1,8 @@
 """Calls and events as rows of two tables, whose columns are a promise: `docs/interop.md` describes them. Pure.
 
 Rules:
-- A column keeps its name, meaning and type within a schema version. New columns come last and leave the version; anything
-  else raises it.
+- A column keeps its name, meaning and type within a schema version. New columns come last and leave the version;
+  anything else raises it.
 - Values are text: JSON where the column says so; "text or JSON" is a text as it is, and anything else as JSON.
 - `events.packed` is the event as it was recorded, byte for byte: from it everything else can be had again.
 """
