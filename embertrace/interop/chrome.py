@@ -30,6 +30,9 @@ from embertrace.wire.control import whereabouts
 SHOWN_CHARS = 1000
 """Of arguments and results, as much as fits into the panel of a slice; the recording has the rest."""
 
+UNKNOWN_PIDS = 1 << 23
+"""Process ids from here on are given to producers that said none, or another host's: Linux has none so high."""
+
 Process = tuple[str, int]
 """Host and process id."""
 
@@ -105,12 +108,12 @@ class Drawing:
     def events(self) -> Iterator[dict[str, Any]]:
         """Names of processes and lanes, slices, and last the arrows."""
         drawn: dict[int, tuple[int, int, int, int]] = {}  # of selected attempts: process, lane, start, end
-        for pid, (producer, calls) in enumerate(self._calls.items(), 1):
-            yield from self._names_of_process(pid, producer)
+        for place, (pid, producer) in enumerate(self._pids().items()):
+            yield from self._names_of_process(pid, place, producer)
             lanes = 0
-            for piece in lay_out(calls):
+            for piece in lay_out(self._calls[producer]):
                 while lanes <= piece.lane:
-                    yield _named("thread_name", pid, lanes + 1, f"lane {lanes + 1}")
+                    yield _named("thread_name", pid, lanes + 1, "lane")
                     yield _named("thread_sort_index", pid, lanes + 1, lanes, "sort_index")
                     lanes += 1
                 if self._selection.trees.by_id.get(piece.call.call_id) is piece.call:
@@ -121,11 +124,18 @@ class Drawing:
             if self._selection.trees.by_id.get(call.call_id) is call:
                 yield from self._arrows(call, drawn)
 
-    def _names_of_process(self, pid: int, producer: bytes) -> Iterator[dict[str, Any]]:
-        host, number = self._processes.get(producer, ("", 0))
-        name = f"{clean(host)} pid {number}" if host else f"producer {producer.hex()[:8]}"
-        yield _named("process_name", pid, 0, name)
-        yield _named("process_sort_index", pid, 0, pid, "sort_index")
+    def _pids(self) -> dict[int, bytes]:
+        """The producers by the process ids they are shown with: their own, or one that nobody has."""
+        pids: dict[int, bytes] = {}
+        for place, producer in enumerate(self._calls):
+            number = self._processes.get(producer, ("", 0))[1]
+            pids[number if number and number not in pids else UNKNOWN_PIDS + place] = producer
+        return pids
+
+    def _names_of_process(self, pid: int, place: int, producer: bytes) -> Iterator[dict[str, Any]]:
+        host, _ = self._processes.get(producer, ("", 0))
+        yield _named("process_name", pid, 0, clean(host) or f"producer {producer.hex()[:8]}")
+        yield _named("process_sort_index", pid, 0, place, "sort_index")
 
     def _slice(self, pid: int, piece: Slice) -> dict[str, Any]:
         self.slices += 1
