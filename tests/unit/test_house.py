@@ -26,10 +26,10 @@ LAYERS = {
     # what emits, carries and shows them
     **dict.fromkeys(("traced", "wrappers", "decorate", "operators", "metric", "continuation"), 3),
     **dict.fromkeys(("emit", "monitor", "flow"), 3),
-    **dict.fromkeys(("client", "playback", "report"), 3),
+    **dict.fromkeys(("client", "playback", "report", "logs"), 3),
     # what people start
-    **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray", "labelling"), 4),
-    **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "top", "__main__"), 5),
+    **dict.fromkeys(("embedded", "run", "sources", "gather", "crossing", "threads", "ray", "labelling", "llm"), 4),
+    **dict.fromkeys(("cli", "demo", "doctor", "interop", "testing", "top", "pytest_plugin", "__main__"), 5),
     # the public names
     "": 6,
 }
@@ -54,10 +54,11 @@ BESIDE = {
     "crossing": {"gather"},
     "threads": {"crossing"},
     "ray": {"crossing", "embedded"},
-    "cli": {"demo", "doctor", "top", ""},
+    "cli": {"demo", "doctor", "interop", "top", ""},
     "demo": {""},
     "doctor": {""},
     "top": {"doctor"},
+    "pytest_plugin": {""},
     "__main__": {"cli"},
 }
 """Imports that are allowed although they don't go down. It has no cycle: a test below holds that."""
@@ -93,6 +94,8 @@ FENCES = {
     "typer": ("embertrace.cli", "embertrace.top.command"),
     "rich": ("embertrace.cli", "embertrace.top.screen"),
     "textual": ("embertrace.top.screen",),
+    "opentelemetry": ("embertrace.interop",),
+    "pytest": ("embertrace.pytest_plugin",),
     **dict.fromkeys(WEB, ("aggregator.web",)),
 }
 """Which modules (and what is inside them) may import a library."""
