@@ -20,20 +20,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
 
 from embertrace import collect, keys
+from embertrace.analysis import Forest, OperatorAnalysis
+from embertrace.analysis.source import Source
 from embertrace.client import Client
 from embertrace.errors import AggregatorError, EmbertraceError
+from embertrace.event import OperatorEvent
 from embertrace.handshake import new_pair
 from embertrace.keys import ClientKey
 from embertrace.run import Run
-from embertrace.sources import connect
-from embertrace.sources import open as open_recording
-
-if TYPE_CHECKING:
-    from embertrace.analysis import OperatorAnalysis
+from embertrace.sources import RemoteSource, read
 
 log = logging.getLogger("embertrace")
 
@@ -55,6 +55,31 @@ address_beyond: Callable[[], str | None] = _on_this_machine
 """The address at which other machines that run operators reach this one; None where there are none. Set by `ray`."""
 
 
+class _Lasting:
+    """Answers from a session's aggregator while there is one, and from its recording afterwards."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._aggregator = RemoteSource(Client(session.endpoint, key=session.run.key))
+
+    @property
+    def _source(self) -> Source:
+        return self._recording if self._session._closed else self._aggregator
+
+    @cached_property
+    def _recording(self) -> Source:
+        return read(self._session.directory)
+
+    def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._source.answer(query)
+
+    def events(self) -> Iterable[OperatorEvent]:
+        return self._source.events()
+
+    def forest(self) -> Forest:
+        return self._source.forest()
+
+
 class Session:
     """A running session. `run` is its run, `endpoint` its aggregator, `directory` its recording, `page` its page."""
 
@@ -68,12 +93,13 @@ class Session:
     def analysis(self) -> OperatorAnalysis:
         """The run so far: from the aggregator while the session lives, from its recording afterwards.
 
-        Inside the block it first waits (a few seconds at most) until what this process emitted is visible.
+        Inside the block it first waits (a few seconds at most) until what this process emitted is visible. What was
+        made inside the block can be asked behind it.
         """
         if self._closed:
-            return open_recording(self.directory).run(self.run.id)
+            return OperatorAnalysis(read(self.directory)).run(self.run.id)
         self.settle(collect.settings.linger_s)
-        return connect(self.endpoint, key=self.run.key).run(self.run.id)
+        return OperatorAnalysis(_Lasting(self)).run(self.run.id)
 
     def settle(self, timeout_s: float) -> dict[str, Any]:
         """Wait until all calls of the run have arrived and ended; returns the last progress (empty if none came).

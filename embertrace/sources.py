@@ -32,6 +32,11 @@ def open(
     Damaged places are skipped and counted, and so is what retention removed, as every answer then says. Raises
     RecordingError for what is no readable recording.
     """
+    return OperatorAnalysis(read(directory, progress=progress), attempts=attempts)
+
+
+def read(directory: str | os.PathLike[str], *, progress: Progress | None = None) -> LocalSource:
+    """The source behind `open`. Raises as that does."""
     recording = Recording.open(pathlib.Path(directory))
     forest, end = Forest(), max(1, recording.end())
     forest.removed_segments = recording.removed().segments
@@ -39,7 +44,7 @@ def open(
         plant(forest, record)
         if progress is not None:
             progress(record.position, end)
-    return OperatorAnalysis(LocalSource(forest), attempts=attempts)
+    return LocalSource(forest)
 
 
 def connect(

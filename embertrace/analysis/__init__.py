@@ -1,10 +1,13 @@
 """What recorded operators did: events → forest of calls → questions → results.
 
+    table                   events as columns: what a forest stands on
     forest, trees, calls    events in any order become calls with parents, attempts, scores, runs, labels
+    attributes              what a call reads from its trees
     answers, correctness    what a call answered, and whether that is right
     ensembles, links        members and their votes; which ensemble fed which judge
     query                   filters as data, and what they select
     naming                  which item a call belongs to; names of items that got no key
+    arrays                  ensembles and judges all at once, where they are in the ordinary
     questions               how each question is computed: a partial state that merges exactly
     statistics, resampling  intervals, tests, the bootstrap
     subsets                 what a majority of some members is worth
@@ -13,7 +16,7 @@
     fluent                  the questions as methods
     operator_analysis       filters that chain, and those methods
 
-Everything here is pure: no I/O, no clock. numpy is imported where it is needed, when it is needed.
+Everything here is pure: no I/O, no clock. `import embertrace` loads none of it, nor numpy.
 """
 
 from embertrace.analysis.calls import Call

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
@@ -52,11 +52,16 @@ class Answers:
         self._field = rule if isinstance(rule, str) and rule not in _NAMED and not rule.startswith("regex:") else None
         self._kept: dict[tuple[int, int], Answer] = {}
 
+    @property
+    def name(self) -> str | None:
+        """A text that stands for the rule, and for no other; None for a callable."""
+        return None if callable(self._rule) else repr(self._rule)
+
     def of(self, call: Call) -> Answer:
         """The answer of a call that ended with a result."""
         answer = self._kept.get(call.key)
         if answer is None:
-            answer = self._kept[call.key] = self._read(call)
+            answer = self._kept[call.key] = self.of_data(call.data)
         return answer
 
     def of_value(self, value: Any) -> Answer:
@@ -92,8 +97,8 @@ class Answers:
             return canonical(value)
         return answer.key if answer.status == "answered" else canonical(value)
 
-    def _read(self, call: Call) -> Answer:
-        data = call.data
+    def of_data(self, data: Mapping[str, Any]) -> Answer:
+        """The answer that the data of an end event hold."""
         if "answer_error" in data:
             return UNKNOWN  # it could not be extracted, and the whole result is no answer
         if "answer" not in data and "result" not in data:

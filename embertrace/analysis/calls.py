@@ -1,21 +1,25 @@
 """One execution of an operator, put together from its events; and one metric event beside it.
 
 Rules:
-- A Call is made by `trees` and read by everything else; nothing changes it once its tree stands.
+- A Call is a view: it knows its place in the trees, and reads what it is asked for from their columns, once. Of one
+  place there is one Call, so that calls can be told apart by identity. Nothing changes it once its tree stands.
 - Payloads stay packed. `args`, `result`, `answer`, `error` decode when asked and keep nothing.
 - Whatever a damaged stream leaves out is None, never an exception: a call may have lost its begin or its end.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from embertrace.errors import WireError
-from embertrace.event import ERROR, FOREIGN_SLOT, Frame, call_hex
+from embertrace.event import Frame, call_hex
 from embertrace.lineage import CallKey, unpack_mapping
 from embertrace.payload import unpack
 from embertrace.wire.context import unpack_context
-from embertrace.wire.event import RawEvent, to_nanoseconds
+from embertrace.wire.event import RawEvent
+
+if TYPE_CHECKING:
+    from embertrace.analysis.trees import Trees
 
 Outcome = Literal["result", "error", "open", "lost"]
 
@@ -42,12 +46,15 @@ class Call:
     """
 
     __slots__ = (
+        "_place",
+        "_trees",
         "ancestors",
         "attempt",
         "begin",
         "call_id",
         "children",
         "end",
+        "end_origin",
         "follows",
         "item",
         "links",
@@ -69,39 +76,51 @@ class Call:
         "trace_id",
     )
 
-    def __init__(self, key: CallKey, begin: Sighting | None, end: Sighting | None, lost: bool) -> None:
-        first = begin or end
-        assert first is not None, "a call without events is a frame, not a call"
-        event = first.event
-        added = unpack_context(event.context)
-        self.call_id, self.attempt = key
-        self.begin, self.end = begin, end
-        self.operator_id, self.operator_type, self.stage = event.operator_id, event.operator_type, event.stage
-        self.trace_id = event.trace_id.hex() if event.trace_id is not None else None
-        self.parent_key: CallKey = (event.parent_call_id, event.parent_attempt)
-        self.slot = event.slot
-        self.links: tuple[int, ...] = tuple(dict.fromkeys(event.links + (end.event.links if end else ())))
-        self.follows = event.follows or (end.event.follows if end else 0)
-        self.ancestors: tuple[Frame, ...] = added.frames
-        self.member = added.member
-        self.run: str | None = added.run
-        self.item: dict[str, Any] = unpack_mapping(added.item)
-        self.tags: dict[str, Any] = unpack_mapping(added.tags)
-        self.origin = first.origin
-        self.timestamp = first.origin.nanoseconds / 1e9
-        self.start_ns = first.origin.nanoseconds
-        self.scores: dict[str, Any] = {}
-        self.parent: Call | None = None
-        self.root: Call = self
-        self.children: list[Call] = []
-        self.outcome: Outcome
-        if end is not None:
-            self.outcome = "error" if end.event.type == ERROR else "result"
-        else:
-            self.outcome = "lost" if lost else "open"
+    ancestors: tuple[Frame, ...]
+    attempt: int
+    begin: Sighting | None
+    call_id: int
+    children: list[Call]
+    end: Sighting | None
+    end_origin: Origin | None
+    follows: int
+    item: dict[str, Any]
+    links: tuple[int, ...]
+    member: bool
+    operator_id: str
+    operator_type: str
+    origin: Origin
+    outcome: Outcome
+    parent: Call | None
+    parent_key: CallKey
+    root: Call
+    run: str | None
+    scores: dict[str, Any]
+    slot: int
+    stage: str
+    start_ns: int
+    tags: dict[str, Any]
+    timestamp: float
+    trace_id: str | None
+
+    def __init__(self, trees: Trees, place: int) -> None:
+        self._trees, self._place = trees, place
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute that is asked for the first time: read from the trees, and kept."""
+        if name not in _READ:
+            raise AttributeError(f"a Call has no attribute {name!r}")
+        value = self._trees.attributes[name](self._trees, self._place)
+        setattr(self, name, value)
+        return value
 
     def __repr__(self) -> str:
         return f"<Call {call_hex(self.call_id)} {self.operator_type}:{self.stage} {self.operator_id} {self.outcome}>"
+
+    @property
+    def place(self) -> int:
+        """Its place in the order of all calls of its trees."""
+        return self._place
 
     @property
     def key(self) -> CallKey:
@@ -114,7 +133,7 @@ class Call:
 
     @property
     def ended(self) -> bool:
-        return self.end is not None
+        return self.outcome in ("result", "error")
 
     @property
     def duration_s(self) -> float | None:
@@ -124,31 +143,31 @@ class Call:
 
     @property
     def duration_ns(self) -> int | None:
-        duration = self.end.event.duration if self.end else None
-        return None if duration is None else to_nanoseconds(duration)
+        nanoseconds: int | None = self._trees.attributes["duration_ns"](self._trees, self._place)
+        return nanoseconds
 
     @property
     def slots(self) -> int:
         """How many calls were begun under this one; known once it ended."""
-        return self.end.event.slots if self.end else 0
+        return int(self._trees.attributes["slots"](self._trees, self._place))
 
     @property
     def missing(self) -> int:
         """Children that were begun, as this call's end says, and of which no event was seen."""
-        return max(0, self.slots - len({child.slot for child in self.children if child.slot < FOREIGN_SLOT}))
+        return int(self._trees.attributes["missing"](self._trees, self._place))
 
     @property
     def data(self) -> dict[str, Any]:
         """The data of the end event; empty while the call has not ended, or where it is no mapping."""
-        return _mapping(self.end)
+        return mapping_of(self._trees.attributes["end_data"](self._trees, self._place))
 
     @property
     def args(self) -> list[Any] | None:
-        return _mapping(self.begin).get("args")
+        return mapping_of(self._trees.attributes["begin_data"](self._trees, self._place)).get("args")
 
     @property
     def kwargs(self) -> dict[str, Any] | None:
-        return _mapping(self.begin).get("kwargs")
+        return mapping_of(self._trees.attributes["begin_data"](self._trees, self._place)).get("kwargs")
 
     @property
     def result(self) -> Any:
@@ -167,6 +186,9 @@ class Call:
             return None
         error = self.data.get("error")
         return error if isinstance(error, dict) else {"type": "", "message": "" if error is None else str(error)}
+
+
+_READ = frozenset(name for name in Call.__slots__ if not name.startswith("_"))
 
 
 class Metric:
@@ -197,7 +219,7 @@ class Metric:
         self.run: str | None = added.run
         self.item: dict[str, Any] = unpack_mapping(added.item)
         self.tags: dict[str, Any] = unpack_mapping(added.tags)
-        self.data = _mapping(sighting)
+        self.data = mapping_of(event.data)
         self.call: Call | None = None
 
     def belongs_to(self, call: Call) -> None:
@@ -207,11 +229,12 @@ class Metric:
         self.tags = {**call.tags, **self.tags}
 
 
-def _mapping(sighting: Sighting | None) -> dict[str, Any]:
-    if sighting is None:
+def mapping_of(data: bytes | None) -> dict[str, Any]:
+    """Packed data as a mapping; empty where there is none or it is none."""
+    if data is None:
         return {}
     try:
-        value = unpack(sighting.event.data)
+        value = unpack(data)
     except WireError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -11,10 +11,11 @@ Rules, in this order:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.calls import Origin
+from embertrace.analysis.table.shape import Shape
 from embertrace.wire.clock import Offset
 
 
@@ -43,26 +44,22 @@ def _likeliest(offset: Offset) -> int:
     return 0 if offset.low_ns <= 0 <= offset.high_ns else (offset.low_ns + offset.high_ns) // 2
 
 
-def place_in_time(calls: Sequence[Call], offsets: Mapping[bytes, Iterable[Offset]]) -> None:
-    """Give every call its `start_ns`. Parents must be known."""
-    for producer, own in groupby(sorted(calls, key=_emission), key=lambda call: call.origin.producer):
+def starts_of(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> list[int]:
+    """When each call of a shape started, by place."""
+    table = shape.events
+    origins = [Origin(*table.origin(row)) for row in shape.first_row.tolist()]
+    starts = [0] * len(origins)
+    emitted = sorted(range(len(origins)), key=lambda place: (origins[place].producer, origins[place].seq))
+    for producer, own in groupby(emitted, key=lambda place: origins[place].producer):
         clock, latest = ProducerClock(offsets.get(producer, ())), 0
-        for call in own:
-            latest = max(latest, clock.on_ours(call.origin))
-            call.start_ns = latest
-    for call in calls:
-        if call.parent is None:
-            _push_down(call)
-
-
-def _push_down(root: Call) -> None:
-    waiting = [root]
+        for place in own:
+            latest = max(latest, clock.on_ours(origins[place]))
+            starts[place] = latest
+    waiting = [place for place, parent in enumerate(shape.parent.tolist()) if parent < 0]
     while waiting:
         parent = waiting.pop()
-        for child in parent.children:
-            child.start_ns = max(child.start_ns, parent.start_ns)
-        waiting += parent.children
-
-
-def _emission(call: Call) -> tuple[bytes, int]:
-    return call.origin.producer, call.origin.seq
+        below = shape.children(parent).tolist()
+        for child in below:
+            starts[child] = max(starts[child], starts[parent])
+        waiting += below
+    return starts

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from embertrace.analysis.presented import Presented
 from embertrace.analysis.results import NAN, Rows, plain
 from embertrace.analysis.statistics import (
     UNDEFINED,
@@ -68,7 +69,7 @@ class Paired:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Paired):
+class Comparison(Paired, Presented):
     """Of `on` ("judge", "majority", "calls"), or of the score named `score`; positive where the other one is better.
 
     `failed` counts the attempts without an answer on each side; `of_attempted` are the same numbers with those taken

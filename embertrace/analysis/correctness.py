@@ -60,7 +60,15 @@ class Correctness:
         return self._by_truth(asked, key, first.shown())
 
     def _by_truth(self, call: Call, key: bytes, value: Any) -> Fraction | None:
-        truth = self._labels.truth(call)
+        return self.by_truth(self._labels.truth(call), key, value)
+
+    @property
+    def grades(self) -> bool:
+        """Whether a callable says what is right."""
+        return self._grade is not None
+
+    def by_truth(self, truth: Any, key: bytes, value: Any = None) -> Fraction | None:
+        """How right an answer is where that is the truth. `value` is the answer itself, for a callable to look at."""
         if truth is None or (isinstance(truth, Cut) and truth.type != "str"):
             return None  # of a list of accepted answers that was cut, some are not known
         if self._grade is not None:

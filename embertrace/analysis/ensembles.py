@@ -137,9 +137,9 @@ def _member(identity: str, child: Call, ensemble: Call, answers: Answers) -> Mem
 
 def _late(child: Call, ensemble: Call) -> bool:
     """Ended after its ensemble did. Only one producer's own order can tell; clocks of two are never compared."""
-    if child.end is None or ensemble.end is None:
+    mine, whole = child.end_origin, ensemble.end_origin
+    if mine is None or whole is None:
         return False
-    mine, whole = child.end.origin, ensemble.end.origin
     return mine.producer == whole.producer and mine.seq > whole.seq
 
 

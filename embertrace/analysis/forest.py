@@ -4,7 +4,8 @@ Rules:
 - The result depends on the set of events alone. (producer, seq) names an event; a second sighting is ignored.
   Where two different events claim the same begin or the same end of a call, the earliest `Origin` counts.
 - Nothing here reads a clock or does I/O. `note_*` report what the transport knows of a producer.
-- `trees` is rebuilt when events came since it was last asked for. Not thread-safe.
+- Events wait in the order in which they came until somebody asks, or until there are enough to be worth reading
+  together; then they become rows of the table. `trees` is made anew when events came since. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from typing import Any
 from embertrace.analysis.calls import Origin, Sighting
 from embertrace.analysis.losses import Gaps, Loss
 from embertrace.analysis.runs import describe_runs
+from embertrace.analysis.table.intake import Intake
 from embertrace.analysis.trees import Trees
-from embertrace.event import CALL, METRIC
-from embertrace.lineage import CallKey
 from embertrace.wire.clock import Offset
-from embertrace.wire.event import RawEvent, to_nanoseconds
+from embertrace.wire.event import RawEvent
 
 
 class Forest:
@@ -30,15 +30,11 @@ class Forest:
     """
 
     def __init__(self) -> None:
-        self.events = 0
-        self.undecodable = 0
-        self.unplaced = 0
         self.damaged_bytes = 0
         self.removed_segments = 0
-        self._seen: dict[bytes, set[int]] = {}
-        self._begins: dict[CallKey, Sighting] = {}
-        self._ends: dict[CallKey, Sighting] = {}
-        self._metrics: list[Sighting] = []
+        self._intake = Intake()
+        self._told_undecodable = self._told_unplaced = 0
+        """What others counted, beside what the intake did."""
         self._gaps: dict[bytes, Gaps] = {}
         self._hosts: dict[bytes, tuple[str, int]] = {}
         self._lives: dict[bytes, tuple[int, bool, int]] = {}
@@ -46,25 +42,41 @@ class Forest:
         self._offsets: dict[bytes, set[Offset]] = {}
         self._trees: dict[bool, Trees] = {}
 
+    @property
+    def events(self) -> int:
+        return self._taken.distinct
+
+    @property
+    def unplaced(self) -> int:
+        return self._told_unplaced + self._taken.unplaced
+
+    @unplaced.setter
+    def unplaced(self, count: int) -> None:
+        self._told_unplaced = count - self._taken.unplaced
+
+    @property
+    def undecodable(self) -> int:
+        return self._told_undecodable + self._taken.undecodable
+
+    @undecodable.setter
+    def undecodable(self, count: int) -> None:
+        self._told_undecodable = count - self._taken.undecodable
+
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
         """Take in one event; one that was seen already changes nothing."""
-        seen = self._seen.setdefault(producer, set())
-        if seq in seen:
-            return
-        seen.add(seq)
-        self.events += 1
+        self._intake.add(producer, seq, event)
         self._trees.clear()
-        sighting = Sighting(Origin(to_nanoseconds(event.timestamp), producer, seq), event)
-        if event.type == METRIC:
-            self._metrics.append(sighting)
-        elif not event.call_id:
-            self.unplaced += 1
-        else:
-            half = self._begins if event.type == CALL else self._ends
-            key = (event.call_id, event.attempt)
-            known = half.get(key)
-            if known is None or sighting.origin < known.origin:
-                half[key] = sighting
+
+    def add_batch(self, producer: bytes, first_seq: int, count: int, payload: bytes) -> None:
+        """Take in a batch as it was sent: `count` events from `first_seq` on. What can't be decoded is counted."""
+        self._intake.add_batch(producer, first_seq, count, payload)
+        self._trees.clear()
+
+    @property
+    def _taken(self) -> Intake:
+        """The intake, with nothing waiting in it."""
+        self._intake.flush()
+        return self._intake
 
     def note_begin(self, producer: bytes, at_ns: int, host: str = "", pid: int = 0) -> None:
         """A producer's stream began, or went on, at a time of whoever recorded it. `host` is "" if it said none."""
@@ -85,17 +97,18 @@ class Forest:
         self._trees.clear()
 
     def _note_life(self, producer: bytes, sign: tuple[int, bool, int]) -> None:
-        self._seen.setdefault(producer, set())
+        self._intake.meet(producer)
         self._lives[producer] = max(sign, self._lives.get(producer, sign))
         self._trees.clear()
 
     @property
     def ended(self) -> set[bytes]:
         """The producers that are known to be gone."""
+        taken = self._taken
         return {
             producer
             for producer, (_, goes_on, last_seq) in self._lives.items()
-            if not goes_on and max(self._seen[producer], default=0) <= last_seq
+            if not goes_on and taken.last_seq(producer) <= last_seq
         }
 
     def note_gap(self, producer: bytes, first_seq: int, count: int, reason: str = "dropped") -> None:
@@ -119,19 +132,22 @@ class Forest:
 
     @property
     def producers(self) -> int:
-        return len(self._seen)
+        return self._taken.producers
 
     @property
     def trees(self) -> Trees:
         """The calls as trees, over everything added so far: of each call the attempt that counts."""
         return self.trees_of(every_attempt=False)
 
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of links, contexts and data, which stay packed."""
+        return self._taken.events.payload_bytes
+
     def trees_of(self, *, every_attempt: bool) -> Trees:
         """As `trees`, or with every attempt as a call of its own."""
         if every_attempt not in self._trees:
-            self._trees[every_attempt] = Trees(
-                self._begins, self._ends, self._metrics, self.ended, self._offsets, every_attempt
-            )
+            self._trees[every_attempt] = Trees(self._taken, self.ended, self._offsets, every_attempt)
         return self._trees[every_attempt]
 
     def runs(self) -> list[dict[str, Any]]:
@@ -148,20 +164,9 @@ class Forest:
         `open` calls have no end yet, `missing` are children that ended calls announced and nobody saw, `roots` are
         distinct calls under no other. A run is complete when nothing is open or missing and its roots are all there.
         """
-        trees = self.trees
-        calls = [call for call in trees.calls if run is None or call.run == run]
-        metrics = sum(1 for metric in trees.metrics if metric.run == run)
-        return {
-            "calls": len(calls),
-            "open": sum(call.outcome == "open" for call in calls),
-            "lost": sum(call.outcome == "lost" for call in calls),
-            "missing": sum(call.missing for call in calls),
-            "roots": sum(call.parent_key[0] == 0 for call in calls),
-            "events": self.events
-            if run is None
-            else metrics + sum((call.begin is not None) + (call.end is not None) for call in calls),
-        }
+        return self.trees.progress(run, self.events)
 
     def sightings(self) -> list[Sighting]:
         """Every event that is kept, in the order of their origins."""
-        return sorted([*self._begins.values(), *self._ends.values(), *self._metrics], key=lambda seen: seen.origin)
+        taken = self._taken
+        return [Sighting(Origin(*taken.events.origin(row)), taken.events.event(row)) for row in taken.kept_rows()]

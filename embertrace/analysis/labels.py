@@ -93,22 +93,29 @@ class Labels:
 
         With `by`, as that annotator has it; where it ends with a colon ("human:"), as any whose name begins so.
         """
-        for target in self._targets(call):
-            annotators = self._truths.get(target)
-            for name in reversed(annotators or ()):
-                if by is None or is_by(name, by):
-                    return annotators[name] if annotators else None
-        return call.item.get("truth") if by is None else None
+        named = self._given([Target("call", canonical(call.call_id))], by) if self._truths else None
+        return self.truth_of_item(call.item, call.run, by) if named is None else named
 
-    def _targets(self, call: Call) -> Iterator[Target]:
-        """What could name a call, the most particular first."""
-        if not self._truths:
-            return
-        yield Target("call", canonical(call.call_id))
-        if "key" in call.item:
-            yield from targets_of_item(
-                canonical(call.item["key"]), canonical(call.item.get("epoch")), call.run, self.run_names
-            )
+    def truth_of_item(self, item: Mapping[str, Any], run: str | None, by: str | None = None) -> Any:
+        """The truth of an item in a run, whatever is said of a call; None where nobody knows."""
+        given = None
+        if self._truths and "key" in item:
+            key, epoch = canonical(item["key"]), canonical(item.get("epoch"))
+            given = self._given(targets_of_item(key, epoch, run, self.run_names), by)
+        return item.get("truth") if given is None and by is None else given
+
+    def _given(self, targets: Iterable[Target], by: str | None) -> Any:
+        for target in targets:
+            annotators = self._truths.get(target, {})
+            for name in reversed(annotators):
+                if by is None or is_by(name, by):
+                    return annotators[name]
+        return None
+
+    @property
+    def name_calls(self) -> bool:
+        """Whether a label names one call."""
+        return any(target.kind == "call" for target in self._truths)
 
 
 def targets_of_item(key: bytes, epoch: bytes, run: str | None, names: Mapping[str, str]) -> Iterator[Target]:

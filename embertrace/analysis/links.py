@@ -13,7 +13,7 @@ concurrent questions. A judge with several ensembles has them all, in the order 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from embertrace.analysis.calls import Call
 from embertrace.analysis.ensembles import is_ensemble, is_judge, is_member, may_vote
@@ -32,10 +32,16 @@ class Feed(NamedTuple):
     members: tuple[Call | None, ...] = ()
 
 
+class CallsById(Protocol):
+    """Leads from a call's id to the attempt that counts."""
+
+    def get(self, call_id: int, /) -> Call | None: ...
+
+
 class Links:
     """Finds the ensembles of judges. Remembers its walks: many judges under one parent share them."""
 
-    def __init__(self, by_id: dict[int, Call]) -> None:
+    def __init__(self, by_id: CallsById) -> None:
         self._by_id = by_id
         self._walked: dict[tuple[int, CallKey], Call | None] = {}
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from embertrace.analysis import notebook
 from embertrace.analysis.answers import Rule
 from embertrace.analysis.assembling import assemble
 from embertrace.analysis.calls import Call
 from embertrace.analysis.compare import Comparison, compare
 from embertrace.analysis.correctness import Grade
-from embertrace.analysis.events_view import EventsView
+from embertrace.analysis.drilling import Origin
+from embertrace.analysis.events_view import CallsView, EventsView
 from embertrace.analysis.fluent.activity import ActivityQuestions
 from embertrace.analysis.fluent.agreement import AgreementQuestions
 from embertrace.analysis.fluent.ensembles import EnsembleQuestions
@@ -29,12 +31,13 @@ from embertrace.analysis.forest import Forest
 from embertrace.analysis.groups import Grouped
 from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.questions.outcomes import On
-from embertrace.analysis.results import result_from_data
+from embertrace.analysis.results import Rows, asked_of, result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
 from embertrace.analysis.verbs import check_attempts
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
 
+ABOUT_RUNS = ("name", "status", "project", "calls", "id")
 Attempts = Literal["selected", "all"]
 
 
@@ -157,18 +160,23 @@ class OperatorAnalysis(
     # What the questions are about.
 
     @property
-    def events(self) -> Sequence[OperatorEvent]:
-        """The events, a lazy sequence; with filters, those that pass them or belong to calls that do."""
-        given: Any = self._source.events()
+    def events(self) -> EventsView:
+        """The events, a lazy sequence; with filters, those that pass them or belong to calls that do.
+
+        Also a table of other libraries: `to_pandas()`, `to_polars()`, Arrow's stream; columns: `frames.EVENT_SCHEMA`.
+        """
         if not self._filters:
-            return cast("Sequence[OperatorEvent]", given) if hasattr(given, "__getitem__") else list(given)
-        ids = {call.call_id for call in self.calls}
-        return EventsView(given, ids, [make_test(entry) for entry in self._filters])
+            return EventsView(self._source.events)
+        tests = [make_test(entry) for entry in self._filters]
+        return EventsView(self._source.events, lambda: {call.call_id for call in self.calls}, tests)
 
     @property
-    def calls(self) -> tuple[Call, ...]:
-        """The selected calls, in the order of their begin."""
-        return tuple(self.selection().calls)
+    def calls(self) -> CallsView:
+        """The selected calls, in the order of their begin: a lazy sequence, and a table as `events` are.
+
+        Columns: `frames.CALL_SCHEMA`.
+        """
+        return CallsView(lambda: self.selection().calls)
 
     def selection(self, *, every_attempt: bool | None = None) -> Selection:
         """The selected calls with the trees they stand in, their links and labels: for what carries them elsewhere.
@@ -179,14 +187,27 @@ class OperatorAnalysis(
         return Selection(self._forest, self._filters, every_attempt=every)
 
     @property
-    def trees(self) -> tuple[Call, ...]:
-        """The roots of the trees that hold a selected call, in order; `children` leads down."""
-        roots = {call.root.key: call.root for call in self.calls}
-        return tuple(sorted(roots.values(), key=lambda root: root.origin))
+    def trees(self) -> CallsView:
+        """The roots of the trees that hold a selected call, in order; `children` leads down. Lazy, as `calls`."""
+        return CallsView(self._roots)
+
+    def _roots(self) -> list[Call]:
+        roots = {call.root.key: call.root for call in self.selection().calls}
+        return sorted(roots.values(), key=lambda root: root.origin)
 
     def __repr__(self) -> str:
         filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)
         return f"OperatorAnalysis(…){filters}"
+
+    def _repr_html_(self) -> str:
+        """What there is to ask about: counts, and the stages with their times."""
+        head = f'<code style="font-weight:600">{notebook.tell(self, 400)}</code>'
+        runs = [{name: run[name] for name in ABOUT_RUNS if name in run} for run in self.runs()]
+        try:
+            stages = notebook.of_result(self.stages().to_data())
+        except QueryError as error:  # several runs: choose one
+            stages = notebook.tell(error, 500)
+        return head + notebook.of_result(Rows(runs).to_data()) + stages
 
     # How it asks.
 
@@ -206,18 +227,21 @@ class OperatorAnalysis(
 
     def _ask(self, verb: str, options: Mapping[str, Any]) -> Any:
         given = {name: value for name, value in options.items() if value is not None}
-        local_only = [name for name, value in given.items() if callable(value)]
+        inner = given["options"] if verb == "explain" and "options" in given else {}
+        local_only = [name for name, value in {**given, **inner}.items() if callable(value)]
         local_only += ["where" for name, *_ in self._filters if name == "where"]
         if local_only and not isinstance(self._source, LocalSource):
             raise QueryError(
                 f"{local_only[0]}=<callable> works locally only: a callable can't be sent to an aggregator"
             )
+        plainly = dict(given)
         if self._pool:
             given["pool"] = True
         if self._every_attempt:
             given["attempts"] = "all"
         query = {"verb": verb, "filters": [list(entry) for entry in self._filters], "options": given}
-        return result_from_data(self._source.answer(query))
+        answer = result_from_data(self._source.answer(query))
+        return answer if verb == "explain" else asked_of(answer, Origin(self, verb, plainly))
 
 
 class _Asked:

@@ -15,14 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.votes import Votes, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.rounds import Rounds
 from embertrace.analysis.runs import describe_runs
-from embertrace.analysis.tally import Unit
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.items import Unit, unit_of_item
+from embertrace.analysis.trees import SCORE, Trees
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
 
@@ -97,6 +103,20 @@ BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "between", "where"}
 """Filters whose first argument is a name."""
 
 
+_PARTS = {"operator": 0, "type": 1, "stage": 2}
+
+
+def passing_places(trees: Trees, entry: Filter) -> Array | None:
+    """By place whether a call passes a filter; None for a filter that has to look at each call."""
+    name, *arguments = entry
+    part = _PARTS.get(name)
+    if part is None or len(arguments) != 1:
+        return None
+    wanted = trees.table.names.which(lambda names: names[part] == arguments[0])
+    found: Array = wanted[trees.shape.name]
+    return found
+
+
 def key_of(key: Any) -> bytes:
     """An item's key as it is compared. Raises QueryError for what can be none."""
     return _plain("item() takes a key", key)
@@ -143,6 +163,7 @@ class Selection:
 
     def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = (), *, every_attempt: bool = False) -> None:
         self.forest, self.trees = forest, forest.trees_of(every_attempt=every_attempt)
+        self._filters = [tuple(entry) for entry in filters]
         self._tests = [make_test(entry, self._run_ids, self._round_of) for entry in filters]
         self.filtered = bool(self._tests)
         self.links = Links(self.trees.by_id)
@@ -164,20 +185,60 @@ class Selection:
 
     @cached_property
     def calls(self) -> list[Call]:
-        return [call for call in self.trees.calls if call in self]
+        if not self.filtered:
+            return self.trees.calls
+        return [self.trees.at(place) for place in np.flatnonzero(self.mask).tolist()]
 
     @cached_property
-    def _ids(self) -> frozenset[int]:
-        return frozenset(map(id, self.calls))
+    def mask(self) -> Array:
+        """By place whether a call passes all filters."""
+        mask = np.ones(len(self.trees.shape), bool)
+        for entry, test in zip(self._filters, self._tests, strict=True):
+            passing = passing_places(self.trees, entry)
+            if passing is not None:
+                mask &= passing
+            else:
+                left = np.flatnonzero(mask)
+                mask[left] = np.fromiter((test(self.trees.at(place)) for place in left.tolist()), bool, len(left))
+        return mask
 
     def has(self, call: Call) -> bool:
-        return id(call) in self._ids
+        return bool(self.mask[call.place])
+
+    @cached_property
+    def scored(self) -> Array:
+        """Of the trees' `metric_rows` whether each is a score of a selected call; one of no known call where the metric
+        event itself passes."""
+        trees = self.trees
+        places, known = trees.places_of_metrics
+        scores = trees.metric_kinds == SCORE
+        stray = scores & (places < 0) & ~known
+        if self.filtered:
+            at = np.flatnonzero(stray)
+            rows = trees.metric_rows[at].tolist()
+            stray[at] = np.fromiter((Metric(trees.sighting(row)) in self for row in rows), bool, len(at))
+        of_calls = scores & (places >= 0)
+        of_calls[of_calls] = self.mask[places[of_calls]]
+        chosen: Array = stray | of_calls
+        return chosen
 
     def scores(self) -> Iterator[Metric]:
-        """Scores of selected calls; those of no known call where the metric event itself passes."""
+        """Those scores, in the order of their origins."""
         for metric in self.trees.scores:
             if self.has(metric.call) if metric.call is not None else metric in self:
                 yield metric
+
+    def votes(self, answers: Answers) -> Votes | None:
+        """The same as arrays, but for `rest`; None where a callable decides what is an answer."""
+        return votes_of(self.trees, answers, self.mask if self.filtered else None)
+
+    def whole_votes(self, answers: Answers) -> Votes | None:
+        """As `votes`, of all ensembles, whatever the filters."""
+        return votes_of(self.trees, answers, None)
+
+    def whole(self, call: Call, answers: Answers) -> Ensemble:
+        """An ensemble call with all its members."""
+        return read_ensemble(call, answers)
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         """Every ensemble call that counts, with the members it counts over."""
@@ -208,20 +269,24 @@ class Selection:
     def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
         """Every judge call that counts, the ensembles that fed it as far as they count, and whether it is linked."""
         for judge in self.trees.calls:
-            if not is_judge(judge):
-                continue
-            feeds = self.links.feeds(judge)
-            if self.has(judge):
-                yield judge, [_whole(feed, answers) for feed in feeds], bool(feeds)
-                continue
-            parts = [self._fed(feed, answers) for feed in feeds]
-            ensembles = [part for part in parts if part is not None]
-            if ensembles:
-                yield judge, ensembles, True
+            found = self.judge(judge, answers) if is_judge(judge) else None
+            if found is not None:
+                yield found
+
+    def judge(self, judge: Call, answers: Answers) -> tuple[Call, list[Ensemble], bool] | None:
+        """As `judges`, of one judge call; None where it does not count."""
+        feeds = self.links.feeds(judge)
+        if self.has(judge):
+            return judge, [_whole(feed, answers) for feed in feeds], bool(feeds)
+        parts = [self._fed(feed, answers) for feed in feeds]
+        ensembles = [part for part in parts if part is not None]
+        return (judge, ensembles, True) if ensembles else None
 
     def check_runs(self, pool: bool) -> None:
         """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
-        chosen = {call.run for call in self.calls if call.run is not None}
+        shape = self.trees.shape
+        numbers = self.trees.all_runs if not self.filtered else counted(shape.run[self.mask])[0].tolist()
+        chosen = {shape.contexts.runs[number] for number in numbers} - {None}
         if pool or len(chosen) < 2:
             return
         runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]
@@ -239,7 +304,4 @@ def _whole(feed: Feed, answers: Answers) -> Ensemble:
 
 def unit_of(call: Call) -> Unit:
     """What is drawn at random: the group of a call's item, else the item; without items, the call itself."""
-    if "key" in call.item:
-        group = call.item.get("group")
-        return "item", canonical(["group", group] if group is not None else ["key", call.item["key"]])
-    return "call", canonical(call.call_id)
+    return unit_of_item(call.item) or ("call", canonical(call.call_id))

@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from embertrace.analysis.drilling import Count, Drilled, Origin, counted
+from embertrace.analysis.presented import Presented
 from embertrace.analysis.statistics import holm
 from embertrace.errors import QueryError
 from embertrace.payload import Cut, Summary
@@ -21,7 +23,7 @@ MAX_SHOWN = 60
 """Characters of a cell in a printed table."""
 
 
-class _Result:
+class _Result(Presented, Drilled):
     """What all results carry: `left_out` (reason → calls) and `notes` (sentences worth reading)."""
 
     kind = ""
@@ -54,7 +56,7 @@ class Estimate(float, _Result):
 
     kind = "estimate"
     n: int
-    items: int
+    _units: int
     interval: tuple[float, float]
     of_attempted: float
 
@@ -70,7 +72,7 @@ class Estimate(float, _Result):
         notes: Iterable[str] = (),
     ) -> Estimate:
         self = super().__new__(cls, value)
-        self.n, self.items, self.interval, self.of_attempted = n, items, interval, of_attempted
+        self.n, self._units, self.interval, self.of_attempted = n, int(items), interval, of_attempted
         self._annotate(left_out, notes)
         return self
 
@@ -78,9 +80,14 @@ class Estimate(float, _Result):
     def value(self) -> float:
         return float(self)
 
+    @property
+    def items(self) -> Count:
+        """How many units (items, or calls without one). Called, it gives them: rows as `OperatorAnalysis.items`."""
+        return counted(self._units, self)
+
     def __getnewargs_ex__(self) -> tuple[tuple[float], dict[str, Any]]:
-        fields = ("n", "items", "interval", "of_attempted", "left_out", "notes")
-        return (self.value,), {name: getattr(self, name) for name in fields}
+        fields = ("n", "interval", "of_attempted", "left_out", "notes")
+        return (self.value,), {"items": self._units, **{name: getattr(self, name) for name in fields}}
 
     def __repr__(self) -> str:
         low, high = self.interval
@@ -96,7 +103,7 @@ class Estimate(float, _Result):
     __str__ = __repr__
 
     def to_data(self) -> dict[str, Any]:
-        numbers = {"n": self.n, "items": self.items, "of_attempted": plain(self.of_attempted)}
+        numbers = {"n": self.n, "items": self._units, "of_attempted": plain(self.of_attempted)}
         return {**self._common(), "value": plain(self.value), "interval": plain(self.interval), **numbers}
 
 
@@ -197,6 +204,16 @@ class Rows(list[dict[str, Any]], _Result):
 
 
 Result = Estimate | Table | Rows
+
+
+def asked_of(result: Any, origin: Origin) -> Any:
+    """The result, and all within it, with the way down to its calls."""
+    result._origin = origin
+    if isinstance(result, Table):
+        for name, row in result.items():
+            if isinstance(row, Estimate | Table):
+                asked_of(row, origin.of_row(name))
+    return result
 
 
 def result_from_data(data: Mapping[str, Any]) -> Result:

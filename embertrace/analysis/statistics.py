@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -93,6 +94,7 @@ def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> I
     return max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 
+@lru_cache(maxsize=256)
 def t_quantile(p: float, df: int) -> float:
     """Student's t quantile for 0 < p < 1, by bisection on its distribution function; about 1e-12 of relative error."""
     if p < 0.5:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from embertrace.analysis.results import NAN, Estimate
 from embertrace.analysis.statistics import Interval, Spread, t_of_clusters, wilson_of_clusters
+from embertrace.analysis.table.items import Unit
 
-Unit = tuple[str, bytes]
-"""What is drawn at random: ("item", its group or key) or ("call", its id)."""
+if TYPE_CHECKING:
+    from embertrace.analysis.arrays.sums import Sums
 
 
 class State(Protocol):
@@ -30,15 +31,47 @@ class Tally:
 
     def __init__(self, bounds: Interval = (0.0, 1.0)) -> None:
         self.bounds = bounds
-        self.units: dict[Unit, tuple[int, Fraction]] = {}
+        self._units: dict[Unit, tuple[int, Fraction]] = {}
+        self._sums: list[Sums] = []
         self.binary = True
         self.failed = 0
         self.left_out: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
 
+    @property
+    def units(self) -> dict[Unit, tuple[int, Fraction]]:
+        """Of each unit how many observations it has, and their sum."""
+        sums, self._sums = self._sums, []
+        for part in sums:
+            if self._units:
+                self._add_units(part.by_unit())
+            else:
+                self._units = part.by_unit()
+        return self._units
+
+    @property
+    def spread(self) -> Spread:
+        """The units as clusters of observations."""
+        if len(self._sums) == 1 and not self._units:
+            return Spread(self._sums[0].clusters())
+        return Spread(Counter(self.units.values()))
+
+    def add_sums(self, sums: Sums) -> None:
+        """Add many observations at once."""
+        if len(sums.n):
+            self._sums.append(sums)
+            self.binary = self.binary and sums.binary
+
+    def _add_units(self, units: Mapping[Unit, tuple[int, Fraction]]) -> None:
+        mine = self.units
+        for unit, (n, total) in units.items():
+            known, sum_of_known = mine.get(unit, (0, Fraction(0)))
+            mine[unit] = n + known, total + sum_of_known
+
     def add(self, unit: Unit, value: Fraction) -> None:
-        n, total = self.units.get(unit, (0, Fraction(0)))
-        self.units[unit] = n + 1, total + value
+        units = self.units
+        n, total = units.get(unit, (0, Fraction(0)))
+        units[unit] = n + 1, total + value
         self.binary = self.binary and value in (0, 1)
 
     def add_many(self, unit: Unit, n: int, total: Fraction) -> None:
@@ -52,9 +85,7 @@ class Tally:
         self.failed += failed
 
     def merge(self, other: Tally) -> Tally:
-        for unit, (n, total) in other.units.items():
-            mine, sum_of_mine = self.units.get(unit, (0, Fraction(0)))
-            self.units[unit] = n + mine, total + sum_of_mine
+        self._add_units(other.units)
         self.binary = self.binary and other.binary
         self.failed += other.failed
         self.left_out.update(other.left_out)
@@ -63,7 +94,7 @@ class Tally:
 
     def finish(self, notes: Iterable[str] = ()) -> Estimate:
         """The mean over observations, its interval over units. NaN with n = 0 of nothing."""
-        spread = Spread(Counter(self.units.values()))
+        spread = self.spread
         n, total = spread.n, spread.total
         if not n:
             attempted = 0.0 if self.failed else NAN

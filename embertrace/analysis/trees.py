@@ -1,138 +1,217 @@
-"""Calls put into trees: attempts chosen, parents found, contexts inherited, scores and labels attached.
+"""Calls put into trees: what `table.shape` says of places, as calls with parents, children, scores and labels.
 
 Rules:
-- The selected attempt of a call is the highest that ended; where none ended, the highest. What ran under another
-  attempt is left out, with everything below it. Of a parent that never emitted, the highest attempt named counts.
-- With `every_attempt` nothing is left out: each attempt is a call of its own, with what ran under it.
 - A call inherits run, item and tags from its parent, nearest first; what it brings along itself goes before.
-- Calls whose parents run in a circle (a damaged stream) become roots, all of the circle alike.
-- Order of arrival never decides: calls and metrics are sorted by the origin of their first event, children by slot.
+- Scores are merged into their calls in the order of their origins, later over earlier. Those of attempts left out are
+  left out.
+- Everything is made when it is asked for. Of one place there is one Call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
-from embertrace.analysis.calls import Call, Metric, Sighting
-from embertrace.analysis.clocks import place_in_time
+import numpy as np
+
+from embertrace.analysis.attributes import ATTRIBUTES
+from embertrace.analysis.calls import Call, Metric, Origin, Sighting
+from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
-from embertrace.lineage import CallKey
+from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.events import NO_CALL, EventTable
+from embertrace.analysis.table.intake import Intake
+from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
+from embertrace.event import METRIC
 from embertrace.wire.clock import Offset
 
 
 class Trees:
     """A finished picture of a forest: `calls`, `roots`, `scores`, `runs`, `labels`.
 
-    `by_id` leads to the selected attempt of a call: that is what links and scores mean.
+    `by_id` leads to the selected attempt of a call: that is what links and scores mean. `shape` has the same as arrays.
     """
+
+    table: EventTable
+    shape: Shape
+    attributes = ATTRIBUTES
 
     def __init__(
         self,
-        begins: Mapping[CallKey, Sighting],
-        ends: Mapping[CallKey, Sighting],
-        metrics: Iterable[Sighting],
-        ended: set[bytes],
+        taken: Intake,
+        ended: Iterable[bytes],
         offsets: Mapping[bytes, Iterable[Offset]],
         every_attempt: bool = False,
     ) -> None:
-        selected = _selected_attempts(begins, ends)
-        self._keys = {*begins, *ends}
-        keys = dict.fromkeys((*begins, *ends)) if every_attempt else selected
-        kept = _plant({key: _call(key, begins, ends, ended) for key in keys}, every_attempt)
-        self.calls: list[Call] = sorted(kept, key=lambda call: call.origin)
-        self._by_key: dict[CallKey, Call] = {call.key: call for call in self.calls}
-        self.by_id: dict[int, Call] = {key[0]: self._by_key[key] for key in selected if key in self._by_key}
-        for call in self.calls:
-            call.children.sort(key=lambda child: (child.slot, child.origin))
-        place_in_time(self.calls, offsets)
-        self.roots: list[Call] = [call for call in self.calls if call.parent is None]
-        self.metrics: list[Metric] = [Metric(seen) for seen in sorted(metrics, key=lambda seen: seen.origin)]
-        self.run_events: list[Metric] = [metric for metric in self.metrics if is_run(metric.data)]
-        self.labels = Labels((metric for metric in self.metrics if is_label(metric.data)), self.run_events)
-        self.scores: list[Metric] = self._attach_scores()
+        self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
+        self.texts, self.items = taken.texts, taken.items
+        self.kept: dict[Any, Any] = {}
+        """What questions made of these trees and may need again, by their own names."""
+        self.ballots: Any = None
+        """Who votes where, once that was asked (see `arrays.votes`)."""
+        taken.contexts.catch_up()
+        gone = np.array([taken.events.producer(code) for code in ended], np.int64)
+        self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt)
+        self._rows = len(taken.events)
+        """More may come while these trees stand; they are of what there was."""
+        self._views: dict[int, Call] = {}
+        self.by_id = ById(self)
 
-    def _attach_scores(self) -> list[Metric]:
-        """Merge scores into their calls, later ones over earlier; those of attempts left out are left out."""
-        scores = []
-        known = {call_id for call_id, _ in self._keys}
-        for metric in self.metrics:
+    def at(self, place: int) -> Call:
+        """The call at a place of the shape."""
+        call = self._views.get(place)
+        if call is None:
+            call = self._views[place] = Call(self, place)
+        return call
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """All of them, in the order of their origins."""
+        return [self.at(place) for place in range(len(self.shape))]
+
+    @cached_property
+    def roots(self) -> list[Call]:
+        return [self.at(place) for place in np.flatnonzero(self.shape.parent < 0).tolist()]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metric events, in the order of their origins; scores know their calls."""
+        assert self._scoring
+        return self._metrics
+
+    @cached_property
+    def _metrics(self) -> list[Metric]:
+        return [Metric(self.sighting(row)) for row in self.metric_rows.tolist()]
+
+    @cached_property
+    def metric_rows(self) -> Any:
+        """The table's rows of metric events, in the order of their origins."""
+        rows = np.flatnonzero(self.table.kind.values[: self._rows] == METRIC)
+        return rows[self.table.in_order(rows)]
+
+    @cached_property
+    def all_runs(self) -> list[int]:
+        """The numbers of the runs that calls are of."""
+        found: list[int] = counted(self.shape.run)[0].tolist()
+        return found
+
+    @cached_property
+    def metric_kinds(self) -> Any:
+        """Of each of `metric_rows` what it is: a SCORE, a LABEL, a RUN, or that it only LINKS_ONLY."""
+        numbers = self.texts.numbers(self.metric_rows)
+        return np.array(self.texts.read("kind of metric", kind_of_metric), np.uint8)[numbers]
+
+    def _of_kind(self, kind: int) -> list[Metric]:
+        return [Metric(self.sighting(row)) for row in self.metric_rows[self.metric_kinds == kind].tolist()]
+
+    @cached_property
+    def run_events(self) -> list[Metric]:
+        return self._of_kind(RUN)
+
+    @cached_property
+    def labels(self) -> Labels:
+        return Labels(self._of_kind(LABEL), self.run_events)
+
+    @property
+    def scores(self) -> list[Metric]:
+        """What was scored: of calls that count, and of calls that nobody saw."""
+        return self._scoring[0]
+
+    @cached_property
+    def _scoring(self) -> tuple[list[Metric], dict[int, list[Metric]]]:
+        """The scores; and by place all metric events of a call, those that only link among them."""
+        scores: list[Metric] = []
+        by_place: dict[int, list[Metric]] = {}
+        places, known = (found.tolist() for found in self.places_of_metrics)
+        for metric, place, is_known in zip(self._metrics, places, known, strict=True):
             if is_run(metric.data) or is_label(metric.data):
                 continue
-            call = self._by_key.get((metric.event.call_id, metric.event.attempt))
-            if call is not None:
-                call.links = tuple(dict.fromkeys(call.links + metric.event.links))
-                if not metric.data:  # it only links
-                    continue
-                call.scores.update(metric.data)
-                metric.belongs_to(call)
+            if place >= 0:
+                by_place.setdefault(place, []).append(metric)
+                if metric.data:  # else it only links
+                    metric.belongs_to(self.at(place))
+                    scores.append(metric)
+            elif not is_known:
                 scores.append(metric)
-            elif metric.event.call_id not in known:
-                scores.append(metric)
-        return scores
+        return scores, by_place
+
+    @cached_property
+    def places_of_metrics(self) -> tuple[Any, Any]:
+        """Of each of `metric_rows` its call's place, and whether anything was seen of that call."""
+        rows = self.metric_rows
+        calls, attempts = self.table.call.values[rows], self.table.attempt.values[rows]
+        executions = self._executions.find(calls, attempts)
+        upto = len(self.shape.place_of_execution)
+        executions[executions >= upto] = -1
+        places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
+        return places, self._executions.are_known(calls, upto)
+
+    def progress(self, run: str | None, events: int) -> dict[str, int]:
+        """As `Forest.progress` has it; `events` are those of all runs."""
+        shape, runs = self.shape, self.shape.contexts.runs
+        numbers = np.array([run is None or name == run for name in runs])
+        chosen = numbers[shape.run]
+        outcomes = np.bincount(shape.outcome[chosen], minlength=len(OUTCOMES))
+        if run is not None:
+            halves = (shape.begin_row[chosen] >= 0).sum() + (shape.end_row[chosen] >= 0).sum()
+            events = int(halves) + sum(metric.run == run for metric in self.metrics)
+        return {
+            "calls": int(chosen.sum()),
+            "open": int(outcomes[OPEN]),
+            "lost": int(outcomes[LOST]),
+            "missing": shape.missing_among(chosen),
+            "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
+            "events": events,
+        }
+
+    def sighting(self, row: int) -> Sighting:
+        """The event in a row of the table."""
+        return Sighting(Origin(*self.table.origin(row)), self.table.event(row))
+
+    def metrics_of(self, place: int) -> Sequence[Metric]:
+        """All metric events of a call, those that only link among them, in the order of their origins."""
+        return self._scoring[1].get(place, ())
+
+    @cached_property
+    def starts_ns(self) -> list[int]:
+        """When each call started, on one clock for all."""
+        return starts_of(self.shape, self._offsets)
 
 
-def _selected_attempts(begins: Iterable[CallKey], ends: Iterable[CallKey]) -> list[CallKey]:
-    best: dict[int, tuple[bool, int]] = {}
-    for keys, has_end in ((begins, False), (ends, True)):
-        for call_id, attempt in keys:
-            best[call_id] = max(best.get(call_id, (False, -1)), (has_end, attempt))
-    return [(call_id, attempt) for call_id, (_, attempt) in best.items()]
+SCORE, LABEL, RUN, LINKS_ONLY = range(4)
 
 
-def _worth(call: Call) -> tuple[bool, int]:
-    """Of two attempts of a call, the one that is worth more is selected."""
-    return call.ended, call.attempt
+def kind_of_metric(data: Mapping[str, Any]) -> int:
+    """What a metric event with such data is."""
+    if is_run(data):
+        return RUN
+    if is_label(data):
+        return LABEL
+    return SCORE if data else LINKS_ONLY
 
 
-def _call(
-    key: CallKey, begins: Mapping[CallKey, Sighting], ends: Mapping[CallKey, Sighting], ended: set[bytes]
-) -> Call:
-    begin = begins.get(key)
-    return Call(key, begin, ends.get(key), begin is not None and begin.origin.producer in ended)
+class ById:
+    """Calls by their ids: of each the attempt that counts."""
 
+    def __init__(self, trees: Trees) -> None:
+        self._trees = trees
 
-def _plant(calls: Mapping[CallKey, Call], every_attempt: bool) -> list[Call]:
-    """Connect calls to their parents; the calls that remain, each below a parent that remains."""
-    ids = {call_id for call_id, _ in calls}
-    phantom_attempts: dict[int, int] = {}
-    for call in calls.values():
-        parent_id, attempt = call.parent_key
-        if parent_id not in ids:
-            phantom_attempts[parent_id] = max(phantom_attempts.get(parent_id, 0), attempt)
-    verdicts: dict[CallKey, bool] = {}
-    for call in calls.values():
-        path: dict[CallKey, Call] = {}
-        above: Call | None = call
-        while above is not None and above.key not in verdicts and above.key not in path:
-            path[above.key] = above
-            above = calls.get(above.parent_key)
-        circle = _circle(path, above)
-        for below in reversed(path.values()):
-            parent = calls.get(below.parent_key)
-            if below.key in circle:
-                verdicts[below.key] = True
-            elif parent is None:
-                parent_id, attempt = below.parent_key
-                verdicts[below.key] = every_attempt or phantom_attempts.get(parent_id) == attempt
-            else:
-                verdicts[below.key] = verdicts[parent.key]
-                if verdicts[below.key]:
-                    _adopt(parent, below)
-    return [call for call in calls.values() if verdicts[call.key]]
+    def __getitem__(self, call_id: int) -> Call:
+        call = self.get(call_id)
+        if call is None:
+            raise KeyError(call_id)
+        return call
 
+    def __contains__(self, call_id: int) -> bool:
+        return self.get(call_id) is not None
 
-def _circle(path: Mapping[CallKey, Call], reached: Call | None) -> set[CallKey]:
-    """The calls of `path` that are their own ancestors: those from where the walk came back to itself."""
-    if reached is None or reached.key not in path:
-        return set()
-    keys = list(path)
-    return set(keys[keys.index(reached.key) :])
-
-
-def _adopt(parent: Call, child: Call) -> None:
-    child.parent, child.root = parent, parent.root
-    parent.children.append(child)
-    child.run = child.run or parent.run
-    child.item = child.item or parent.item
-    child.tags = {**parent.tags, **child.tags} if child.tags else parent.tags
+    def get(self, call_id: int) -> Call | None:
+        """The call with an id; None where nothing that counts was seen of it."""
+        if not 0 <= call_id < 1 << 64:
+            return None
+        shape = self._trees.shape
+        number = int(self._trees.table.ids.find(np.array([call_id], np.uint64))[0])
+        place = int(shape.by_call[number]) if 0 <= number < len(shape.by_call) else -1
+        return self._trees.at(place) if place >= 0 else None

@@ -7,8 +7,10 @@ the same digits as `partial` of all their events in one.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from embertrace.analysis.forest import Forest
@@ -21,6 +23,7 @@ from embertrace.analysis.questions import (
     costs,
     dependence,
     distributions,
+    explaining,
     flipping,
     flowing,
     grouping,
@@ -32,6 +35,7 @@ from embertrace.analysis.questions import (
     members,
     outcomes,
     posing,
+    slowest,
     timeline,
     timing,
     verdicts,
@@ -59,7 +63,7 @@ class Verb(NamedTuple):
 
     @property
     def options(self) -> list[str]:
-        return list(inspect.signature(self.partial).parameters)[1:]
+        return list(_parameters(self.partial))[1:]
 
 
 VERBS: dict[str, Verb] = {
@@ -89,6 +93,7 @@ VERBS: dict[str, Verb] = {
     "latency": Verb(timing.latency, timing.finish_latency),
     "critical_path": Verb(timing.critical_path, timing.finish_path),
     "stragglers": Verb(timing.stragglers, timing.finish_stragglers),
+    "slowest": Verb(slowest.slowest, slowest.Slowest.finish),
     "items": Verb(items.items, items.finish_items),
     "item": Verb(items.item, items.ItemCalls.finish, pools=True, attempts=True),
     "outcomes": Verb(outcomes.outcomes, outcomes.finish_outcomes),
@@ -109,6 +114,8 @@ VERBS: dict[str, Verb] = {
     "groups": Verb(grouping.groups, grouping.Groups.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
+
+VERBS["explain"] = Verb(functools.partial(explaining.explain, dict(VERBS)), explaining.Explained.finish, attempts=True)
 
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
@@ -151,7 +158,12 @@ def answer(forest: Forest, query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_required(verb: Verb, option: str) -> bool:
-    return inspect.signature(verb.partial).parameters[option].default is inspect.Parameter.empty
+    return _parameters(verb.partial)[option].default is inspect.Parameter.empty
+
+
+@cache
+def _parameters(partial: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(partial).parameters
 
 
 def _with_gaps(result: Result, forest: Forest) -> Result:

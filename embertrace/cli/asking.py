@@ -10,7 +10,12 @@ import typer
 
 from embertrace.cli.shell import AnswerRule, AsJson, RunName, Source, analysis_of, app, print_json
 from embertrace.errors import EmbertraceError
-from embertrace.report import as_data, as_text, report
+from embertrace.report import Report, as_html, as_text, comparison_report, report
+
+DRAWN_AS = {".svg": "svg", ".dot": "dot", ".mmd": "mermaid"}
+HtmlFile = Annotated[
+    pathlib.Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML file, instead of text.")
+]
 
 
 @app.command("report")
@@ -18,14 +23,17 @@ def report_command(
     source: Source,
     run: RunName = None,
     answer: AnswerRule = None,
+    html: HtmlFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """The story of a run: what ran, agreement, judge against majority, and what is missing."""
-    sections = report(analysis_of(source, run), answer)
+    """The story of a run: what ran, agreement, judges, members, time, cost, errors, and what is missing."""
+    made = report(analysis_of(source, run), answer)
+    if html is not None:
+        _write_page(html, made, "Report")
     if as_json:
-        print_json(as_data(sections))
-    else:
-        print(as_text(sections))
+        print_json(made.to_data())
+    elif html is None:
+        print(as_text(made))
 
 
 @app.command()
@@ -40,6 +48,7 @@ def compare(
     score: Annotated[str | None, typer.Option(help="Compare the scores of this name instead.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only calls of this stage.")] = None,
     answer: AnswerRule = None,
+    html: HtmlFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Two runs of the same items, item by item: the difference, a paired test, what flipped, what is not in both."""
@@ -48,9 +57,11 @@ def compare(
         sides = [side.stage(stage) for side in sides]
     chosen: Any = on
     found = sides[0].compare(sides[1], on=chosen, score=score, answer=answer)
+    if html is not None:
+        _write_page(html, comparison_report(found), "Comparison")
     if as_json:
         print_json(found.to_data())
-    else:
+    elif html is None:
         print(found)
 
 
@@ -81,22 +92,28 @@ def show(
 def flow(
     source: Source,
     output: Annotated[
-        pathlib.Path | None, typer.Option("-o", "--output", help="A .svg or .dot file; else DOT text.")
+        pathlib.Path | None, typer.Option("-o", "--output", help="A .svg, .dot or .mmd (Mermaid) file; else DOT text.")
     ] = None,
     run: RunName = None,
+    trace: Annotated[str | None, typer.Option(help="Only one trace, by its id.")] = None,
 ) -> None:
     """Draw the flow of operators: who calls whom, whose results go where, disagreement and accuracy."""
     from embertrace.flow import visualize_operator_flow
 
-    kind = "dot" if output is None else output.suffix.lstrip(".").lower()
-    if kind not in ("dot", "svg"):
-        raise EmbertraceError(f"can't draw into {output}: the name must end in .svg or .dot")
-    drawn = visualize_operator_flow(analysis_of(source, run), format=kind)
+    kind = "dot" if output is None else DRAWN_AS.get(output.suffix.lower())
+    if kind is None:
+        raise EmbertraceError(f"can't draw into {output}: the name must end in .svg, .dot or .mmd")
+    drawn = visualize_operator_flow(analysis_of(source, run), format=kind, trace=trace)
     if output is None:
         print(drawn)
     else:
         output.write_text(drawn, encoding="utf-8")
         print(f"wrote {output}", file=sys.stderr)
+
+
+def _write_page(path: pathlib.Path, made: Report, kind: str) -> None:
+    path.write_text(as_html(made, kind=kind), encoding="utf-8")
+    print(f"wrote {path}", file=sys.stderr)
 
 
 def _is_number(text: str) -> bool:

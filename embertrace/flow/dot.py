@@ -8,7 +8,8 @@ labels, escaped for all three readers: the DOT lexer (quotes), Graphviz's label 
 from __future__ import annotations
 
 from embertrace.flow.model import FlowEdge, FlowGraph
-from embertrace.flow.text import cut, edge_text, node_lines, printable
+from embertrace.flow.text import cut, edge_text, node_lines
+from embertrace.markup import printable
 
 HEAD = """\
 digraph flow {

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from embertrace.analysis import OperatorAnalysis
 from embertrace.event import DEFAULT_STAGE, OperatorEvent
 from embertrace.flow.dot import to_dot
+from embertrace.flow.mermaid import to_mermaid
 from embertrace.flow.model import FlowEdge, FlowGraph, FlowNode
 from embertrace.flow.svg import to_svg
 
 
-def visualize_operator_flow(events: Iterable[OperatorEvent] | OperatorAnalysis, *, format: str = "dot") -> str:
-    """The flow of operators as "dot" (Graphviz) or "svg" text: who called whom how often, whose results went where.
+def visualize_operator_flow(
+    events: Iterable[OperatorEvent] | OperatorAnalysis, *, format: str = "dot", trace: str | None = None
+) -> str:
+    """The flow of operators as "dot" (Graphviz), "mermaid" or "svg": who called whom, whose results went where.
 
-    Ensembles show their disagreement, labelled operators their accuracy. Takes events or an analysis (then with its
-    filters). No events give an empty drawing. Raises QueryError where they are of several runs; an analysis with
-    `pool=True` takes them as one.
+    One node per operator and stage, edges with how often; of all calls, or of one `trace` (its id). Ensembles show
+    their disagreement, edges to members how far each differs from the others, labelled operators their accuracy.
+    Links, dashed, are apart from calls. Takes events or an analysis (then with its filters). No events give an empty
+    drawing. Raises QueryError where they are of several runs; an analysis with `pool=True` takes them as one.
     """
-    drawings = {"dot": to_dot, "svg": to_svg}
-    if format not in drawings:
-        raise ValueError(f"format is {format!r}; it must be one of {', '.join(drawings)}")
+    if format not in DRAWINGS:
+        raise ValueError(f"format is {format!r}; it must be one of {', '.join(DRAWINGS)}")
     analysis = events if isinstance(events, OperatorAnalysis) else OperatorAnalysis(events)
-    return drawings[format](flow_graph(analysis))
+    return DRAWINGS[format](flow_graph(analysis if trace is None else analysis.trace(trace)))
+
+
+DRAWINGS = {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 
 
 def flow_graph(analysis: OperatorAnalysis, title: str = "") -> FlowGraph:
     """The graph of the selected calls."""
     flow = analysis.flow()
+    callers = Counter(row["target"] for row in flow["edges"] if row["kind"] == "call")
     return FlowGraph(
         nodes=tuple(_node(row) for row in flow["nodes"]),
-        edges=tuple(FlowEdge(row["source"], row["target"], row["kind"], row["count"]) for row in flow["edges"]),
+        edges=tuple(_edge(row, callers[row["target"]] > 1) for row in flow["edges"]),
         title=title,
     )
+
+
+def _edge(row: Mapping[str, Any], shared: bool) -> FlowEdge:
+    """`shared`: other edges of calls lead there, too; else its accuracy is the node's, and stands there."""
+    notes = [f"differs {row['disagreement']:.2f}"] if _known(row.get("disagreement")) else []
+    notes += [f"right {row['accuracy']:.2f}"] if shared and _known(row.get("accuracy")) else []
+    return FlowEdge(row["source"], row["target"], row["kind"], row["count"], notes=tuple(notes))
 
 
 def _node(row: Mapping[str, Any]) -> FlowNode:
@@ -48,6 +64,12 @@ def _node(row: Mapping[str, Any]) -> FlowNode:
         errors=row["errors"],
         notes=tuple(notes),
     )
+
+
+def named(node_id: str) -> str:
+    """A node's operator and stage, out of its id: what a table of edges shows."""
+    operator, _, stage = json.loads(node_id)
+    return f"{operator} · {stage}" if stage != DEFAULT_STAGE else str(operator)
 
 
 def _known(value: float | None) -> bool:

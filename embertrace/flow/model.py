@@ -40,7 +40,8 @@ class FlowNode:
 class FlowEdge:
     """`source` called `target` (kind "call"), or `target` consumed results of `source` (kind "link").
 
-    `count` says how often, 0 for unknown; `label` replaces the count where it is drawn.
+    `count` says how often, 0 for unknown; `label` replaces the count where it is drawn. `notes` stand beside the
+    count, such as "differs 0.12".
     """
 
     source: str
@@ -48,8 +49,10 @@ class FlowEdge:
     kind: EdgeKind = "call"
     count: int = 0
     label: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(self.notes))
         if self.kind not in ("call", "link"):
             raise ValueError(f"edge {self.source!r} → {self.target!r} has kind {self.kind!r}; it is 'call' or 'link'")
         if self.count < 0:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from embertrace.flow.layout import LINE_HEIGHT, PADDING_Y, Box, Layout, Point, Route, layout
 from embertrace.flow.model import FlowGraph, FlowNode
 from embertrace.flow.text import EDGE_FONT_SIZE, FONT_SIZE, cut, node_lines, text_width, title_text, tooltip
+from embertrace.markup import escape
 
 MARGIN = 24.0
 TITLE_SIZE, TITLE_HEIGHT = 15.0, 34.0
@@ -44,13 +45,6 @@ COLOURS = (
     (".head.call", "fill", "#6b7686", "#8793a5"),
     (".head.link", "fill", "#a85a00", "#e0a040"),
 )
-
-
-def escape(text: str) -> str:
-    """`text` for XML content and quoted attributes. Give it printable text only (see `text.printable`)."""
-    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
-        text = text.replace(char, entity)
-    return text
 
 
 def to_svg(graph: FlowGraph) -> str:

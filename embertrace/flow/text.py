@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from embertrace.flow.model import FlowEdge, FlowGraph, FlowNode
+from embertrace.markup import ELLIPSIS, printable
 
 LineKind = Literal["label", "kind", "count", "errors", "note"]
 
@@ -22,13 +23,12 @@ EDGE_FONT_SIZE = 10.5
 LINE_WIDTH = 216.0
 """The widest a line on a node may be: about thirty letters, which holds most class names with their module."""
 
-EDGE_TEXT_WIDTH = 96.0
+EDGE_TEXT_WIDTH = 170.0
+MAX_EDGE_NOTES = 2
 MAX_NOTES = 6
 """More lines make a node a page; the rest is named in its tooltip."""
 
 MAX_TOOLTIP_CHARS = 400
-ELLIPSIS = "…"
-REPLACEMENT = "\ufffd"
 
 NARROW = frozenset("iljtfrI.,:;'`|!()[]{}/\\ -")
 WIDE = frozenset("mwMW@%<>=+~")
@@ -41,26 +41,6 @@ class Line(NamedTuple):
 
     kind: LineKind
     text: str
-
-
-def printable(text: str) -> str:
-    """`text` on one line with nothing invisible left that could break a file or mislead a reader."""
-    return "".join(_printable_char(char) for char in text)
-
-
-def _printable_char(char: str) -> str:
-    code = ord(char)
-    if char in "\n\r\t\u2028\u2029":
-        return " "
-    if code < 0x20:
-        return chr(0x2400 + code)  # the picture of the control character
-    if code == 0x7F:
-        return "\u2421"
-    category = unicodedata.category(char)
-    # Cf without the two joiners, which scripts and emoji need: direction marks, tags, zero-width spaces.
-    if category in ("Cc", "Cs", "Cn", "Co") or (category == "Cf" and char not in "\u200c\u200d"):
-        return REPLACEMENT
-    return char
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -137,10 +117,11 @@ def cut(text: str) -> str:
 
 
 def edge_text(edge: FlowEdge) -> str:
-    """What is written at an edge; "" for nothing."""
+    """What is written at an edge, on one line; "" for nothing."""
     if edge.label:
         return fit(edge.label, EDGE_TEXT_WIDTH, EDGE_FONT_SIZE)
-    return f"{edge.count:,}×" if edge.count else ""
+    parts = [f"{edge.count:,}×"] if edge.count else []
+    return fit(" · ".join([*parts, *edge.notes[:MAX_EDGE_NOTES]]), EDGE_TEXT_WIDTH, EDGE_FONT_SIZE)
 
 
 def title_text(graph: FlowGraph, width: float, size: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from embertrace.analysis import Call
 from embertrace.analysis.labels import Label
 from embertrace.analysis.query import Selection
+from embertrace.event import parse_call_id
 from embertrace.interop.otlp_mapping import is_evaluation
 from embertrace.payload import canonical
 
@@ -78,9 +79,15 @@ class Evaluations:
     def _labelled(self, label: Label, places: dict[tuple[Any, ...], list[Call]]) -> list[Call]:
         target = label.target
         if target.kind == "call":
-            call = next((c for c in self._selection.trees.by_id.values() if canonical(c.call_id) == target.key), None)
+            call = self._call(label.names)
             return [call] if call is not None and self._selection.has(call) else []
         return places.get((target.key, target.epoch, target.run), [])
+
+    def _call(self, named: Any) -> Call | None:
+        try:
+            return self._selection.trees.by_id.get(parse_call_id(named))
+        except ValueError:  # a label that someone made by hand
+            return None
 
     def _places(self, run_names: dict[str, str]) -> dict[tuple[Any, ...], list[Call]]:
         """The first roots of items, by every (key, epoch, run) that a label may name them by."""

@@ -12,7 +12,6 @@ from embertrace.recording.layout import BEGIN, CLOCK, END, Damage, Record
 from embertrace.wire.batch import BATCH, GAP, gap_reason
 from embertrace.wire.clock import unpack_offset
 from embertrace.wire.control import whereabouts
-from embertrace.wire.event import BadEvent, iter_events
 
 
 def plant(forest: Forest, record: Record | Damage) -> None:
@@ -21,7 +20,7 @@ def plant(forest: Forest, record: Record | Damage) -> None:
         if not record.tail:  # what was cut short while it was written was never acknowledged
             forest.damaged_bytes += record.length
     elif record.kind == BATCH:
-        _plant_batch(forest, record)
+        forest.add_batch(record.producer, record.first_seq, record.count, record.payload)
     else:
         plant_sign(forest, sign_of(record))
 
@@ -51,14 +50,3 @@ def plant_sign(forest: Forest, sign: Sign) -> None:
         forest.note_end(sign.producer, sign.received_ns, sign.first_seq)
     elif sign.kind == CLOCK and (offset := unpack_offset(sign.about)) is not None:
         forest.note_offset(sign.producer, offset)
-
-
-def _plant_batch(forest: Forest, record: Record) -> None:
-    seq = record.first_seq
-    for event in iter_events(record.payload, record.count):
-        if isinstance(event, BadEvent):
-            forest.undecodable += event.lost
-            seq += event.lost
-        else:
-            forest.add(record.producer, seq, event)
-            seq += 1

@@ -45,11 +45,18 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_report(recording: pathlib.Path) -> None:
     text = embertrace("report", recording)
-    assert "judge accuracy       0.6667" in text
+    assert "judge accuracy 0.6667" in " ".join(text.split())
     assert "3/3" in text
     assert "\x1b" not in text
     data = json.loads(embertrace("report", recording, "--json"))
     assert data["Judge judge_1"]["judge accuracy"]["value"] == pytest.approx(2 / 3)
+
+
+def test_report_and_comparison_as_pages(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert embertrace("report", recording, "--html", tmp_path / "run.html") == ""
+    assert "0.6667" in (tmp_path / "run.html").read_text(encoding="utf-8")
+    embertrace("compare", recording, recording, "--html", tmp_path / "both.html")
+    assert "first → first" in (tmp_path / "both.html").read_text(encoding="utf-8")
 
 
 def test_show(recording: pathlib.Path) -> None:
@@ -91,7 +98,7 @@ def test_flow(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert embertrace("flow", recording).startswith("digraph")
     embertrace("flow", recording, "-o", tmp_path / "flow.svg")
     assert "<svg" in (tmp_path / "flow.svg").read_text()
-    assert ".svg or .dot" in embertrace("flow", recording, "-o", tmp_path / "flow.png", code=2)
+    assert ".svg, .dot or .mmd" in embertrace("flow", recording, "-o", tmp_path / "flow.png", code=2)
 
 
 def test_check(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:

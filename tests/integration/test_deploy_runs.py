@@ -1,4 +1,4 @@
-"""What the deployment files say, done on this machine: keys as compose makes them, the health check, Prometheus's token."""
+"""What the deployment files say, done here: keys as compose makes them, the health check, a token for Prometheus."""
 
 from __future__ import annotations
 

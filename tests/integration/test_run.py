@@ -61,6 +61,17 @@ def test_a_session_that_fails_says_so_and_keeps_what_came(tmp_path: pathlib.Path
     assert len(analysis.calls) == 1
 
 
+def test_what_a_session_was_asked_can_be_asked_behind_it(tmp_path: pathlib.Path) -> None:
+    with et.session(tmp_path / "rec", quiet=True) as session:
+        leaf(1)
+        inside = session.analysis()
+        calls = inside.calls
+    leaf(2)
+    assert [call.result for call in calls] == [1]
+    assert inside.health()["calls"] == session.analysis().health()["calls"] == 1
+    assert len(inside.events) == len(session.analysis().events)
+
+
 def test_a_session_where_another_aggregator_writes_is_one_clear_error(tmp_path: pathlib.Path) -> None:
     with et.session(tmp_path / "rec", quiet=True):
         with pytest.raises(AggregatorError, match="being written by another aggregator"), et.session(tmp_path / "rec"):

@@ -80,7 +80,7 @@ def test_strangers_are_refused_and_told_so(
             while "events are held" not in caplog.text:
                 assert time.monotonic() - started < 30, "nothing is said"
             with pytest.raises(SecurityError, match=f"the aggregator at {ready['endpoint']} "):
-                et.connect(ready["endpoint"], key=key).calls
+                list(et.connect(ready["endpoint"], key=key).calls)
         assert not emitter.close(0)
     assert batches(tmp_path / "rec") == 0
 

@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "failures": {"outcome": "error"},
     "cohen_kappa": {"a": "m0", "b": "m1"},
     "groups": {"by": "stage"},
+    "explain": {"question": "judge_lift"},
     "unknown_items": {"targets": [["q3", None, None]]},
 }
 RUNS = ("monday", "tuesday")

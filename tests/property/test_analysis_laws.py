@@ -21,9 +21,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "unknown_items": {"targets": [[0, None, None], [1, None, "r"], [9, None, None], [2, 0, None]]},
     "cohen_kappa": {"a": "m0", "b": "m1"},
     "groups": {"by": "stage"},
+    "explain": {"question": "judge_lift"},
 }
 OTHERWISE: list[tuple[str, dict[str, Any]]] = [
     ("outcomes", {"on": "majority"}),
+    ("explain", {"question": "majority_accuracy", "options": {"ties": "abstain"}}),
+    ("explain", {"question": "accuracy_distribution"}),
     ("failures", {"outcome": "open"}),
     ("majority_accuracy", {"weights": {"m0": 0.3, "m1": 0.1, "m2": 0.2}}),
     ("majority_accuracy", {"weights": "accuracy", "ties": "first"}),
@@ -118,7 +121,7 @@ def questions(events: list[Placed]) -> list[tuple[str, dict[str, Any]]]:
     """Every verb that merges, with options: also each name of an item that was derived, under which it can be shown."""
     left = {"health"}  # it counts what is in every part
     if steps_back(events):  # then a producer's whole stream decides when its calls began: see `clocks`
-        left |= {"critical_path", "stragglers"}
+        left |= {"critical_path", "stragglers", "slowest"}
     asked = [(name, OPTIONS.get(name, {})) for name in VERBS.keys() - left]
     otherwise = [(name, options) for name, options in OTHERWISE if name not in left]
     rows = answer(grown(events), {"verb": "items", "options": {"pool": True}})["rows"]

@@ -36,7 +36,10 @@ class Http:
         self._headers = headers
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None, **headers: str) -> Answer:
-        return self.ask("GET", path + (f"?{urlencode(parameters, doseq=True)}" if parameters else ""), None, headers)
+        texts = {
+            name: json.dumps(value) if isinstance(value, list) else value for name, value in (parameters or {}).items()
+        }
+        return self.ask("GET", path + (f"?{urlencode(texts)}" if texts else ""), None, headers)
 
     def post(self, path: str, value: Any, **headers: str) -> Answer:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()

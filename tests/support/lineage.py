@@ -43,7 +43,7 @@ def rebuild(cluster: Cluster) -> None:
         deadline = time.monotonic() + 30
         while len(every.calls) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)  # nobody expects a rebuild: only its events tell of it
-        attempts, (call,) = every.calls, chosen.calls
+        attempts, (call,) = list(every.calls), chosen.calls
     print(sorted((one.attempt, one.outcome) for one in attempts), call.attempt)
 
 

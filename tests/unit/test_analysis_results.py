@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cohen_kappa": {"a": "m0", "b": "m1"},
     "unknown_items": {"targets": [["q1", None, None]]},
     "groups": {"by": "stage"},
+    "explain": {"question": "judge_lift"},
 }
 
 

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embertrace.flow import FlowEdge, FlowGraph, FlowNode, layout, to_dot, to_svg
+from embertrace.analysis import LocalSource, OperatorAnalysis
+from embertrace.flow import FlowEdge, FlowGraph, FlowNode, layout, to_dot, to_mermaid, to_svg, visualize_operator_flow
 from embertrace.flow.coordinates import isotonic
 from embertrace.flow.dot import quote
-from embertrace.flow.text import fit, printable, text_width
+from embertrace.flow.text import fit, text_width
+from embertrace.markup import printable
+from support.forests import Story
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = (
@@ -311,3 +314,44 @@ def test_isotonic_is_the_nearest_rising_sequence() -> None:
 def test_a_graph_that_cannot_be_is_refused(make: object, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         make()  # type: ignore[operator]
+
+
+def test_mermaid_names_nothing_after_users() -> None:
+    text = to_mermaid(hostile_graph())
+    lines = text.splitlines()
+    assert lines[0] == "flowchart LR"
+    quoted = re.compile(
+        r'^  (n\d+\["[^"`<>\[\]{}|]*(<br/>[^"`<>\[\]{}|]*)*"\]|n\d+ (-->|-\.->)(\|"[^"`<>]*"\|)? n\d+)$'
+    )
+    inner = [line for line in lines[1:] if "subgraph" not in line and line != "  end"]
+    assert [line for line in inner if not quoted.match(line)] == []
+    assert len(inner) == len(HOSTILE) * 2 and "://" not in text and "script>" not in text
+
+
+def test_mermaid_tells_calls_from_links() -> None:
+    text = to_mermaid(digits())
+    assert 'n0 -->|"360×"| n1' in text and 'n2 -.->|"360×"| n5' in text
+    assert to_mermaid(FlowGraph()) == "flowchart LR\n"
+
+
+@pytest.mark.parametrize("format", ["dot", "mermaid", "svg"])
+def test_a_drawn_analysis_shows_disagreement_on_its_edges_and_one_trace_alone(format: str) -> None:
+    story = Story()
+    story.question("q1", "aab", "a", "a")
+    story.question("q2", "aaa", "a", "a")
+    drawn = visualize_operator_flow(OperatorAnalysis(LocalSource(story.forest())), format=format)
+    assert "2× · differs 0.50" in drawn and "2× · differs 0.25" in drawn and "accuracy 0.500" in drawn
+    trace = story.events[-1][2].trace_id
+    assert trace is not None
+    one = visualize_operator_flow(OperatorAnalysis(LocalSource(story.forest())), format=format, trace=trace.hex())
+    assert "1× · differs 0.00" in one and "2×" not in one
+
+
+def test_an_edge_shows_its_own_accuracy_where_an_operator_is_called_by_several() -> None:
+    story = Story()
+    for caller, answer in (("left", "a"), ("right", "b")):
+        root = story.begin(caller, item={"key": caller, "truth": "a"})
+        story.call("shared", answer, parent=root)
+        story.end(root, answer)
+    dot = visualize_operator_flow(OperatorAnalysis(LocalSource(story.forest())))
+    assert "1× · right 1.00" in dot and "1× · right 0.00" in dot

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = {
     # ground
-    **dict.fromkeys(("errors", "event", "config", "ending"), 0),
+    **dict.fromkeys(("errors", "event", "config", "ending", "markup"), 0),
     # what things are, and pure analysis
     **dict.fromkeys(("wire", "payload", "lineage", "context", "spec", "analysis", "keys", "handshake"), 1),
     # where events go, and lie
@@ -47,6 +47,7 @@ BESIDE = {
     "wrappers": {"traced"},
     "decorate": {"traced", "wrappers"},
     "monitor": {"client"},
+    "report": {"flow"},
     "playback": {"client", "emit"},
     "embedded": {"run", "sources"},
     "gather": {"embedded"},
@@ -89,7 +90,7 @@ FENCES = {
     "msgpack": ("embertrace.wire", "embertrace.payload"),
     "zmq": ("embertrace.handshake", "embertrace.emit", "embertrace.client", "embertrace.playback", *AGGREGATOR_SOCKETS),
     "ray": ("embertrace.ray", "embertrace.demo"),
-    "numpy": ("embertrace.analysis", "embertrace.recording"),
+    "numpy": ("embertrace.analysis", "embertrace.recording", "embertrace.wire.columns", "embertrace.wire.cursor"),
     **dict.fromkeys(("statsmodels", "krippendorff", "scipy"), ("embertrace.analysis",)),
     "typer": ("embertrace.cli", "embertrace.top.command"),
     "rich": ("embertrace.cli", "embertrace.top.screen"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from embertrace.analysis.fluent.asks import Asks
 from embertrace.analysis.results import Rows, Table
 
@@ -24,6 +26,17 @@ class IncidentQuestions(Asks):
     def unlinked(self) -> Rows:
         """The judge calls of which nobody knows what they judged."""
         return self._rows("unlinked")
+
+    def explain(self, question: str, **options: Any) -> Rows:
+        """Which calls an answer is made of, and which were left out: `explain("judge_lift", answer="str")`.
+
+        A row for each judge, ensemble, score or call that the question looked at, in the order of their begin: item,
+        `used`, `why` not (reasons as in `left_out`: unlabelled, unlinked, incomplete …), the `rows` of the answer in
+        which it counts, then what is known of the call, and whom a judge `judged` (call ids). Any question may be
+        named that is about those; of others, all calls are `used`. Raises QueryError for a question there is not.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        return self._rows("explain", question=question, options=given or None)
 
     def gaps(self) -> int:
         """How many events are known never to arrive."""

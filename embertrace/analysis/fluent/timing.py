@@ -7,7 +7,8 @@ from embertrace.analysis.results import Rows
 
 
 class TimingQuestions(Asks):
-    """Asked of the selected calls that have ended, in seconds; computed in `questions.timing`."""
+    """Asked of the selected calls that have ended, in seconds; computed in `questions.timing` and
+    `questions.slowest`."""
 
     def latency(self) -> Rows:
         """Per stage, type and operator: mean, p50, p90, p95, p99 and maximum of the durations.
@@ -35,3 +36,10 @@ class TimingQuestions(Asks):
         none.
         """
         return self._rows("stragglers")
+
+    def slowest(self) -> Rows:
+        """The calls of the trace that took longest, as a tree, with `start_s` since its begin; of selected calls only.
+
+        Of the traces whose root is selected and has ended: `item(…)` or `trace(…)` choose one. Empty of none.
+        """
+        return self._rows("slowest")

@@ -18,7 +18,8 @@ from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, Member, Status
 from embertrace.analysis.query import Selection, unit_of
 from embertrace.analysis.questions.voting import HINT, why_left_out
-from embertrace.analysis.tally import Tally, Unit
+from embertrace.analysis.table.items import Unit
+from embertrace.analysis.tally import Tally
 from embertrace.errors import WireError
 from embertrace.payload import unpack
 

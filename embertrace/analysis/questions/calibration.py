@@ -15,7 +15,8 @@ from embertrace.analysis.questions.judging import from_full_agreement, judged_en
 from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.analysis.resampling import Array, bootstrap, sums_by_unit
 from embertrace.analysis.results import NAN, Estimate, Table
-from embertrace.analysis.tally import Tallies, Tally, Unit
+from embertrace.analysis.table.items import Unit
+from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
 
 Of = Literal["plurality", "judge"]

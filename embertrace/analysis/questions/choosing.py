@@ -20,7 +20,8 @@ from embertrace.analysis.questions.members import oracle_share
 from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share
 from embertrace.analysis.resampling import permutation_p
 from embertrace.analysis.results import NAN, Estimate, Table
-from embertrace.analysis.tally import Tallies, Tally, Unit
+from embertrace.analysis.table.items import Unit
+from embertrace.analysis.tally import Tallies, Tally
 
 OUTCOMES = ("both right", "judge alone right", "majority alone right", "both wrong")
 FIXED = "position bias can't be told from a preference for members: each stands in one place throughout"

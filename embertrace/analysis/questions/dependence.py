@@ -13,7 +13,7 @@ from embertrace.analysis.questions.ballots import Ballot, Ballots
 from embertrace.analysis.resampling import Array, bootstrap
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
 from embertrace.analysis.statistics import UNDEFINED, Interval
-from embertrace.analysis.tally import Unit
+from embertrace.analysis.table.items import Unit
 
 MAX_CELLS = 2_000_000
 """Units times pairs of which intervals are drawn: some seconds. Beyond it there is none."""

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from embertrace.analysis.calls import Call
+import numpy as np
+
 from embertrace.analysis.query import Selection
-from embertrace.analysis.results import Rows, Table
-from embertrace.analysis.statistics import quantile
+from embertrace.analysis.results import NAN, Rows, Table
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted, grouped
+from embertrace.analysis.table.names import Triple
+from embertrace.analysis.table.shape import OUTCOMES
+from embertrace.analysis.trees import Trees
 
 
 class Histograms:
@@ -30,16 +35,37 @@ class Histograms:
 
 def accuracy_distribution(selection: Selection) -> Histograms:
     histograms = Histograms()
-    for metric in selection.scores():
-        if "accuracy" not in metric.data:
-            continue
-        value = finite(metric.data["accuracy"])
+    names = selection.trees.table.names.triples
+    for name, value, times in _accuracies(selection):
         if value is None:
-            histograms.left_out["not a finite number"] += 1
+            histograms.left_out["not a finite number"] += times
         else:
-            counts = histograms.by_name.setdefault(f"{metric.operator_type}:{metric.stage}", Counter())
-            counts[value] += 1
+            _, operator_type, stage = names[name]
+            histograms.by_name.setdefault(f"{operator_type}:{stage}", Counter())[value] += times
     return histograms
+
+
+def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
+    """Of each operator's name and each text with an accuracy: the value, and how often it was scored."""
+    trees = selection.trees
+    kept = "accuracies"
+    if selection.filtered:
+        return _count_accuracies(trees, trees.metric_rows[selection.scored])
+    if kept not in trees.kept:
+        trees.kept[kept] = _count_accuracies(trees, trees.metric_rows[selection.scored])
+    found: list[tuple[int, float | None, int]] = trees.kept[kept]
+    return found
+
+
+def _count_accuracies(trees: Trees, rows: Array) -> list[tuple[int, float | None, int]]:
+    texts, names = trees.texts.numbers(rows), trees.table.name.values[rows].astype(np.int64)
+    values = trees.texts.read("accuracy", lambda data: (finite(data["accuracy"]),) if "accuracy" in data else ())
+    pairs, times = counted(texts * np.int64(len(trees.table.names.triples)) + names)
+    found = []
+    for pair, often in zip(pairs.tolist(), times.tolist(), strict=True):
+        text, name = divmod(pair, len(trees.table.names.triples))
+        found += [(name, value, often) for value in values[text]]
+    return found
 
 
 def finite(value: Any) -> float | None:
@@ -74,48 +100,98 @@ def _root(square: Fraction) -> float:
 Group = tuple[str, ...]
 
 
+class Durations:
+    """Nanoseconds, all of them, as they are or as parts were merged."""
+
+    def __init__(self) -> None:
+        self._parts: list[Array] = []
+        self._single: list[int] = []
+
+    def add(self, nanoseconds: int) -> None:
+        self._single.append(nanoseconds)
+
+    def add_all(self, nanoseconds: Array) -> None:
+        self._parts.append(nanoseconds)
+
+    def merge(self, other: Durations) -> None:
+        self._parts += other._parts
+        self._single += other._single
+
+    def quantiles(self, *wanted: float) -> list[float]:
+        """Quantiles, between their two neighbours as numpy does it; NaN of none."""
+        values = np.concatenate([*self._parts, _integers(self._single)])
+        places = [Fraction(q) * (len(values) - 1) for q in wanted]
+        if not len(values):
+            return [NAN for _ in wanted]
+        near = {min(math.floor(place) + step, len(values) - 1) for place in places for step in (0, 1)}
+        ordered = np.partition(values, sorted(near))
+        found = []
+        for place in places:
+            below = math.floor(place)
+            low, high = int(ordered[below]), int(ordered[min(below + 1, len(values) - 1)])
+            found.append(float(low + (high - low) * (place - below)))
+        return found
+
+
+def _integers(values: list[int]) -> Array:
+    """As 64 bits where they fit."""
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        return np.array(values, object)
+
+
 class Activity:
-    """Per group of calls: outcomes and durations (nanoseconds), counted."""
+    """Per group of calls: outcomes, counted, and durations."""
 
     def __init__(self, columns: Group) -> None:
         self.columns = columns
         self.outcomes: dict[Group, Counter[str]] = {}
-        self.durations: dict[Group, Counter[int]] = {}
+        self.durations: dict[Group, Durations] = {}
 
-    def add(self, group: Group, call: Call) -> None:
-        self.outcomes.setdefault(group, Counter())[call.outcome] += 1
-        durations = self.durations.setdefault(group, Counter())
-        if call.duration_ns is not None:
-            durations[call.duration_ns] += 1
+    def of_group(self, group: Group) -> tuple[Counter[str], Durations]:
+        return self.outcomes.setdefault(group, Counter()), self.durations.setdefault(group, Durations())
 
     def merge(self, other: Activity) -> Activity:
         for group, outcomes in other.outcomes.items():
-            self.outcomes.setdefault(group, Counter()).update(outcomes)
-            self.durations.setdefault(group, Counter()).update(other.durations[group])
+            mine, durations = self.of_group(group)
+            mine.update(outcomes)
+            durations.merge(other.durations[group])
         return self
 
 
 def stages(selection: Selection) -> Activity:
-    return _activity(selection, ("stage",), lambda call: (call.stage,))
+    return _activity(selection, ("stage",), lambda names: (names[2],))
 
 
 def operators(selection: Selection) -> Activity:
-    columns = ("stage", "type", "operator")
-    return _activity(selection, columns, lambda call: (call.stage, call.operator_type, call.operator_id))
+    return _activity(selection, ("stage", "type", "operator"), lambda names: (names[2], names[1], names[0]))
 
 
-def _activity(selection: Selection, columns: Group, group: Callable[[Call], Group]) -> Activity:
+def _activity(selection: Selection, columns: Group, group: Callable[[Triple], Group]) -> Activity:
     activity = Activity(columns)
-    for call in selection.calls:
-        activity.add(group(call), call)
+    shape, names = selection.trees.shape, selection.trees.table.names.triples
+    exact = shape.duration_ns
+    places = np.flatnonzero(selection.mask)
+    for number, of_name in grouped(shape.name[places], places):
+        outcomes, durations = activity.of_group(group(names[number]))
+        counts = np.bincount(shape.outcome[of_name], minlength=len(OUTCOMES)).tolist()
+        outcomes.update(dict(zip(OUTCOMES, counts, strict=True)))
+        if exact is not None:
+            durations.add_all(exact[of_name[shape.has_duration[of_name]]])
+            continue
+        for place in of_name.tolist():
+            if (nanoseconds := selection.trees.at(place).duration_ns) is not None:
+                durations.add(nanoseconds)
     return activity
 
 
 def finish_activity(activity: Activity) -> Rows:
     rows = []
     for group in sorted(activity.outcomes):
-        outcomes, durations = activity.outcomes[group], activity.durations[group]
+        outcomes = activity.outcomes[group]
         counts = {"calls": outcomes.total(), "errors": outcomes["error"], "lost": outcomes["lost"]}
-        times = {f"p{q}_s": quantile(durations, q / 100) / 1e9 for q in (50, 95)}
+        p50, p95 = activity.durations[group].quantiles(0.5, 0.95)
+        times = {"p50_s": p50 / 1e9, "p95_s": p95 / 1e9}
         rows.append({**dict(zip(activity.columns, group, strict=True)), **counts, "open": outcomes["open"], **times})
     return Rows(rows)

@@ -1,7 +1,8 @@
 """The flow of operators as counts: nodes are (operator, type, stage), edges are calls between them and links.
 
 A link runs from the operator whose result was consumed to the one that consumed it: from the ensemble that fed a
-judge, else from whatever calls the consumer names.
+judge, else from whatever calls the consumer names. An edge of calls has the accuracy of what was called there; from an
+ensemble to a member also its disagreement: the mean share of the other members that answered otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from embertrace.analysis.questions.voting import disagreement_of, leaders_of, ma
 from embertrace.analysis.results import Table
 
 Node = tuple[str, str, str]
+Edge = tuple[Node, Node, str]
+Sums = dict[Any, tuple[Fraction, int]]
 
 
 class Flow:
@@ -28,9 +31,9 @@ class Flow:
     def __init__(self) -> None:
         self.calls: Counter[Node] = Counter()
         self.errors: Counter[Node] = Counter()
-        self.right: dict[Node, tuple[Fraction, int]] = {}
-        self.disagreement: dict[Node, tuple[Fraction, int]] = {}
-        self.edges: Counter[tuple[Node, Node, str]] = Counter()
+        self.right: Sums = {}  # by node, and by edge
+        self.disagreement: Sums = {}
+        self.edges: Counter[Edge] = Counter()
 
     def merge(self, other: Flow) -> Flow:
         self.calls += other.calls
@@ -42,7 +45,9 @@ class Flow:
         return self
 
     def finish(self) -> Table:
-        """{"nodes": [{id, operator, type, stage, calls, errors, disagreement, accuracy}], "edges": [{…}]}."""
+        """{"nodes": [{id, operator, type, stage, calls, errors, disagreement, accuracy}], "edges":
+        [{source, target, kind,
+        count, disagreement, accuracy}]}."""
         nodes = [
             {
                 "id": _name(node),
@@ -57,8 +62,15 @@ class Flow:
             for node in sorted(self.calls)
         ]
         edges = [
-            {"source": _name(source), "target": _name(target), "kind": kind, "count": count}
-            for (source, target, kind), count in sorted(self.edges.items())
+            {
+                "source": _name(edge[0]),
+                "target": _name(edge[1]),
+                "kind": edge[2],
+                "count": count,
+                "disagreement": _mean(self.disagreement.get(edge)),
+                "accuracy": _mean(self.right.get(edge)),
+            }
+            for edge, count in sorted(self.edges.items())
         ]
         return Table({"nodes": nodes, "edges": edges})
 
@@ -76,10 +88,12 @@ def flow(selection: Selection) -> Flow:
             ensemble = read_ensemble(call, answers)
             if why_left_out(ensemble) is None:
                 _add_ensemble(found, node, ensemble, right)
-        elif call.outcome == "result" and (value := right.of_call(call)) is not None:
-            _add(found.right, node, Fraction(value), 1)
-        if call.parent is not None and selection.has(call.parent):
-            found.edges[_node(call.parent), node, "call"] += 1
+        edge = (_node(call.parent), node, "call") if call.parent is not None and selection.has(call.parent) else None
+        if not is_ensemble(call) and call.outcome == "result" and (value := right.of_call(call)) is not None:
+            for place in (node, edge) if edge is not None else (node,):
+                _add(found.right, place, Fraction(value), 1)
+        if edge is not None:
+            found.edges[edge] += 1
         for source in _consumed(call, selection):
             found.edges[_node(source), node, "link"] += 1
     return found
@@ -90,6 +104,11 @@ def _add_ensemble(found: Flow, node: Node, ensemble: Ensemble, right: Correctnes
     disagreement = disagreement_of(ensemble)
     if disagreement is not None:
         _add(found.disagreement, node, disagreement, 1)
+    votes = ensemble.votes()
+    others = votes.total() - 1
+    for member in ensemble.members:
+        if member.key is not None and member.call is not None and others:
+            _add(found.disagreement, (node, _node(member.call), "call"), 1 - Fraction(votes[member.key] - 1, others), 1)
     leaders = leaders_of(ensemble)
     share = majority_share(ensemble, leaders, right, "expected") if leaders else None
     if share is not None:
@@ -114,7 +133,7 @@ def _name(node: Node) -> str:
     return json.dumps(node, ensure_ascii=False)
 
 
-def _add(sums: dict[Node, tuple[Fraction, int]], node: Node, value: Fraction, count: int) -> None:
+def _add(sums: Sums, node: Node | Edge, value: Fraction, count: int) -> None:
     total, seen = sums.get(node, (Fraction(0), 0))
     sums[node] = total + value, seen + count
 

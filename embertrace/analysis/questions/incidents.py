@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
+import numpy as np
+
+from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.ensembles import is_judge
 from embertrace.analysis.naming import Names
@@ -12,6 +14,7 @@ from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import Rows, Table
 from embertrace.analysis.runs import describe_runs
+from embertrace.analysis.table.shape import ERROR_OUTCOME, LOST, OPEN, OUTCOMES
 from embertrace.errors import QueryError
 
 
@@ -56,6 +59,16 @@ def unlinked(selection: Selection) -> Incidents:
     return found
 
 
+def count_unlinked(selection: Selection) -> int:
+    """How many judge calls that is."""
+    feeding = feeding_of(selection.trees)
+    chosen = selection.mask[feeding.judge]
+    left = feeding.judge[chosen & (feeding.ensemble == LEFT)].tolist()
+    return int((chosen & (feeding.ensemble == UNLINKED)).sum()) + sum(
+        not selection.links.feeds(selection.trees.at(place)) for place in left
+    )
+
+
 class Runs:
     """Descriptions of the runs that the filters leave, in the order in which they began."""
 
@@ -92,15 +105,15 @@ class Health:
     """Counts of what there is, and of what is wrong or missing."""
 
     def __init__(self, selection: Selection) -> None:
-        forest, calls = selection.forest, selection.calls
-        outcomes = Counter(call.outcome for call in calls)
+        forest, shape = selection.forest, selection.trees.shape
+        outcomes = np.bincount(shape.outcome[selection.mask], minlength=len(OUTCOMES)).tolist()
         self.counts = {
-            "calls": len(calls),
-            "errors": outcomes["error"],
-            "lost": outcomes["lost"],
-            "open": outcomes["open"],
-            "missing": sum(call.missing for call in calls),
-            "unlinked": len(unlinked(selection).rows),
+            "calls": sum(outcomes),
+            "errors": outcomes[ERROR_OUTCOME],
+            "lost": outcomes[LOST],
+            "open": outcomes[OPEN],
+            "missing": shape.missing_among(selection.mask),
+            "unlinked": count_unlinked(selection),
             "events": forest.events,
             "gaps": forest.gaps,
             "undecodable": forest.undecodable,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Literal
 
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.questions.judged_at_once import Over, add_decisions
 from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
 from embertrace.analysis.results import Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
-
-Over = Literal["attempted", "answered"]
 
 
 def judge_accuracy(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Tally:
@@ -34,13 +32,13 @@ def judge_accuracy_by_agreement(
     if over not in ("attempted", "answered"):
         raise QueryError(f"over={over!r} is none of attempted, answered")
     tallies = Tallies()
-    answers = Answers(answer)
-    right = Correctness(answers, selection.trees.labels, grade)
-    for judge, ensemble in judged_ensembles(selection, answers, tallies):
+    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    left = add_decisions(tallies, selection, right, over)
+    rows = selection.judges(right.answers) if left is None else _judges(selection, left, right.answers)
+    for judge, ensemble in _rows(rows, tallies):
         votes = ensemble.votes()
         of = ensemble.attempted if over == "attempted" else votes.total()
-        name = f"{max(votes.values(), default=0)}/{of}"
-        add_judge(tallies.named(name), judge, ensemble.call, right)
+        add_judge(tallies.named(f"{max(votes.values(), default=0)}/{of}"), judge, ensemble.call, right)
     return tallies
 
 
@@ -89,7 +87,7 @@ def finish_by_agreement(tallies: Tallies) -> Table:
     rows = {}
     for name in sorted(tallies.by_name, key=from_full_agreement):
         tally = tallies.by_name[name]
-        if tally.units:
+        if tally.spread.n:
             rows[name] = tally.finish()
         tallies.left_out.update(tally.left_out)
     distinct = sum(row.n for name, row in rows.items() if name.startswith("1/") and name not in ("1/1", "1/2"))
@@ -104,7 +102,22 @@ def from_full_agreement(name: str) -> tuple[Fraction, int]:
 
 def judged_ensembles(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
     """A row for each ensemble that fed a judge and can be compared."""
-    for judge, ensembles, linked in selection.judges(answers):
+    return _rows(selection.judges(answers), tallies)
+
+
+Row = tuple[Call, list[Ensemble], bool]
+
+
+def _judges(selection: Selection, places: Iterable[int], answers: Answers) -> Iterator[Row]:
+    """As `Selection.judges`, of the judge calls at some places."""
+    for place in places:
+        found = selection.judge(selection.trees.at(place), answers)
+        if found is not None:
+            yield found
+
+
+def _rows(judges: Iterable[Row], tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
+    for judge, ensembles, linked in judges:
         if not linked:
             tallies.left_out["unlinked"] += 1
         for ensemble in ensembles:

@@ -21,7 +21,8 @@ from embertrace.analysis.query import Selection, unit_of
 from embertrace.analysis.questions.ballots import columns
 from embertrace.analysis.results import Rows
 from embertrace.analysis.statistics import quantile, quantile_interval
-from embertrace.analysis.tally import Tally, Unit
+from embertrace.analysis.table.items import Unit
+from embertrace.analysis.tally import Tally
 from embertrace.event import call_hex
 
 QUANTILES = (50, 90, 95, 99)

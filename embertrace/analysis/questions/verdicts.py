@@ -12,7 +12,8 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.labels import Labels
 from embertrace.analysis.query import Selection, unit_of
 from embertrace.analysis.results import NAN, Estimate, Table
-from embertrace.analysis.tally import Tally, Unit
+from embertrace.analysis.table.items import Unit
+from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
 from embertrace.payload import Cut, canonical, unpack
 

@@ -6,11 +6,14 @@ Each is a partial state over one part of the events, which merges exactly; see S
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Literal
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import sums_of
+from embertrace.analysis.arrays.votes import Votes
+from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection, unit_of
@@ -24,6 +27,7 @@ TIES: tuple[Ties, ...] = ("expected", "first", "wrong", "abstain")
 Weights = Mapping[str, float] | str | None
 """Weights of members by their names, or the name of the score that their calls have."""
 
+TOO_FEW = "with fewer than two answers"
 HINT = "most calls have all answers distinct: answer=… may help to compare what matters"
 
 
@@ -35,27 +39,43 @@ def disagreement_of(ensemble: Ensemble) -> Fraction | None:
 
 
 def ensemble_disagreement(selection: Selection, *, answer: Rule = None) -> Tally:
-    tally = Tally()
-    for ensemble in _comparable(selection, Answers(answer), tally):
-        value = disagreement_of(ensemble)
-        if value is None:
-            tally.leave_out("with fewer than two answers")
-        else:
-            tally.add(unit_of(ensemble.call), value)
-            tally.hints["all distinct"] += value == 1 and ensemble.votes().total() > 2
-    return tally
+    return _divided(selection, Answers(answer), share=True)
 
 
 def non_unanimous_rate(selection: Selection, *, answer: Rule = None) -> Tally:
+    return _divided(selection, Answers(answer), share=False)
+
+
+def _divided(selection: Selection, answers: Answers, share: bool) -> Tally:
+    """How far the members of each ensemble disagree: the share of it, or whether they do at all."""
     tally = Tally()
-    for ensemble in _comparable(selection, Answers(answer), tally):
+    votes = selection.votes(answers)
+    left = _add_votes(tally, selection, votes, share) if votes is not None else None
+    ensembles = selection.ensembles(answers) if left is None else (selection.whole(call, answers) for call in left)
+    for ensemble in _comparable(ensembles, tally):
         value = disagreement_of(ensemble)
         if value is None:
-            tally.leave_out("with fewer than two answers")
+            tally.leave_out(TOO_FEW)
         else:
-            tally.add(unit_of(ensemble.call), Fraction(value > 0))
+            tally.add(unit_of(ensemble.call), value if share else Fraction(value > 0))
             tally.hints["all distinct"] += value == 1 and ensemble.votes().total() > 2
     return tally
+
+
+def _add_votes(tally: Tally, selection: Selection, votes: Votes, share: bool) -> list[Call] | None:
+    """Count all ensembles at once; those that are left, one by one. None (and nothing counted) if that can't be."""
+    counted = votes.comparable & (votes.answered > 1)
+    distinct, answered = votes.distinct[counted], votes.answered[counted]
+    numerator, denominator = (distinct - 1, answered - 1) if share else (1 * (distinct > 1), 0 * answered + 1)
+    sums = sums_of(selection.trees, votes.place[counted], numerator, denominator)
+    if sums is None:
+        return None
+    tally.add_sums(sums)
+    tally.hints["all distinct"] += int(((distinct == answered) & (answered > 2)).sum())
+    tally.left_out["incomplete"] += int(votes.incomplete.sum())
+    tally.left_out["with unknown answers"] += int((~votes.incomplete & votes.unknown).sum())
+    tally.left_out[TOO_FEW] += int((votes.comparable & (votes.answered < 2)).sum())
+    return [selection.trees.at(place) for place in votes.rest.tolist()]
 
 
 def majority_accuracy(
@@ -71,7 +91,7 @@ def majority_accuracy(
     tally = Tally()
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
-    for ensemble in _comparable(selection, answers, tally):
+    for ensemble in _comparable(selection.ensembles(answers), tally):
         add_majority(tally, ensemble, right, ties, weights)
     return tally
 
@@ -160,12 +180,12 @@ def majority_share(
 
 def finish_votes(tally: Tally) -> Estimate:
     """The estimate; with a hint where most calls were of pairwise distinct answers, as free text is."""
-    calls = sum(n for n, _ in tally.units.values())
+    calls = tally.spread.n
     return tally.finish([HINT] if calls and 2 * tally.hints["all distinct"] > calls else [])
 
 
-def _comparable(selection: Selection, answers: Answers, tally: Tally) -> Iterator[Ensemble]:
-    for ensemble in selection.ensembles(answers):
+def _comparable(ensembles: Iterable[Ensemble], tally: Tally) -> Iterator[Ensemble]:
+    for ensemble in ensembles:
         reason = why_left_out(ensemble)
         if reason is None:
             yield ensemble

@@ -1,0 +1,163 @@
+"""Of every ensemble that counts: how many members answered and failed, and how far they agreed.
+
+The arrays of `Votes` have an entry for each ensemble that is in the ordinary: its members are operators, or it has
+none and says that some are missing. The others are `rest`, to be read one by one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from embertrace.analysis.answers import Answers
+from embertrace.analysis.ensembles import NO_MEMBERS
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.shape import OPEN, RESULT_OUTCOME, Shape
+from embertrace.analysis.trees import Trees
+
+ANSWERED, ABSTAINED, UNKNOWN = range(3)
+ENDED, FAILED, MISSING = range(3)
+STATUSES = {"answered": ANSWERED, "abstained": ABSTAINED, "unknown": UNKNOWN}
+
+
+class Votes(NamedTuple):
+    """By ensemble: its place, and counts. `largest` is the size of its largest group of equal answers."""
+
+    place: Array
+    incomplete: Array
+    unknown: Array
+    attempted: Array
+    answered: Array
+    distinct: Array
+    largest: Array
+    rest: Array
+
+    @property
+    def comparable(self) -> Array:
+        found: Array = ~self.incomplete & ~self.unknown
+        return found
+
+
+def votes_of(trees: Trees, answers: Answers, mask: Array | None) -> Votes | None:
+    """The votes of the ensembles that count where `mask` selects calls (None: all). None if a callable decides."""
+    if answers.name is None:
+        return None
+    if mask is not None:
+        return _count(trees, answers, mask)
+    kept = ("votes", answers.name)
+    if kept not in trees.kept:
+        trees.kept[kept] = _count(trees, answers, None)
+    found: Votes = trees.kept[kept]
+    return found
+
+
+def places_of_type(trees: Trees, operator_type: str) -> Array:
+    """By place whether a call is of a type."""
+    of_names = trees.table.names.which(lambda names: names[1] == operator_type)
+    found: Array = of_names[trees.shape.name]
+    return found
+
+
+def may_vote_places(trees: Trees) -> Array:
+    """By place whether a call is of a kind that votes."""
+    voting = trees.table.names.which(lambda names: names[1] not in NO_MEMBERS)
+    found: Array = voting[trees.shape.name] & trees.shape.member
+    return found
+
+
+def answers_at(trees: Trees, answers: Answers, places: Array) -> tuple[Array, Array]:
+    """Status and number of the answer of each call, all of which ended with a result; equal numbers are equal keys."""
+    numbers = trees.texts.numbers(trees.shape.end_row[places])
+    readings = trees.texts.read(f"answer {answers.name}", answers.of_data)
+    keys: dict[bytes | None, int] = {}
+    status = np.array([STATUSES[reading.status] for reading in readings], np.uint8)
+    key = np.array([keys.setdefault(reading.key, len(keys)) for reading in readings], np.int64)
+    return status[numbers], key[numbers]
+
+
+class Ballots(NamedTuple):
+    """Who votes where, whatever they answered: ensembles, and their members in slot order."""
+
+    ensemble: Array
+    """Places."""
+    member: Array
+    """Places."""
+    group: Array
+    """Of each member the index of its ensemble."""
+    status: Array
+    """Of each member: ENDED with a result, FAILED or MISSING."""
+    nested: Array
+    """Of each member whether it is an ensemble itself."""
+    size: Array
+    """Of each ensemble its members."""
+
+    def take(self, chosen: Array) -> Ballots:
+        """With the chosen members only."""
+        group = self.group[chosen]
+        size = np.bincount(group, minlength=len(self.ensemble))
+        return Ballots(self.ensemble, self.member[chosen], group, self.status[chosen], self.nested[chosen], size)
+
+
+def _ballots(trees: Trees) -> Ballots:
+    shape = trees.shape
+    is_ensemble = places_of_type(trees, "ensemble")
+    below, _ = shape.children_of_all
+    members = below[is_ensemble[shape.parent[below]] & may_vote_places(trees)[below]]
+    ensembles = np.flatnonzero(is_ensemble)
+    index = np.zeros(len(shape), np.int64)
+    index[ensembles] = np.arange(len(ensembles))
+    group = index[shape.parent[members]]
+    status = np.full(len(members), FAILED, np.uint8)
+    outcome = shape.outcome[members]
+    status[outcome == OPEN] = MISSING
+    status[(outcome == RESULT_OUTCOME) & ~_late(shape, members, ensembles[group])] = ENDED
+    size = np.bincount(group, minlength=len(ensembles))
+    return Ballots(ensembles, members, group, status, is_ensemble[members], size)
+
+
+def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
+    if trees.ballots is None:
+        trees.ballots = _ballots(trees)
+    shape, ballots = trees.shape, trees.ballots
+    ensembles = ballots.ensemble
+    whole = np.ones(len(ensembles), bool) if mask is None else mask[ensembles]
+    missing_children = shape.missing[ensembles] > 0
+    returns = whole & (ballots.size == 0) & ~missing_children
+    if mask is not None:
+        ballots = ballots.take(whole[ballots.group] | (mask[ballots.member] & ~ballots.nested))
+    ended = np.flatnonzero(ballots.status == ENDED)
+    group = ballots.group[ended]
+    status, key = answers_at(trees, answers, ballots.member[ended])
+    missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles))
+    unknown = np.bincount(group[status == UNKNOWN], minlength=len(ensembles))
+    voted = status == ANSWERED
+    answered, distinct, largest = _agreement(group[voted], key[voted], len(ensembles))
+    chosen = (whole & ~returns) | (ballots.size > 0)
+    incomplete = (shape.end_row[ensembles] < 0) | (missing > 0) | missing_children
+    columns = (ensembles, incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
+    return Votes._make([*(column[chosen] for column in columns), ensembles[returns]])
+
+
+def _late(shape: Shape, members: Array, ensembles: Array) -> Array:
+    """Whether a member ended after its ensemble did, as far as one producer's own order can tell."""
+    mine, whole = shape.end_row[members], shape.end_row[ensembles]
+    late = np.zeros(len(members), bool)
+    both = np.flatnonzero((mine >= 0) & (whole >= 0))
+    my_producer, my_seq = shape.events.emitted(mine[both])
+    its_producer, its_seq = shape.events.emitted(whole[both])
+    late[both] = (my_producer == its_producer) & (my_seq > its_seq)
+    return late
+
+
+def _agreement(group: Array, key: Array, groups: int) -> tuple[Array, Array, Array]:
+    """Of each group how many answers it has, how many distinct ones, and how often the most frequent one occurs."""
+    answered = np.bincount(group, minlength=groups)
+    width = int(key.max()) + 1 if len(key) else 1
+    codes = np.sort(group * width + key)
+    first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])[: len(codes)])
+    of_group = codes[first] // width
+    distinct = np.bincount(of_group, minlength=groups)
+    largest = np.zeros(groups, np.int64)
+    np.maximum.at(largest, of_group, np.diff(np.append(first, len(codes))))
+    return answered, distinct, largest

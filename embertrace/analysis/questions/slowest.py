@@ -1,0 +1,56 @@
+"""The trace that took longest, as a tree with the time at which each call began: what a waterfall shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embertrace.analysis.calls import Call
+from embertrace.analysis.naming import Names
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.items import described, walk
+from embertrace.analysis.results import Rows
+
+
+class Slowest:
+    """The slowest trace of one part of the events: of equally slow ones that which began first."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.found: tuple[tuple[int, Any], Any, list[dict[str, Any]]] | None = None
+
+    def merge(self, other: Slowest) -> Slowest:
+        self.names = self.names.merge(other.names)
+        if other.found is not None and (self.found is None or _before(other.found[0], self.found[0])):
+            self.found = other.found
+        return self
+
+    def finish(self) -> Rows:
+        if self.found is None:
+            return Rows([])
+        _, item, rows = self.found
+        key = self.names.finish()(item)
+        return Rows({"item": key, **row} for row in rows)
+
+
+def slowest(selection: Selection) -> Slowest:
+    """Of the traces whose root is selected and has ended."""
+    found = Slowest(Names(selection))
+    best: tuple[tuple[int, Any], Call] | None = None
+    for root in selection.trees.roots:
+        if root.duration_ns is not None and selection.has(root):
+            rank = (root.duration_ns, root.origin)
+            if best is None or _before(rank, best[0]):
+                best = rank, root
+    if best is not None:
+        rank, root = best
+        rows = [_placed(call, depth, root) for depth, call in walk(root) if selection.has(call)]
+        found.found = rank, found.names.of(root)[0], rows
+    return found
+
+
+def _before(one: tuple[int, Any], other: tuple[int, Any]) -> bool:
+    return one[0] > other[0] or (one[0] == other[0] and one[1] < other[1])
+
+
+def _placed(call: Call, depth: int, root: Call) -> dict[str, Any]:
+    return {"depth": depth, **described(call), "start_s": (call.start_ns - root.start_ns) / 1e9}

@@ -1,0 +1,255 @@
+"""Every event that a forest keeps, as a row of columns; links, context and data stay packed behind them.
+
+Rules:
+- A row holds what its event said, to the last bit: `event` gives the event back.
+- Ids of calls (its own, its parent's, the one it follows) are numbers here, one numbering for all; NO_CALL is id 0.
+- Times stand as they were given, integers or the bits of floats; `times` makes nanoseconds of them. What no column
+  holds (integers beyond 64 bits, of events made by hand) is cut to what fits there, and stands exactly in `far`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from embertrace.analysis.table.column import Array, Column, NarrowColumn
+from embertrace.analysis.table.ids import DenseIds
+from embertrace.analysis.table.names import Names
+from embertrace.wire.columns import (
+    DURATION,
+    FLOAT_DURATION,
+    FLOAT_STAMP,
+    NO_TRACE,
+    Columns,
+    columns_of,
+    unpack_tail,
+)
+from embertrace.wire.event import RawEvent, to_nanoseconds
+
+NO_CALL = 0
+"""The number of the id 0, which names no call."""
+_INT64 = np.iinfo(np.int64)
+_UINT64 = (1 << 64) - 1
+FARTHEST_S = 9.2e9
+"""Seconds that fit 64 bits as nanoseconds, in either direction."""
+
+
+class EventTable:
+    """Rows of events, and whom they came from."""
+
+    def __init__(self) -> None:
+        self.names, self.ids = Names(), DenseIds()
+        self.ids.add(np.zeros(1, np.uint64))
+        self.producers: list[bytes] = []
+        self.kind, self.flags = Column(np.uint8), Column(np.uint8)
+        self.stamp, self.duration_bits = Column(np.int64), NarrowColumn()
+        self.trace = Column(np.uint64, 2)
+        self.call, self.parent, self.follows = Column(np.int32), Column(np.int32), Column(np.int32)
+        self.attempt, self.parent_attempt = NarrowColumn(), NarrowColumn()
+        self.slot, self.slots, self.name = NarrowColumn(), NarrowColumn(), NarrowColumn()
+        self.far: dict[int, RawEvent] = {}
+        self._out_of_range = False
+        """Whether nanoseconds of some time don't fit 64 bits: then `times` are not exact, and `origin` alone is."""
+        self._numbers: dict[bytes, int] = {}
+        self._tail_at = NarrowColumn()
+        self._tails: list[bytes] = []
+        self._tails_from: list[int] = []
+        self._tail_bytes = 0
+        self._stretch_row, self._stretch_seq = Column(np.int64), Column(np.int64)
+        self._stretch_producer = Column(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns, without payloads."""
+        own = (value.nbytes for value in vars(self).values() if isinstance(value, Column | DenseIds))
+        return sum(own)
+
+    @property
+    def payload_bytes(self) -> int:
+        return self._tail_bytes
+
+    def producer(self, code: bytes) -> int:
+        """The number of a producer, new or known."""
+        number = self._numbers.get(code)
+        if number is None:
+            number = self._numbers[code] = len(self.producers)
+            self.producers.append(code)
+        return number
+
+    def append(self, columns: Columns, stretches: Sequence[tuple[int, int, int]]) -> None:
+        """Take in events. `stretches` are (producer's number, first seq, count): whose events they are, in order."""
+        at = len(self)
+        for producer, seq, count in stretches:
+            if not self._goes_on(producer, seq, at):
+                self._stretch_row.extend(np.array([at]))
+                self._stretch_seq.extend(np.array([seq]))
+                self._stretch_producer.extend(np.array([producer]))
+            at += count
+        assert at == len(self) + len(columns.kind)
+        for name in ("kind", "flags", "trace", "attempt", "parent_attempt", "slot", "slots", "name"):
+            getattr(self, name).extend(getattr(columns, name))
+        self.stamp.extend(columns.stamp)
+        given = columns.stamp[(columns.flags & FLOAT_STAMP) != 0].view(np.float64)
+        self._out_of_range |= bool((np.abs(given) > FARTHEST_S).any())
+        self.duration_bits.extend(columns.duration.view(np.uint64))
+        for name in ("call", "parent", "follows"):
+            wanted = getattr(columns, "call_id" if name == "call" else name)
+            getattr(self, name).extend(self._numbered(wanted))
+        self._keep_tails(columns.tail_length, columns.tails)
+
+    def _numbered(self, ids: Array) -> Array:
+        """The numbers of call ids; most events have no parent, or follow nothing."""
+        some = np.flatnonzero(ids)
+        numbers = np.full(len(ids), NO_CALL, np.int32)
+        numbers[some] = self.ids.add(ids[some].astype(np.uint64, copy=False))
+        return numbers
+
+    def append_events(self, events: Sequence[RawEvent], stretches: Sequence[tuple[int, int, int]]) -> None:
+        """Take in single events, whatever their fields hold."""
+        start = len(self)
+        names = [self.names.number((event.operator_id, event.operator_type, event.stage)) for event in events]
+        fitting = []
+        for place, event in enumerate(events):
+            near = _fitting(event)
+            if near is not event:
+                self.far[start + place] = event
+            fitting.append(near)
+        self.append(columns_of(fitting, names), stretches)
+
+    def _goes_on(self, producer: int, seq: int, row: int) -> bool:
+        if not len(self._stretch_row):
+            return False
+        same = self._stretch_producer.values[-1] == producer
+        return bool(same and self._stretch_seq.values[-1] + row - self._stretch_row.values[-1] == seq)
+
+    def _keep_tails(self, lengths: Array, tails: bytes) -> None:
+        self._tail_at.extend((np.cumsum(lengths) - lengths + self._tail_bytes).astype(np.uint64))
+        self._tails.append(tails)
+        self._tails_from.append(self._tail_bytes)
+        self._tail_bytes += len(tails)
+
+    # What rows say.
+
+    def emitted(self, rows: Array) -> tuple[Array, Array]:
+        """Of each row the producer's number and the seq."""
+        stretch = np.searchsorted(self._stretch_row.values, rows, "right") - 1
+        seqs = self._stretch_seq.values[stretch] + (rows - self._stretch_row.values[stretch])
+        return self._stretch_producer.values[stretch], seqs
+
+    def times(self, rows: Array) -> Array:
+        """Nanoseconds, as near as 64 bits come."""
+        stamps = self.stamp.values[rows]
+        given = (self.flags.values[rows] & FLOAT_STAMP) != 0
+        if given.any():
+            seconds = stamps[given].view(np.float64)
+            seconds = np.where(np.abs(seconds) < 1e12, seconds, 0)  # as `to_nanoseconds` has it
+            stamps[given] = np.rint(np.clip(seconds, -FARTHEST_S, FARTHEST_S) * 1e9).astype(np.int64)
+        return stamps
+
+    def origin(self, row: int) -> tuple[int, bytes, int]:
+        """When, who, seq: exactly."""
+        stretch = int(np.searchsorted(self._stretch_row.values, row, "right")) - 1
+        seq = int(self._stretch_seq.values[stretch]) + row - int(self._stretch_row.values[stretch])
+        producer = self.producers[self._stretch_producer.values[stretch]]
+        return self.nanoseconds(row), producer, seq
+
+    def nanoseconds(self, row: int) -> int:
+        return to_nanoseconds(self._timestamp(row))
+
+    def _timestamp(self, row: int) -> int | float:
+        if row in self.far:
+            return self.far[row].timestamp
+        stamp = self.stamp.values[row]
+        return float(stamp.view(np.float64)) if self.flags.values[row] & FLOAT_STAMP else int(stamp)
+
+    def in_order(self, rows: Array) -> Array:
+        """The places of rows in the order of their origins."""
+        if self.far or self._out_of_range:
+            return np.array(sorted(range(len(rows)), key=lambda at: self.origin(int(rows[at]))), np.int64)
+        times = self.times(rows)
+        order = np.argsort(times, kind="stable")
+        sorted_times = times[order]
+        if (sorted_times[1:] != sorted_times[:-1]).all():
+            return order
+        producers, seqs = self.emitted(rows)
+        ranked = sorted(range(len(self.producers)), key=self.producers.__getitem__)
+        rank = np.empty(len(ranked), np.int64)
+        rank[ranked] = np.arange(len(ranked))
+        return np.lexsort((seqs, rank[producers], times))
+
+    def tail(self, row: int) -> bytes:
+        """Links, context and data, packed."""
+        at = int(self._tail_at.values[row])
+        end = int(self._tail_at.values[row + 1]) if row + 1 < len(self) else self._tail_bytes
+        chunk = bisect_right(self._tails_from, at) - 1
+        base = self._tails_from[chunk]
+        return self._tails[chunk][at - base : end - base]
+
+    def tails(self, rows: Array) -> Iterator[bytes]:
+        """As `tail`, of many rows."""
+        bounds = np.append(self._tail_at.values, self._tail_bytes).astype(np.int64, copy=False)
+        chunk = np.searchsorted(self._tails_from, bounds[rows], "right") - 1
+        base = np.array(self._tails_from, np.int64)[chunk]
+        places = zip(chunk.tolist(), (bounds[rows] - base).tolist(), (bounds[rows + 1] - base).tolist(), strict=True)
+        return (self._tails[number][start:end] for number, start, end in places)
+
+    def call_id(self, number: int) -> int:
+        return int(self.ids.ids[number])
+
+    def duration(self, row: int) -> int | float | None:
+        flags = int(self.flags.values[row])
+        if not flags & DURATION:
+            return None
+        bits = np.uint64(self.duration_bits.values[row])
+        return float(bits.view(np.float64)) if flags & FLOAT_DURATION else int(bits.view(np.int64))
+
+    def event(self, row: int) -> RawEvent:
+        """The event of a row, as it was."""
+        if row in self.far:
+            return self.far[row]
+        links, context, data = unpack_tail(self.tail(row))
+        operator_id, operator_type, stage = self.names.triples[self.name.values[row]]
+        return RawEvent(
+            int(self.kind.values[row]),
+            self._timestamp(row),
+            self.trace_id(row),
+            self.call_id(self.call.values[row]),
+            self.call_id(self.parent.values[row]),
+            int(self.attempt.values[row]),
+            int(self.parent_attempt.values[row]),
+            int(self.slot.values[row]),
+            operator_id,
+            operator_type,
+            stage,
+            self.duration(row),
+            int(self.slots.values[row]),
+            self.call_id(self.follows.values[row]),
+            links,
+            context,
+            data,
+        )
+
+    def trace_id(self, row: int) -> bytes | None:
+        if self.flags.values[row] & NO_TRACE:
+            return None
+        return bytes(self.trace.values[row].astype(">u8").tobytes())
+
+
+def _fitting(event: RawEvent) -> RawEvent:
+    """The event itself, or one as near to it as columns hold."""
+    changed: dict[str, Any] = {}
+    for name in ("timestamp", "duration"):
+        value = getattr(event, name)
+        if isinstance(value, int) and not _INT64.min <= value <= _INT64.max:
+            changed[name] = max(_INT64.min, min(value, _INT64.max))
+    for name in ("call_id", "parent_call_id", "attempt", "parent_attempt", "slot", "slots", "follows"):
+        value = getattr(event, name)
+        if not 0 <= value <= _UINT64:
+            changed[name] = max(0, min(value, _UINT64))
+    return event._replace(**changed) if changed else event

@@ -1,0 +1,102 @@
+"""What items say, by their numbers: the unit of statistics each belongs to, and its truth. Read once for each item.
+
+Items that begin with a key of short text and go on alike are many: what they say beside their key is read once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from embertrace.analysis.table.column import Array, Column
+from embertrace.analysis.table.contexts import MOST_KINDS, Contexts, end_of_key
+from embertrace.lineage import unpack_mapping
+from embertrace.payload import canonical
+
+Unit = tuple[str, bytes]
+"""What is drawn at random: ("item", its group or key) or ("call", its id)."""
+NONE = -1
+
+
+def unit_of_item(item: Mapping[str, Any]) -> Unit | None:
+    """The group of an item, else its key; None where it has neither."""
+    if "key" not in item:
+        return None
+    group = item.get("group")
+    return "item", canonical(["group", group] if group is not None else ["key", item["key"]])
+
+
+class Items:
+    """Units and truths of the items in contexts; both are numbered, NONE is none."""
+
+    def __init__(self, contexts: Contexts) -> None:
+        self._contexts = contexts
+        self.codes: list[bytes] = []
+        """Of each unit of an item what tells it from the others."""
+        self.truths: list[Any] = []
+        self._unit, self._truth = Column(np.int32), Column(np.int32)
+        self._unit_numbers: dict[bytes, int] = {}
+        self._truth_numbers: dict[bytes, int] = {}
+        self._kinds: dict[tuple[int, bytes], int | None] = {}
+
+    def unit(self) -> Array:
+        """By an item's number that of its unit."""
+        self._catch_up()
+        return self._unit.values
+
+    def truth(self) -> Array:
+        """By an item's number that of the truth it brought along."""
+        self._catch_up()
+        return self._truth.values
+
+    def _catch_up(self) -> None:
+        items = self._contexts.items.packed
+        units, truths = array("i"), array("i")
+        for number in range(len(self._unit), len(items)):
+            unit, truth = self._look(items[number])
+            units.append(unit)
+            truths.append(truth)
+        self._unit.extend(np.array(units, np.int32))
+        self._truth.extend(np.array(truths, np.int32))
+
+    def _look(self, packed: bytes) -> tuple[int, int]:
+        end = end_of_key(packed)
+        if not end:
+            return self._read(packed)
+        kind = packed[0], packed[end:]
+        truth = self._kinds.get(kind)
+        if truth is None:
+            found = self._read(packed)
+            if b"\xa5group" not in kind[1] and len(self._kinds) < MOST_KINDS:
+                self._kinds[kind] = found[1]
+            return found
+        return self._number(_PACKED_KEY + packed[5:end]), truth
+
+    def _read(self, packed: bytes) -> tuple[int, int]:
+        item = unpack_mapping(packed) if packed else {}
+        unit, truth = unit_of_item(item), item.get("truth")
+        return NONE if unit is None else self._number(unit[1]), self.number_of_truth(truth)
+
+    def _number(self, code: bytes) -> int:
+        number = self._unit_numbers.get(code)
+        if number is None:
+            number = self._unit_numbers[code] = len(self.codes)
+            self.codes.append(code)
+        return number
+
+    def number_of_truth(self, truth: Any) -> int:
+        """The number of a truth, new or known; NONE of None."""
+        if truth is None:
+            return NONE
+        code = canonical(truth)
+        number = self._truth_numbers.get(code)
+        if number is None:
+            number = self._truth_numbers[code] = len(self.truths)
+            self.truths.append(truth)
+        return number
+
+
+_PACKED_KEY = canonical(["key", ""])[:-1]

@@ -1,0 +1,226 @@
+"""Executions put into trees: which of them count, under whom each stands, in which order. All with arrays.
+
+Rules:
+- The selected attempt of a call is the highest that ended; where none ended, the highest. What ran under another
+  attempt is left out, with everything below it. Of a parent that never emitted, the highest attempt named counts.
+- With `every_attempt` nothing is left out: each attempt is a call of its own, with what ran under it.
+- Calls whose parents run in a circle (a damaged stream) become roots, all of the circle alike.
+- Order of arrival never decides: calls stand in the order of their first event's origin, children in that of slots.
+
+A place is the position of a call in that order; arrays here are by place unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.contexts import Contexts
+from embertrace.analysis.table.events import EventTable
+from embertrace.analysis.table.executions import NONE, Executions
+from embertrace.event import ERROR, FOREIGN_SLOT
+from embertrace.wire.columns import DURATION, FLOAT_DURATION
+
+RESULT_OUTCOME, ERROR_OUTCOME, OPEN, LOST = range(4)
+OUTCOMES = ("result", "error", "open", "lost")
+
+
+class Shape:
+    """The calls of a table as trees, at one moment: of each call the attempt that counts, or every attempt.
+
+    `ended` are the producers (by number) that are known to be gone.
+    """
+
+    def __init__(
+        self, events: EventTable, executions: Executions, contexts: Contexts, ended: Array, every_attempt: bool
+    ) -> None:
+        self.events, self.contexts, self._executions, self._ended = events, contexts, executions, ended
+        first = executions.first_rows
+        self._selected = selected_attempts(executions)
+        self._call = executions.call.values
+        chosen = np.ones(len(executions), bool) if every_attempt else self._selected
+        up = executions.find(events.parent.values[first], events.parent_attempt.values[first])
+        up[(up >= 0) & ~chosen[up]] = NONE
+        in_circle, top = _tops(up)
+        counts = chosen & (in_circle | every_attempt | self._under_right_attempt(first, up, chosen))[top]
+        kept = np.flatnonzero(counts)
+        order = kept[events.in_order(first[kept])]
+        place = np.full(len(executions), NONE, np.int32)
+        place[order] = np.arange(len(order))
+        self.execution = order.astype(np.int32)
+        self.place_of_execution = place
+        self.first_row = first[order]
+        self.begin_row, self.end_row = executions.begin.values[order], executions.end.values[order]
+        above = up[order]
+        self.parent = np.where(above >= 0, place[above], NONE).astype(np.int32)
+        self.root = place[top[order]]
+        self.name = events.name.values[self.first_row]
+
+    def __len__(self) -> int:
+        return len(self.execution)
+
+    def _under_right_attempt(self, first: Array, up: Array, chosen: Array) -> Array:
+        """By execution: whether one without a parent here stands under the attempt of it that counts."""
+        parents, attempts = self.events.parent.values[first], self.events.parent_attempt.values[first]
+        never_seen: Array = (up == NONE) & ~self._executions.are_known(parents, len(first))
+        if not attempts.any():
+            return never_seen
+        highest = np.zeros(len(self.events.ids), np.uint64)
+        strays = np.flatnonzero(never_seen & chosen)
+        np.maximum.at(highest, parents[strays], attempts[strays].astype(np.uint64))
+        highest_named: Array = attempts == highest[parents]
+        return never_seen & highest_named
+
+    @cached_property
+    def children_of_all(self) -> tuple[Array, Array]:
+        """The children of all calls, one after the other; and where those of each begin."""
+        below = np.flatnonzero(self.parent >= 0)
+        slots = self.events.slot.values[self.first_row[below]]
+        below = below[np.argsort(slots, kind="stable")]
+        below = below[np.argsort(self.parent[below], kind="stable")]
+        counts = np.bincount(self.parent[below], minlength=len(self))
+        return below.astype(np.int32), np.concatenate([[0], np.cumsum(counts)])
+
+    def children(self, place: int) -> Array:
+        """The places of a call's children, in slot order."""
+        all_children, starts = self.children_of_all
+        return all_children[starts[place] : starts[place + 1]]
+
+    @cached_property
+    def outcome(self) -> Array:
+        """As codes: an index into OUTCOMES."""
+        ended = self.end_row >= 0
+        found = np.full(len(self), OPEN, np.uint8)
+        found[ended] = self.events.kind.values[self.end_row[ended]] == ERROR  # else it is a result
+        if len(self._ended):
+            begun = np.flatnonzero(~ended & (self.begin_row >= 0))
+            producers, _ = self.events.emitted(self.begin_row[begun])
+            found[begun[np.isin(producers, self._ended)]] = LOST
+        return found
+
+    @cached_property
+    def has_duration(self) -> Array:
+        """Whether a call's end says how long it took."""
+        ended = self.end_row >= 0
+        found: Array = ended & ((self.events.flags.values[self.end_row] & DURATION) != 0) if len(ended) else ended
+        return found
+
+    @cached_property
+    def duration_ns(self) -> Array | None:
+        """Nanoseconds, where `has_duration`; None where some are no integers on the wire, or beyond 64 bits."""
+        if self.events.far or (self.events.flags.values & FLOAT_DURATION).any():
+            return None
+        return self.events.duration_bits.values[self.end_row].astype(np.int64) if len(self) else self.end_row
+
+    @cached_property
+    def missing(self) -> Array:
+        """Children that were begun, as a call's end says, and of which no event was seen."""
+        announced = np.zeros(len(self), np.uint64)
+        ended = self.end_row >= 0
+        announced[ended] = self.events.slots.values[self.end_row[ended]]
+        below, _ = self.children_of_all
+        parents, at = self.parent[below], self.events.slot.values[self.first_row[below]]
+        distinct = np.append(True, (parents[1:] != parents[:-1]) | (at[1:] != at[:-1]))[: len(below)]
+        seen = np.bincount(parents[distinct & (at < FOREIGN_SLOT)], minlength=len(self)).astype(np.uint64)
+        return np.where(announced > seen, announced - seen, np.uint64(0))
+
+    def missing_among(self, chosen: Array) -> int:
+        """The sum over some calls, exactly: what a damaged end announces may be beyond 64 bits together."""
+        counts, times = np.unique(self.missing[chosen], return_counts=True)
+        return sum(count * often for count, often in zip(counts.tolist(), times.tolist(), strict=True))
+
+    @cached_property
+    def _brought(self) -> tuple[Array, Array, Array, Array]:
+        """What each call itself brought along: numbers of run, item and tags, and whether it is a member."""
+        return self.contexts.of_rows(self.first_row)
+
+    @cached_property
+    def member(self) -> Array:
+        return self._brought[3]
+
+    @cached_property
+    def run(self) -> Array:
+        """The number of each call's run: its own, or else inherited."""
+        runs = self._brought[0]
+        named = np.fromiter(map(bool, self.contexts.runs), bool, len(self.contexts.runs))
+        return runs[self._nearest(named[runs])]
+
+    @cached_property
+    def item(self) -> Array:
+        """The number of each call's item: its own, or else inherited."""
+        items = self._brought[1]
+        return items[self._nearest(items > 0)]
+
+    @property
+    def own_tags(self) -> Array:
+        """The number of the tags that each call adds to its parent's."""
+        return self._brought[2]
+
+    def _nearest(self, has: Array) -> Array:
+        """Of each call the nearest one from it upwards that has something; where none has, the root."""
+        own = np.arange(len(self))
+        return _jump(np.where(has | (self.parent < 0), own, self.parent))
+
+    @cached_property
+    def by_call(self) -> Array:
+        """By a call's number: the place of the attempt that counts, NONE where there is none."""
+        found = np.full(len(self.events.ids), NONE, np.int32)
+        selected = np.flatnonzero(self._selected)
+        found[self._call[selected]] = self.place_of_execution[selected]
+        return found
+
+
+def selected_attempts(executions: Executions) -> Array:
+    """By execution: whether it is the attempt of its call that counts."""
+    chosen = np.ones(len(executions), bool)
+    if executions.single:
+        return chosen
+    calls, attempts = executions.call.values, executions.attempt.values
+    several = np.flatnonzero((np.bincount(calls) > 1)[calls])
+    order = several[np.lexsort((attempts[several], executions.end.values[several] >= 0, calls[several]))]
+    chosen[order[:-1]] = calls[order[1:]] != calls[order[:-1]]
+    return chosen
+
+
+def _tops(up: Array) -> tuple[Array, Array]:
+    """Whether each is in a circle, and what each stands under in the end. Cuts circles in `up`."""
+    in_circle = np.zeros(len(up), bool)
+    own = np.arange(len(up))
+    top = _jump(np.where(up >= 0, up, own))
+    endless = np.flatnonzero(up[top] >= 0)
+    if len(endless):
+        in_circle[_circles(up, endless)] = True
+        up[in_circle] = NONE
+        top = _jump(np.where(up >= 0, up, own))
+    return in_circle, top
+
+
+def _jump(pointers: Array) -> Array:
+    """Where pointers lead in the end; anywhere on the way where they lead round. Each round doubles the steps."""
+    for _ in range(len(pointers).bit_length() + 1):
+        further = pointers[pointers]
+        if (further == pointers).all():
+            break
+        pointers = further
+    return pointers
+
+
+def _circles(up: Array, endless: Array) -> list[int]:
+    """Those that are their own ancestors."""
+    found: list[int] = []
+    walked: dict[int, int] = {}
+    for start in endless.tolist():
+        at = start
+        while at not in walked:
+            walked[at] = start
+            at = int(up[at])
+        if walked[at] == start:
+            first = at
+            while True:
+                found.append(at)
+                at = int(up[at])
+                if at == first:
+                    break
+    return found

@@ -1,0 +1,52 @@
+"""Payloads that say the same are one text: numbers for the tails of rows, and what each text says, read once.
+
+Members of an ensemble choose among few answers, and scores are often 0 or 1, so that there are many fewer texts than
+rows. Where all differ (free text), this costs what reading each once costs. A row is looked at when it is first asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from embertrace.analysis.calls import mapping_of
+from embertrace.analysis.table.column import Array, Column
+from embertrace.analysis.table.events import EventTable
+from embertrace.wire.columns import data_of
+
+UNKNOWN = -1
+
+
+class _Numbers(dict[bytes, int]):
+    def __missing__(self, text: bytes) -> int:
+        number = self[text] = len(self)
+        return number
+
+
+class Texts:
+    """Numbers 0, 1, 2, … for tails."""
+
+    def __init__(self, events: EventTable) -> None:
+        self._events = events
+        self._number = Column(np.int32)
+        self._numbers = _Numbers()
+        self._readings: dict[str, list[Any]] = {}
+
+    def numbers(self, rows: Array) -> Array:
+        """The number of each row's text."""
+        self._number.grow(len(self._events), UNKNOWN)
+        numbers = self._number.values
+        new = rows[numbers[rows] == UNKNOWN]
+        if len(new):
+            numbers[new] = np.fromiter(map(self._numbers.__getitem__, self._events.tails(new)), np.int32, len(new))
+        return numbers[rows]
+
+    def read(self, name: str, reader: Callable[[dict[str, Any]], Any]) -> list[Any]:
+        """By number what a reader makes of each text's data, under a name that stands for that reader alone."""
+        found = self._readings.setdefault(name, [])
+        if len(found) < len(self._numbers):
+            for text in list(self._numbers)[len(found) :]:
+                found.append(reader(mapping_of(data_of(text))))
+        return found

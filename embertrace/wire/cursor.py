@@ -1,0 +1,131 @@
+"""A place in each of many packed events, moved on field by field: msgpack read side by side with numpy.
+
+Rules: a reader takes what the field may hold and nothing else; all that it can't read marks its event as bad and is
+passed over anyhow, never beyond the end. What is read of a bad event means nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embertrace.wire.event import MAX_LINKS, MAX_NAME_BYTES
+
+Ints = NDArray[Any]
+
+_SIZE = np.zeros(256, np.int64)
+"""Bytes of an unsigned integer by its first; 0 where none begins like that."""
+_SIZE[:0x80] = 1
+_SIZE[0xCC:0xD0] = 2, 3, 5, 9
+_SHIFT = np.zeros(256, np.uint64)
+_SHIFT[0xCC:0xD0] = 56, 48, 32, 0
+_PAD = bytes(32)
+NIL, FLOAT, _BINARY = 0xC0, 0xCB, 0xC4
+"""First bytes of what stands for no value, of a float, and of up to 255 bytes."""
+
+
+class Cursor:
+    """A place in each of many events. What can't be read there marks the event as bad, and goes on anyhow."""
+
+    def __init__(self, buffer: bytes, starts: Ints) -> None:
+        padded = buffer + _PAD
+        self.bytes = np.frombuffer(padded, np.uint8)
+        self.words: Ints = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
+        self.end = len(buffer)
+        self.at = starts
+        self.bad = np.zeros(len(starts), bool)
+
+    def tags(self) -> Ints:
+        return self.bytes[self.at]
+
+    def move(self, by: Ints | int) -> None:
+        further = self.at + by
+        self.bad |= further > self.end
+        self.at = np.minimum(further, self.end)
+
+    def unsigned(self, nil: bool = False) -> Ints:
+        """The unsigned integers there; with `nil`, 0 for what is nil or a float, whose bits `word` gives."""
+        tags = self.tags()
+        if (tags < 0x80).all():
+            self.move(1)
+            return tags
+        values = self.word() >> _SHIFT[tags]
+        sizes = _SIZE[tags]
+        values = np.where(tags < 0x80, tags, values)
+        if nil:
+            sizes = np.where(tags == NIL, 1, np.where(tags == FLOAT, 9, sizes))
+        self.bad |= sizes == 0
+        self.move(sizes)
+        return values
+
+    def word(self) -> Ints:
+        """The eight bytes behind the place, as an unsigned integer."""
+        word: Ints = self.words[np.minimum(self.at + 1, self.end)].byteswap()
+        return word
+
+    def text(self) -> None:
+        """Pass over a string."""
+        tags = self.tags()
+        if ((tags & 0xE0) == 0xA0).all():
+            self.move((tags & 0x1F).astype(np.int64) + 1)
+            return
+        word = self.word()
+        length = np.select(
+            [(tags & 0xE0) == 0xA0, tags == 0xD9, tags == 0xDA], [tags & 0x1F, word >> 56, word >> 48], 1 << 32
+        ).astype(np.int64)
+        self.bad |= length > MAX_NAME_BYTES
+        self.move(length + np.select([tags == 0xD9, tags == 0xDA], [2, 3], 1))
+
+    def binary(self, limit: int) -> Ints:
+        """Pass over binary data; how long each is."""
+        tags = self.tags()
+        word = self.word()
+        width = tags.astype(np.int64) - _BINARY
+        self.bad |= (width < 0) | (width > 2)
+        shift = np.array([56, 48, 32], np.uint64)
+        head = np.array([2, 3, 5])
+        width = np.clip(width, 0, 2)
+        length = (word >> shift[width]).astype(np.int64)
+        self.bad |= length > limit
+        self.move(length + head[width])
+        return length
+
+    def links(self) -> Ints:
+        """Pass over links: nil, or call ids; whether there are any."""
+        tags = self.tags()
+        if (tags == NIL).all():
+            self.move(1)
+            return np.zeros(len(tags), bool)
+        short, long = (tags & 0xF0) == 0x90, tags == 0xDC
+        count = np.select([short, long], [tags & 0x0F, self.word() >> 48], 0).astype(np.int64)
+        self.bad |= ~(short | long | (tags == NIL)) | (count > MAX_LINKS)
+        self.move(np.where(long, 3, 1))
+        left = np.where(self.bad, 0, count)
+        rows = np.flatnonzero(left)
+        while len(rows):
+            part = self._of(rows)
+            part.bad |= part.unsigned() == 0
+            self.at[rows], self.bad[rows] = part.at, part.bad
+            left[rows] -= 1
+            rows = rows[(left[rows] > 0) & ~part.bad]
+        return count > 0
+
+    def _of(self, rows: Ints) -> Cursor:
+        part = object.__new__(Cursor)
+        part.bytes, part.words, part.end = self.bytes, self.words, self.end
+        part.at, part.bad = self.at[rows], self.bad[rows]
+        return part
+
+    def trace(self) -> tuple[NDArray[np.bool_], Ints]:
+        """Pass over a trace id or nil: whether there is one, and its halves."""
+        has = self.tags() == _BINARY
+        at = self.at
+        self.bad |= has & (self.bytes[np.minimum(at + 1, self.end)] != 16)
+        halves = np.zeros((len(at), 2), np.uint64)
+        for half in (0, 1):
+            words = self.words[np.minimum(at + 2 + 8 * half, self.end)].byteswap()
+            halves[:, half] = np.where(has, words, 0)
+        self.move(np.where(has, 18, 1))
+        return has, halves

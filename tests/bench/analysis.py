@@ -1,0 +1,119 @@
+"""P7 and P8: loading a recording for analysis, and the seed's questions over it, beside DuckDB, polars and the seed.
+
+"Counted anew" is what compares with the peers: payloads were read before (the peers get them as typed columns), and all
+that questions made of the calls is made again. "Asked again" is what a second question costs while nothing new came.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import embertrace as et
+from bench import peers, seed
+from bench.harness import Figure, Options, Timing, timed
+from bench.questionnaire import write_recording
+from embertrace.analysis.source import events_of
+from embertrace.analysis.verbs import answer
+
+EVENTS = 10_000_000
+SMALL = 100_000
+QUESTIONS = ("ensemble_disagreement", "accuracy_distribution", "judge_accuracy_by_agreement")
+OTHERS = ("stages", "operators", "health")
+RATE, BYTES, FLAT = 1.5e6, 120, 1.2
+ANSWER_S, TIMES_SEED = 1.0, 100
+
+
+def figures(options: Options) -> list[Figure]:
+    """Every figure of P7 and P8."""
+    events = options.events or EVENTS
+    with tempfile.TemporaryDirectory(prefix="embertrace-bench-") as scratch:
+        small = pathlib.Path(scratch) / "small"
+        write_recording(small, SMALL)
+        large = pathlib.Path(scratch) / "large"
+        written = write_recording(large, events)
+        return [*_loading(small, large, written, options.runs), *_asking(small, large, written, options.runs)]
+
+
+def _load(directory: pathlib.Path) -> Any:
+    """A recording, ready to be asked: its calls stand in their trees."""
+    forest = et.open(directory)._forest
+    forest.trees
+    return forest
+
+
+def _loading(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) -> Iterator[Figure]:
+    few = timed(lambda: _load(small), max(runs, 5))
+    many = timed(lambda: _load(large), runs)
+    rate, flat = events / many.median, (many.median / events) / (few.median / few.value.events)
+    yield Figure("P7", f"events/s, loading {events:,} events", f"{rate:,.0f}", rate, "≥ 1,500,000", rate >= RATE)
+    yield Figure("P7", "  seconds of that", many.shown(), many.median)
+    yield Figure("P7", f"  cost of an event against {SMALL:,} events", f"{flat:.2f}×", flat, "≤ 1.2×", flat <= FLAT)
+    del many
+    yield from _memory(large, events)
+
+
+def _memory(large: pathlib.Path, events: int) -> Iterator[Figure]:
+    """In a process of its own, so that nothing else was ever loaded there."""
+    done = subprocess.run(
+        [sys.executable, str(pathlib.Path(__file__).with_name("resident.py")), str(large)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    resident, payloads = json.loads(done.stdout)
+    each = (resident - payloads) / events
+    yield Figure("P7", "resident bytes an event, beyond payloads", f"{each:.0f}", each, f"≤ {BYTES}", each <= BYTES)
+    yield Figure("P7", "  payloads, bytes an event", f"{payloads / events:.0f}", payloads / events)
+
+
+def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) -> Iterator[Figure]:
+    told = _peers(events, runs)
+    forest = _load(large)
+    few = _load(small)
+    listed = list(events_of(few))
+    for verb in (*QUESTIONS, *OTHERS):
+        first = timed(lambda verb=verb: answer(forest, {"verb": verb}), 1)
+        anew = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs, forest.trees.kept.clear)
+        again = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs)
+        best = min([told[name][verb].median for name in told if verb in told[name]], default=None)
+        shown = {name: told[name][verb].shown(1e3, 0) + " ms" for name in told if verb in told[name]}
+        met = anew.median <= ANSWER_S and (best is None or anew.median < best)
+        target = "≤ 1 s" + (", faster than both" if best is not None else "")
+        said = anew.shown(1e3, 0) + " ms"
+        yield Figure("P8", f"{verb}, {events:,} events, counted anew", said, anew.median, target, met, shown)
+        yield Figure("P8", "  asked again, nothing new", again.shown(1e3, 1) + " ms", again.median)
+        yield Figure("P8", "  asked first, payloads unread", f"{first.median * 1e3:.0f} ms", first.median)
+        if verb in QUESTIONS:
+            yield _against_seed(verb, few, listed, runs)
+
+
+def _against_seed(verb: str, forest: Any, events: list[Any], runs: int) -> Figure:
+    """How many times faster than the document's loops, over as many events as those bear."""
+    loops: Timing = timed(lambda: getattr(seed, verb)(events), runs)
+    answer(forest, {"verb": verb})
+    ours = timed(lambda: answer(forest, {"verb": verb}), max(runs, 5), forest.trees.kept.clear)
+    times = loops.median / ours.median
+    shown = {"the seed's loops": f"{loops.shown(1e3, 1)} ms"}
+    said = f"{times:.0f}× ({ours.median * 1e3:.1f} ms)"
+    return Figure(
+        "P8", f"  against the seed's loops, {SMALL:,} events", said, times, "≥ 100×", times >= TIMES_SEED, shown
+    )
+
+
+def _peers(events: int, runs: int) -> dict[str, dict[str, Timing]]:
+    """What the peers take, where they are installed."""
+    try:
+        frame = peers.frame(events)
+        questions = {"DuckDB": peers.duckdb_questions(frame), "polars": peers.polars_questions(frame)}
+    except ImportError as error:
+        print(f"without the peers: {error}")
+        return {}
+    return {
+        name: {verb: timed(question, runs) for verb, question in asked.items()} for name, asked in questions.items()
+    }
