@@ -21,12 +21,22 @@ def otlp(
     run: RunName = None,
     header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header for each request.")] = None,
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress requests.")] = False,
+    phoenix: Annotated[
+        bool, typer.Option("--phoenix", help="Give scores and labels as Arize Phoenix's annotations too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send every call as a span to an OpenTelemetry receiver. Exit code 1 if it refused any."""
-    from embertrace.interop.otlp import OtlpExporter
+    """Send every call as a span to an OpenTelemetry receiver. Exit code 1 if it refused any.
 
-    exporter = OtlpExporter(to, headers=_headers(header or []), compress=gzip)
+    Headers that OTEL_EXPORTER_OTLP_HEADERS names are sent too: so a token stays off the command line.
+    """
+    import os
+
+    from embertrace.interop.otlp import OtlpExporter
+    from embertrace.interop.otlp_http import HEADERS_VARIABLE, headers_of
+
+    headers = {**headers_of(os.environ.get(HEADERS_VARIABLE, "")), **_headers(header or [])}
+    exporter = OtlpExporter(to, headers=headers, compress=gzip, phoenix=phoenix)
     done = exporter.export(analysis_of(source, run, "all"))
     _print(done, done.to_data(), as_json)
     if done.rejected:

@@ -1,7 +1,7 @@
 """Scores and labels by the call that they are about, for tools that keep evaluations with their spans. Pure.
 
 Rules:
-- A score is its call's. One without a call is that of the first root in its trace.
+- A score is its call's. One outside any call is that of the first root in its trace.
 - A label of a call is that call's. A label of an item is that of the item's first root, in each run and
   epoch it names.
 - Of each annotator the last label counts; a withdrawn one is none.
@@ -54,7 +54,7 @@ class Evaluations:
     def _add_scores(self) -> None:
         for metric in self._selection.trees.scores:
             call = metric.call
-            if call is None and metric.trace_id is not None:
+            if call is None and metric.trace_id is not None and not metric.event.call_id:
                 call = self._first_roots.get(metric.trace_id)
             said = [(name, value) for name, value in metric.data.items() if is_evaluation(str(name))]
             if call is None or not self._selection.has(call):

@@ -1,4 +1,4 @@
-"""Export to any OpenTelemetry receiver: `OtlpExporter(url).export(analysis)`.
+"""Export to any OpenTelemetry receiver: `OtlpExporter(url).export(analysis)`. As things happen, see `live`.
 
 Rules:
 - A request holds spans of one run, at most MAX_SPANS of them and about MAX_BYTES. One that the receiver finds too large
@@ -16,7 +16,8 @@ from embertrace.analysis import OperatorAnalysis
 from embertrace.errors import ExportError, MissingExtraError
 from embertrace.interop.otlp_http import Answer, Poster
 from embertrace.interop.otlp_mapping import MAPPING_VERSION, SCOPE, resource_of
-from embertrace.interop.otlp_spans import Spans, key_values
+from embertrace.interop.otlp_spans import Spans, key_values, span_id
+from embertrace.interop.phoenix import CONTENT_TYPE, MAX_ANNOTATIONS, annotations_url, pack_annotations
 
 try:
     from google.protobuf.message import DecodeError
@@ -41,13 +42,15 @@ MAX_REASONS = 10
 
 
 class Exported(NamedTuple):
-    """What became of an export. `rejected` spans were refused, for `reasons` (at most 10 of them).
+    """What became of an export. `rejected` spans and annotations were refused, for `reasons` (at most 10 of them).
 
+    `evaluations` counts annotations that were taken; without `phoenix` there are none: they are in their spans.
     `left_out` counts scores and labels about calls that were not exported.
     """
 
     url: str
     spans: int
+    evaluations: int
     rejected: int
     requests: int
     retries: int
@@ -59,6 +62,7 @@ class Exported(NamedTuple):
 
     def __str__(self) -> str:
         lines = [f"{self.url} took {self.spans} spans in {self.requests} requests"]
+        lines += [f"it took {self.evaluations} scores and labels as annotations"] if self.evaluations else []
         lines += [f"{self.retries} of them were retries"] if self.retries else []
         lines += [f"{self.rejected} spans were refused: {'; '.join(self.reasons)}"] if self.rejected else []
         lines += [f"{self.left_out} scores or labels are about calls that were not exported"] if self.left_out else []
@@ -68,13 +72,17 @@ class Exported(NamedTuple):
 class OtlpExporter:
     """Sends spans to one receiver. `url` is its address; a bare host gets /v1/traces. Not thread-safe.
 
+    With `phoenix`, scores and labels are also sent as annotations, as Arize Phoenix keeps them.
     Options are those of `Poster`: `headers`, `compress` (gzip), `attempts` (of each request, 5), `timeout_s` (10), and
     for tests `post`, `sleep` and `now`. Raises ConfigError for an unusable address.
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, phoenix: bool = False, **options: Any) -> None:
         self._poster = Poster(url, **options)
-        self.spans = self.rejected = self.requests = 0
+        self._annotator = (
+            Poster(annotations_url(self._poster.url), content_type=CONTENT_TYPE, **options) if phoenix else None
+        )
+        self.spans = self.evaluations = self.rejected = self.requests = 0
         self._reasons: dict[str, None] = {}
 
     def export(self, analysis: OperatorAnalysis) -> Exported:
@@ -87,7 +95,20 @@ class OtlpExporter:
         found = Spans(selection)
         for run, spans in batches(found):
             self.send(resource_of(runs.get(run, {})), spans)
+        if self._annotator is not None:
+            self._annotate(found, self._annotator)
         return self.exported(found.evaluations.left_out)
+
+    def _annotate(self, found: Spans, annotator: Poster) -> None:
+        said = [(span_id(*call.key), evaluation) for call in found.calls() for evaluation in found.evaluations.of(call)]
+        for first in range(0, len(said), MAX_ANNOTATIONS):
+            portion = said[first : first + MAX_ANNOTATIONS]
+            answer = annotator.send(pack_annotations(portion))
+            refused, reason = verdict(answer, len(portion))
+            self.requests += 1
+            self.evaluations += len(portion) - refused
+            self.rejected += refused
+            self._note(f"annotations: {reason}" if refused else "")
 
     def send(self, resource: Mapping[str, Any], spans: list[Span]) -> None:
         """Send the spans of one resource (see `resource_of`) as one request."""
@@ -102,10 +123,9 @@ class OtlpExporter:
 
     def exported(self, left_out: int = 0) -> Exported:
         """What was sent so far."""
-        requests = self.requests + self._poster.retries
-        return Exported(
-            self._poster.url, self.spans, self.rejected, requests, self._poster.retries, left_out, tuple(self._reasons)
-        )
+        retries = self._poster.retries + (self._annotator.retries if self._annotator is not None else 0)
+        counts = self.spans, self.evaluations, self.rejected, self.requests + retries, retries
+        return Exported(self._poster.url, *counts, left_out, tuple(self._reasons))
 
     def _count(self, answer: Answer, spans: int) -> None:
         self.requests += 1
@@ -114,14 +134,10 @@ class OtlpExporter:
                 f"{self._poster.url} answered {answer.status}{_because(answer)} after {self.spans} spans; "
                 "check the address and the headers"
             )
-        if 200 <= answer.status < 300:
-            refused, reason = _partial(answer.body)
-            self.spans += spans - min(refused, spans)
-            self.rejected += min(refused, spans)
-            self._note(reason if refused else "")
-        else:
-            self.rejected += spans
-            self._note(f"status {answer.status}{_because(answer)}")
+        refused, reason = verdict(answer, spans)
+        self.spans += spans - refused
+        self.rejected += refused
+        self._note(reason)
 
     def _note(self, reason: str) -> None:
         if reason and len(self._reasons) < MAX_REASONS:
@@ -154,6 +170,14 @@ def batches(spans: Iterable[tuple[str | None, Span]]) -> Iterator[tuple[str | No
         batch_run, size = run, size + length
     if batch:
         yield batch_run, batch
+
+
+def verdict(answer: Answer, parts: int) -> tuple[int, str]:
+    """How many of so many parts of a request were refused by a final answer, and why ("" for none)."""
+    if not 200 <= answer.status < 300:
+        return parts, f"status {answer.status}{_because(answer)}"
+    refused, reason = _partial(answer.body)
+    return min(refused, parts), reason if refused else ""
 
 
 def _partial(body: bytes) -> tuple[int, str]:

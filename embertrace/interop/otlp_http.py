@@ -25,6 +25,8 @@ RETRIED = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 """A receiver that restarts is back within seconds; one that asks for more than half a minute is as good as down."""
 TRACES_PATH = "/v1/traces"
+HEADERS_VARIABLE = "OTEL_EXPORTER_OTLP_HEADERS"
+"""Where OpenTelemetry's exporters look for headers: what authenticates stays off command lines."""
 MAX_ANSWER_BYTES = 64 * 1024
 
 
@@ -34,6 +36,18 @@ class Answer(NamedTuple):
     status: int
     retry_after: str | None
     body: bytes
+
+
+class Failed(NamedTuple):
+    """An attempt that is worth another: why it failed, and how long the receiver wants to be left alone, if it said."""
+
+    why: str
+    wait_s: float | None
+
+    def pause_s(self, failures: int) -> float:
+        """Seconds until the next attempt, after so many before this one."""
+        doubled = FIRST_PAUSE_S * 2 ** min(failures, 16)
+        return min(MAX_PAUSE_S, doubled if self.wait_s is None else self.wait_s)
 
 
 Post = Callable[[bytes, Mapping[str, str]], Answer]
@@ -84,33 +98,40 @@ class Poster:
         post: Post | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
+        content_type: str = "application/x-protobuf",
     ) -> None:
         if attempts < 1:
             raise ConfigError(f"attempts is {attempts}; at least 1 is needed to send anything")
         self.url = traces_url(url)
         self.retries = 0
         encoding = {"Content-Encoding": "gzip"} if compress else {}
-        self._headers = {"Content-Type": "application/x-protobuf", **encoding, **(headers or {})}
+        self._headers = {"Content-Type": content_type, **encoding, **(headers or {})}
         self._compress = compress
         self._attempts, self._sleep, self._now = attempts, sleep, now
         self._post = post or http_post(self.url, timeout_s)
 
+    def once(self, body: bytes) -> Answer | Failed:
+        """What came of one attempt. Raises nothing."""
+        packed = gzip.compress(body, compresslevel=1) if self._compress else body
+        try:
+            answer = self._post(packed, self._headers)
+        except (OSError, http.client.HTTPException) as error:
+            return Failed(str(error) or type(error).__name__, None)
+        if answer.status in RETRIED:
+            return Failed(f"it answered {answer.status}", retry_after_s(answer.retry_after, self._now()))
+        return answer
+
     def send(self, body: bytes) -> Answer:
         """The first answer that is final. Raises ExportError where none came in all attempts."""
-        packed = gzip.compress(body, compresslevel=1) if self._compress else body
         said = ""
         for attempt in range(self._attempts):
-            wait: float | None = None
-            try:
-                answer = self._post(packed, self._headers)
-                if answer.status not in RETRIED:
-                    return answer
-                said, wait = f"it answered {answer.status}", retry_after_s(answer.retry_after, self._now())
-            except (OSError, http.client.HTTPException) as error:
-                said = str(error) or type(error).__name__
+            tried = self.once(body)
+            if isinstance(tried, Answer):
+                return tried
+            said = tried.why
             if attempt + 1 < self._attempts:
                 self.retries += 1
-                self._sleep(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2**attempt if wait is None else wait))
+                self._sleep(tried.pause_s(attempt))
         times = "once" if self._attempts == 1 else f"{self._attempts} times"
         raise ExportError(f"{self.url} did not take the spans ({said}), tried {times}; is a receiver running there?")
 
@@ -126,3 +147,9 @@ def retry_after_s(header: str | None, now: float) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
     except (TypeError, ValueError):
         return None
+
+
+def headers_of(given: str) -> dict[str, str]:
+    """Headers from a text as in OTEL_EXPORTER_OTLP_HEADERS: name=value pairs with commas, percent-encoded."""
+    pairs = (part.partition("=") for part in given.split(",") if part.strip())
+    return {name.strip(): urllib.parse.unquote(value.strip()) for name, _, value in pairs if name.strip()}

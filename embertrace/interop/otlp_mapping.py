@@ -218,6 +218,17 @@ def attributes_of(seen: Seen) -> dict[str, Any]:
     return {name: value for name, value in found if value is not None}
 
 
+def evaluation_attributes(name: str, value: Any, by: str | None) -> dict[str, Any]:
+    """A score or a label as attributes: of the event on its call's span, or of the span that comes later."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {
+        "gen_ai.evaluation.name": name,
+        "gen_ai.evaluation.score.value": float(value) if is_number else None,
+        "gen_ai.evaluation.score.label": None if is_number else optional_text(value),
+        "embertrace.label.by": by,
+    }
+
+
 def resource_of(run: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a run's resource, from what `runs()` says of it; {} for calls of no run."""
     known = {**run, "project": run.get("project") or SCOPE}

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from embertrace.analysis import Call
@@ -19,7 +19,7 @@ from embertrace.analysis.query import Selection
 from embertrace.errors import MissingExtraError
 from embertrace.interop.evaluations import Evaluation, Evaluations
 from embertrace.interop.feeds import consumed_by
-from embertrace.interop.otlp_mapping import attributes_of, look
+from embertrace.interop.otlp_mapping import attributes_of, evaluation_attributes, look
 from embertrace.interop.plain import clean, optional_text
 from embertrace.interop.times import times_of
 
@@ -34,16 +34,25 @@ NO_TRACE = bytes(16)
 
 
 class Spans:
-    """Makes the spans of a selection; `evaluations` are found once, for all of it."""
+    """Makes the spans of a selection; `evaluations` are found once, for all of it.
 
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
+    `elsewhere` gives the ids of the trace and the span of a linked call that is not selected; None where unknown.
+    """
+
+    def __init__(
+        self, selection: Selection, elsewhere: Callable[[int], tuple[bytes, bytes] | None] = lambda _: None
+    ) -> None:
+        self._selection, self._elsewhere = selection, elsewhere
         self.evaluations = Evaluations(selection)
 
     def __iter__(self) -> Iterator[tuple[str | None, Span]]:
-        """(run id, span) of every selected call, runs in turn and calls in the order of their begin."""
-        for call in sorted(self._selection.calls, key=lambda call: call.run or ""):  # sorting is stable
+        """(run id, span) of every selected call, in the order of `calls`."""
+        for call in self.calls():
             yield call.run, self.span(call)
+
+    def calls(self) -> list[Call]:
+        """The selected calls, runs in turn and calls in the order of their begin."""
+        return sorted(self._selection.calls, key=lambda call: call.run or "")  # sorting is stable
 
     def span(self, call: Call) -> Span:
         """One call as a span."""
@@ -65,12 +74,14 @@ class Spans:
     def _links(self, call: Call) -> Iterator[Span.Link]:
         """Recorded links, and from a judge to every member it judged. Each call once."""
         for call_id, why in consumed_by(call, self._selection).items():
-            known = self._selection.trees.by_id.get(call_id)
-            yield Span.Link(
-                trace_id=trace_id_of(known if known is not None else call),
-                span_id=span_id(call_id, known.attempt if known is not None else 0),
-                attributes=key_values({"embertrace.link": why}),
-            )
+            trace_id, linked = self._linked(call_id) or (trace_id_of(call), span_id(call_id, 0))
+            yield Span.Link(trace_id=trace_id, span_id=linked, attributes=key_values({"embertrace.link": why}))
+
+    def _linked(self, call_id: int) -> tuple[bytes, bytes] | None:
+        known = self._selection.trees.by_id.get(call_id)
+        if known is None:
+            return self._elsewhere(call_id)
+        return trace_id_of(known), span_id(call_id, known.attempt)
 
 
 def span_id(call_id: int, attempt: int) -> bytes:
@@ -112,13 +123,7 @@ def _exceptions(call: Call, end: int) -> Iterator[Span.Event]:
 
 
 def _evaluation_event(found: Evaluation) -> Span.Event:
-    is_number = isinstance(found.value, int | float) and not isinstance(found.value, bool)
-    told = {
-        "gen_ai.evaluation.name": found.name,
-        "gen_ai.evaluation.score.value": float(found.value) if is_number else None,
-        "gen_ai.evaluation.score.label": None if is_number else optional_text(found.value),
-        "embertrace.label.by": found.by,
-    }
+    told = evaluation_attributes(found.name, found.value, found.by)
     return Span.Event(
         time_unix_nano=max(0, found.time_ns), name="gen_ai.evaluation.result", attributes=key_values(told)
     )
