@@ -24,6 +24,9 @@ class Receiver:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.requests: list[Any] = []
+        self.hold = threading.Event()
+        """Cleared, requests wait for it before they are answered."""
+        self.hold.set()
 
     def spans(self) -> list[Any]:
         return [span for resource in self.resources() for scope in resource.scope_spans for span in scope.spans]
@@ -33,12 +36,13 @@ class Receiver:
 
 
 @contextmanager
-def receiving(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[Receiver]:
+def receiving(*answers: tuple[int, dict[str, str], bytes], port: int = 0) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.paths.append(self.path)
             receiver.headers.append(dict(self.headers))
+            receiver.hold.wait()
             status, headers, said = receiver.answers.pop(0) if receiver.answers else (200, {}, b"")
             if status == 200:
                 plain = gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body
@@ -53,7 +57,7 @@ def receiving(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[Receiver]
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     receiver = Receiver(f"http://127.0.0.1:{server.server_port}", list(answers))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

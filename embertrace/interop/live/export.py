@@ -100,11 +100,10 @@ class LiveExport:
             return Portion([], [], late, self._described()) if late else None
         found = Portion([], [], late, self._described())
         spans = Spans(Selection(self._forest(due), every_attempt=True), self._span_of)
-        traces = {trace.name: trace for trace in due}
+        traces = {key: trace for trace in due for key in trace.calls()}
         for call in spans.calls():
-            name = bytes.fromhex(call.trace_id) if call.trace_id is not None else call.origin.producer
-            if call.outcome != "open" and name in traces:
-                self._send(call, spans, traces[name], found)
+            if call.outcome != "open" and call.key in traces:
+                self._send(call, spans, traces[call.key], found)
         self.traces.flushed(due, now)
         return found
 

@@ -38,7 +38,6 @@ Placed = tuple[bytes, int, RawEvent]
 class Trace:
     """The events of one trace. `open` are calls begun and not ended, each with its producer; `sent` those sent."""
 
-    name: bytes
     position: int
     """Where the first record with an event of it lies."""
     changed_at: float
@@ -68,6 +67,10 @@ class Trace:
     def is_over(self, now: float) -> bool:
         return not self.dirty and not self.open and now - self.changed_at >= KEEP_S
 
+    def calls(self) -> Iterator[CallKey]:
+        """The executions that events of it name."""
+        return ((event.call_id, event.attempt) for _, _, event in self.events)
+
     def prune(self) -> None:
         """Keep of the calls that go on what they began with, and nothing else."""
         self.events = [placed for placed in self.events if (placed[2].call_id, placed[2].attempt) in self.open]
@@ -88,7 +91,7 @@ class Traces:
         name = trace_name(event, producer)
         trace = self.held.get(name)
         if trace is None:
-            trace = self.held[name] = Trace(name, position, now, now)
+            trace = self.held[name] = Trace(position, now, now)
         trace.add(producer, seq, event, now)
         self.events += 1
 
