@@ -4,7 +4,10 @@ Rules:
 - A process of the trace is one producer (one process's stream), a thread of it one lane (see `lanes`): calls that
   overlapped stand beside each other, and never pretend to be one inside the other.
 - Times are microseconds since the first call, with nanoseconds as decimals; the first one's time stands in `otherData`.
-- Arrows lead from what was consumed to what consumed it: recorded links, and the members to their judge.
+- A slice is a begin and an end, and those of a lane come in the order of time: Perfetto binds an arrow to the innermost
+  slice that was not ended, and a slice told by its length it ends only when the next one begins.
+- Arrows lead from what was consumed to what consumed it: recorded links, and the members to their judge. None goes back
+  in time: see `arrow_of`.
 - Written call by call: the JSON is never in memory as a whole. The file appears under its name when it is whole.
 """
 
@@ -110,16 +113,20 @@ class Drawing:
         drawn: dict[int, tuple[int, int, int, int]] = {}  # of selected attempts: process, lane, start, end
         for place, (pid, producer) in enumerate(self._pids().items()):
             yield from self._names_of_process(pid, place, producer)
-            lanes = 0
+            open_in: list[list[int]] = []  # of each lane, when its open slices end, the innermost last
             for piece in lay_out(self._calls[producer]):
-                while lanes <= piece.lane:
-                    yield _named("thread_name", pid, lanes + 1, "lane")
-                    yield _named("thread_sort_index", pid, lanes + 1, lanes, "sort_index")
-                    lanes += 1
+                while len(open_in) <= piece.lane:
+                    open_in.append([])
+                    yield _named("thread_name", pid, len(open_in), "lane")
+                    yield _named("thread_sort_index", pid, len(open_in), len(open_in) - 1, "sort_index")
                 if self._selection.trees.by_id.get(piece.call.call_id) is piece.call:
                     drawn[piece.call.call_id] = (pid, piece.lane + 1, piece.start, piece.end)
-                yield self._slice(pid, piece)
-            self.lanes += lanes
+                yield from self._ends(pid, piece.lane, open_in[piece.lane], piece.start)
+                yield self._begin(pid, piece)
+                open_in[piece.lane].append(piece.end)
+            for lane, ends in enumerate(open_in):
+                yield from self._ends(pid, lane, ends, None)
+            self.lanes += len(open_in)
         for call in self._selection.calls:
             if self._selection.trees.by_id.get(call.call_id) is call:
                 yield from self._arrows(call, drawn)
@@ -137,36 +144,57 @@ class Drawing:
         yield _named("process_name", pid, 0, clean(host) or f"producer {producer.hex()[:8]}")
         yield _named("process_sort_index", pid, 0, place, "sort_index")
 
-    def _slice(self, pid: int, piece: Slice) -> dict[str, Any]:
+    def _ends(self, pid: int, lane: int, ends: list[int], before: int | None) -> Iterator[dict[str, Any]]:
+        """The ends of a lane's open slices, up to a time or all of them; those that are over leave the list."""
+        while ends and (before is None or ends[-1] <= before):
+            yield {"ph": "E", "pid": pid, "tid": lane + 1, "ts": self._microseconds(ends.pop())}
+
+    def _begin(self, pid: int, piece: Slice) -> dict[str, Any]:
         self.slices += 1
         call = piece.call
         return {
-            "ph": "X",
+            "ph": "B",
             "name": clean(call.operator_id) or "call",
             "cat": clean(call.operator_type) or "call",
             "pid": pid,
             "tid": piece.lane + 1,
             "ts": self._microseconds(piece.start),
-            "dur": (piece.end - piece.start) / 1000,
             "args": _told(call),
         }
 
     def _arrows(self, call: Call, drawn: Mapping[int, tuple[int, int, int, int]]) -> Iterator[dict[str, Any]]:
         if call.call_id not in drawn:
             return
-        to_pid, to_lane, begin, _ = drawn[call.call_id]
+        to_pid, to_lane, *consumer = drawn[call.call_id]
         for consumed in consumed_by(call, self._selection):
             if consumed not in drawn or consumed == call.call_id:
                 continue
-            pid, lane, _, end = drawn[consumed]
+            pid, lane, *giver = drawn[consumed]
+            hold = arrow_of((giver[0], giver[1]), (consumer[0], consumer[1]))
+            if hold is None:
+                continue
+            leaves, arrives = hold
             self.arrows += 1
             about = {"cat": "link", "name": "link", "id": self.arrows}
-            yield {"ph": "s", **about, "pid": pid, "tid": lane, "ts": self._microseconds(end - 1)}
+            yield {"ph": "s", **about, "pid": pid, "tid": lane, "ts": self._microseconds(leaves)}
             # "e": bound to the slice that encloses the time, not to the next one that begins
-            yield {"ph": "f", "bp": "e", **about, "pid": to_pid, "tid": to_lane, "ts": self._microseconds(begin)}
+            yield {"ph": "f", "bp": "e", **about, "pid": to_pid, "tid": to_lane, "ts": self._microseconds(arrives)}
 
     def _microseconds(self, nanoseconds: int) -> float:
         return (nanoseconds - self.began) / 1000
+
+
+def arrow_of(giver: tuple[int, int], consumer: tuple[int, int]) -> tuple[int, int] | None:
+    """When an arrow leaves one slice and arrives at another, each as (start, end); None where it would go back in time.
+
+    From the last nanosecond to the first, where the consumer began later; else to its last, since it consumed while it
+    ran; else, where clocks contradict that, from the first to the last. Perfetto drops arrows that go back.
+    """
+    first, last = giver[0], giver[1] - 1
+    for leaves, arrives in ((last, consumer[0]), (last, consumer[1] - 1), (first, consumer[1] - 1)):
+        if leaves <= arrives:
+            return leaves, arrives
+    return None
 
 
 def _named(kind: str, pid: int, tid: int, value: Any, field: str = "name") -> dict[str, Any]:

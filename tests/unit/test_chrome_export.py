@@ -24,8 +24,30 @@ def drawn(analysis: OperatorAnalysis, tmp_path: pathlib.Path, **options: Any) ->
     done = chrome.write(analysis, tmp_path / "trace.json", **options)
     trace = json.loads(done.path.read_text(encoding="utf-8"))
     assert set(trace) == {"displayTimeUnit", "otherData", "traceEvents"}
-    check_rules(trace["traceEvents"])
-    return list(trace["traceEvents"])
+    events = with_slices(trace["traceEvents"])
+    check_rules(events)
+    return events
+
+
+def with_slices(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events with a begin and its end as one of kind "X", as who reads them pairs them: by lane, in order."""
+    lanes: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    last: dict[tuple[int, int], float] = defaultdict(float)
+    found = []
+    for event in events:
+        lane = event["pid"], event["tid"]
+        if event["ph"] not in "BE":
+            found.append(event)
+            continue
+        assert event["ts"] >= last[lane], "begins and ends of a lane come in the order of time"
+        last[lane] = event["ts"]
+        if event["ph"] == "B":
+            lanes[lane].append(event)
+        else:
+            begin = lanes[lane].pop()
+            found.append({**begin, "ph": "X", "dur": event["ts"] - begin["ts"]})
+    assert not any(lanes.values()), "what began has an end"
+    return found
 
 
 def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -34,7 +56,7 @@ def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 def nanoseconds(event: dict[str, Any]) -> tuple[int, int]:
     start = round(event["ts"] * 1000)
-    return start, start + round(event["dur"] * 1000)
+    return start, round((event["ts"] + event["dur"]) * 1000)
 
 
 def check_rules(events: list[dict[str, Any]]) -> None:
@@ -112,7 +134,8 @@ def test_calls_that_overlap_in_one_thread_get_lanes_of_their_own(tmp_path: pathl
         asyncio.run(scenario())
     slices = of_kind(drawn(OperatorAnalysis(events), tmp_path), "X")
     assert len({event["tid"] for event in slices if event["name"] != "panel"}) == 4
-    assert sum(event["tid"] == slices[0]["tid"] for event in slices) == 2, "the first lies below the panel"
+    (panel,) = (event for event in slices if event["name"] == "panel")
+    assert sum(event["tid"] == panel["tid"] for event in slices) == 2, "the first lies below the panel"
 
 
 def test_nothing_is_a_valid_trace(tmp_path: pathlib.Path) -> None:
@@ -191,3 +214,20 @@ def test_lanes_nest_whatever_overlaps(told: list[tuple[int, int, int]], unit: in
                 stack.pop()
             assert not stack or end <= stack[-1][1]
             stack.append((start, end))
+
+
+@pytest.mark.parametrize(
+    ("giver", "consumer", "arrow"),
+    [
+        ((0, 5), (5, 9), (4, 5)),
+        ((2, 5), (0, 9), (4, 8)),
+        ((2, 9), (0, 5), (2, 4)),
+        ((5, 9), (0, 5), None),
+        ((0, 1), (0, 1), (0, 0)),
+    ],
+    ids=["one after the other", "consumed while it ran", "ended before", "back in time", "one nanosecond"],
+)
+def test_arrows_never_go_back_in_time(
+    giver: tuple[int, int], consumer: tuple[int, int], arrow: tuple[int, int] | None
+) -> None:
+    assert chrome.arrow_of(giver, consumer) == arrow
