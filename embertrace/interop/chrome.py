@@ -20,12 +20,12 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
 from embertrace.analysis import Call, OperatorAnalysis
+from embertrace.analysis.plain import as_json, clean, optional_text
 from embertrace.analysis.query import Selection
 from embertrace.errors import ExportError
 from embertrace.event import call_hex
 from embertrace.interop.feeds import consumed_by
 from embertrace.interop.lanes import Slice, lay_out
-from embertrace.interop.plain import as_json, clean, optional_text
 from embertrace.interop.times import times_of
 from embertrace.recording import BEGIN, Record, Recording
 from embertrace.wire.control import whereabouts

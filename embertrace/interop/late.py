@@ -11,10 +11,10 @@ import hashlib
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from embertrace.analysis.plain import clean
 from embertrace.interop.evaluations import Evaluation
 from embertrace.interop.otlp_mapping import evaluation_attributes
 from embertrace.interop.otlp_spans import key_values
-from embertrace.interop.plain import clean
 
 
 def evaluation_span(trace_id: bytes, about: bytes, evaluation: Evaluation) -> Span:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from embertrace.analysis import Call
-from embertrace.interop.plain import as_json, as_text, optional_text
+from embertrace.analysis.plain import as_json, as_text, optional_text
 
 MAPPING_VERSION = 1
 """Every exported resource carries it as `embertrace.mapping_version`."""

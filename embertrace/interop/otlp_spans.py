@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from embertrace.analysis import Call
+from embertrace.analysis.plain import clean, optional_text
 from embertrace.analysis.query import Selection
 from embertrace.errors import MissingExtraError
 from embertrace.interop.evaluations import Evaluation, Evaluations
 from embertrace.interop.feeds import consumed_by
 from embertrace.interop.otlp_mapping import attributes_of, evaluation_attributes, look
-from embertrace.interop.plain import clean, optional_text
 from embertrace.interop.times import times_of
 
 try:

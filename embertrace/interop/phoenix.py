@@ -13,9 +13,9 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
+from embertrace.analysis.plain import clean, optional_text
 from embertrace.interop.evaluations import Evaluation
 from embertrace.interop.otlp_http import TRACES_PATH
-from embertrace.interop.plain import clean, optional_text
 
 PATH = "/v1/span_annotations"
 CONTENT_TYPE = "application/json"

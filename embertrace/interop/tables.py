@@ -4,6 +4,8 @@ Rules:
 - A column keeps its name, meaning and type within a schema version. New columns come last and leave the version;
   anything else raises it.
 - Values are text: JSON where the column says so; "text or JSON" is a text as it is, and anything else as JSON.
+- What `analysis.calls.to_pandas()` and the like have (`analysis.frames`) is the same here: fewer columns, of one name,
+  type and meaning.
 - `events.packed` is the event as it was recorded, byte for byte: from it everything else can be had again.
 """
 
@@ -13,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from embertrace.analysis import Call, OperatorAnalysis
+from embertrace.analysis.plain import as_json, clean, optional_text
 from embertrace.errors import QueryError
 from embertrace.event import EVENT_TYPES, call_hex, optional_call_hex
-from embertrace.interop.plain import as_json, clean, optional_text
 from embertrace.lineage import Lineage, to_operator_event
 from embertrace.wire.event import pack_event, to_nanoseconds
 
@@ -82,6 +84,8 @@ EVENTS = (
     Column("run", "text", "the run's id"),
     Column("context", "text", "JSON: operators, run, item, tags"),
     Column("data", "text", "JSON: args and kwargs, result and answer, error, or scores"),
+    Column("item_key", "text", "the item's key, inherited too, text or JSON"),
+    Column("tags", "text", "JSON, one object; inherited ones too"),
     Column("packed", "binary", "the event as recorded (docs/wire-format.md)"),
 )
 TABLES: dict[TableName, tuple[Column, ...]] = {"calls": CALLS, "events": EVENTS}
@@ -177,6 +181,8 @@ def _events(analysis: OperatorAnalysis) -> Iterator[Row]:
             _text(about),
             _json(context),
             _json(event.data),
+            optional_text((context.get("item") or {}).get("key")),
+            _json(context.get("tags") or {}),
             pack_event(raw),
         )
 

@@ -44,6 +44,17 @@ def test_calls_are_rows_with_the_documented_columns() -> None:
     assert json.loads(odd["args"])[:2] == ["?", "ff"] and odd["outcome"] == "error" and odd["selected"]
 
 
+def test_frames_of_an_analysis_have_some_of_the_same_columns() -> None:
+    analysis = told()
+    for view, whole in ((analysis.calls, arrow.calls(analysis)), (analysis.events, arrow.events(analysis))):
+        frame = view.to_arrow()
+        names = frame.column_names
+        assert set(names) < set(whole.column_names)
+        exact = [name for name in names if name not in ("time", "duration_ns")]  # floats in what users see of events
+        assert whole.select(exact).cast(frame.select(exact).schema).to_pylist() == frame.select(exact).to_pylist()
+        assert whole.schema.field("duration_ns").type == frame.schema.field("duration_ns").type
+
+
 def test_nothing_is_tables_without_rows(tmp_path: pathlib.Path) -> None:
     nothing = OperatorAnalysis([])
     assert arrow.calls(nothing).num_rows == arrow.events(nothing).num_rows == 0

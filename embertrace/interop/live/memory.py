@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from embertrace.analysis import Call
 from embertrace.analysis.labels import NOTHING, Target
+from embertrace.analysis.plain import optional_text
 from embertrace.interop.evaluations import Evaluation
-from embertrace.interop.plain import optional_text
 from embertrace.payload import canonical
 
 MAX_CALLS = 100_000
