@@ -166,13 +166,26 @@ def test_the_unit_is_hardened_and_stops_gently(unit: configparser.ConfigParser) 
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+def drop_in() -> str:
+    """What the README says to write with `systemctl edit`."""
+    (text,) = re.findall(r"^```\n(\[Service\]\n.*?)^```", (DEPLOY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as it is", "as the README edits it"])
+def test_systemd_accepts_the_unit(tmp_path: Path, edited: bool) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed (Debian package: systemd)")
+
     # systemd checks that the program is there: here, this Python stands for the installed one.
-    text = UNIT.read_text().replace("/opt/embertrace/bin/python", str(Path(sys.executable)))
+    def here(text: str) -> str:
+        return text.replace("/opt/embertrace/bin/python", str(Path(sys.executable)))
+
     copy = tmp_path / UNIT.name
-    copy.write_text(text)
+    copy.write_text(here(UNIT.read_text()))
+    if edited:
+        (tmp_path / f"{UNIT.name}.d").mkdir()
+        (tmp_path / f"{UNIT.name}.d" / "override.conf").write_text(here(drop_in()))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
     about_us = [line for line in done.stderr.splitlines() if UNIT.name in line]
     assert done.returncode == 0 and not about_us, done.stderr
