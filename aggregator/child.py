@@ -1,8 +1,9 @@
 """The analyst's process, from outside: started, told how the ingest fares, restarted, stopped.
 
-Between the two there are two pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
+Between the two there are three pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
 are lines of JSON, each the counters of the ingest, for whoever asks how the aggregator fares; their end tells it to
-stop. `Child` is what it has in common with the exporter's process.
+stop. Through the third it hands over what readers say, to be recorded (see handing). `Child` is what it has in common
+with the exporter's process.
 """
 
 from __future__ import annotations
@@ -34,9 +35,16 @@ MAX_LINE = 4096
 """Bytes that a pipe takes whole or not at all (PIPE_BUF)."""
 
 
+MEMORY = 2 << 30
+"""Bytes that events may take in memory, unless somebody says otherwise: some ten million of them."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Orders:
-    """What an analyst is to do, as one argument of its command line. Port 0 takes any; `http_port` None opens none."""
+    """What an analyst is to do, as one argument of its command line. Port 0 takes any; `http_port` None opens none.
+
+    `memory` is how many bytes the events may take that are not read from disk for each question anew.
+    """
 
     directory: str
     host: str
@@ -44,6 +52,9 @@ class Orders:
     http_port: int | None = None
     keys: str | None = None
     advertise: str | None = None
+    labels: int | None = None
+    """The descriptor through which labels are handed over; None where nobody records."""
+    memory: int = MEMORY
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -78,6 +89,11 @@ class Child:
         """What it is told, as its command line has it."""
         raise NotImplementedError
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What it inherits beside its input and output."""
+        return ()
+
     def restart_if_dead(self, now: float) -> bool:
         """Start it again if it died, without waiting for it; whether that was done. No more than once in RESTART_S."""
         process = self._process
@@ -106,7 +122,9 @@ class Child:
     def _spawn(self) -> subprocess.Popen[bytes]:
         """In a session of its own: Ctrl-C is this process's to handle."""
         command = [sys.executable, "-m", self.module, self.argument]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=self.descriptors
+        )
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)
         self._process = process
@@ -132,6 +150,10 @@ class Analyst(Child):
     @property
     def argument(self) -> str:
         return self._orders.to_json()
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return () if self._orders.labels is None else (self._orders.labels,)
 
     @property
     def rpc_port(self) -> int:

@@ -7,7 +7,8 @@ The rules of acceptance, all of them:
    the recording was opened still is.
 2. A batch or gap of the living is accepted only if its first seq is the producer's mark + 1. Then it is to be recorded,
    and the mark moves to its last seq. Anything else changes nothing and is answered with the mark.
-3. A hello of another version, or for another recording, or that makes no sense, is refused with a sentence.
+3. A hello of another version, or for another recording, or that makes no sense, is refused with a sentence; so is that
+   of a producer beyond MAX_PRODUCERS. None is ever forgotten: its mark is what keeps its events from coming twice.
 4. A hello that no longer holds mark + 1 (`oldest` is above it) declares a gap: it is recorded, and the mark moves.
 5. An end that names no seq above the mark is recorded, once in a life, and answered with an end, every time: the
    answer to an earlier one may be lost. One that names a higher seq changes nothing and is answered with the mark.
@@ -47,6 +48,9 @@ from embertrace.wire.control import (
 SILENT = "nothing was heard of it"
 MAX_ABOUT = 256
 """Characters of a host or library that are recorded: longer than any, and a begin is said again in every segment."""
+
+MAX_PRODUCERS = 1_000_000
+"""Of one recording: two hundred bytes each in memory, and 24 at the beginning of every segment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -273,7 +277,16 @@ class Collector:
             return f"it records into {self.identity.recording}, and these events belong to {hello.recording}"
         if not 1 <= hello.oldest <= hello.next:
             return f"a hello with oldest seq {hello.oldest} and next seq {hello.next} makes no sense"
+        if not self._has_place_for(hello.producer):
+            return (
+                f"{MAX_PRODUCERS} producers have written this recording, and no more can: start one in a new directory"
+            )
         return None
+
+    def _has_place_for(self, producer: bytes) -> bool:
+        marks, ended = self._marks, self._lives.ended
+        known = producer in marks or producer in ended or producer in self._lives
+        return known or max(len(marks), len(ended)) < MAX_PRODUCERS
 
     def _welcome(self, producer: bytes | None, number: int) -> Welcome:
         who = self.identity

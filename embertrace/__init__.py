@@ -94,6 +94,8 @@ def __getattr__(name: str) -> Any:
     if module is None:
         raise AttributeError(f"module 'embertrace' has no attribute {name!r}")
     value = getattr(importlib.import_module(module), name)
+    if name == "OperatorAnalysis":
+        importlib.import_module("embertrace.flow")  # an analysis shows its flow in a notebook
     globals()[name] = value  # so that a submodule of the same name, once imported, does not hide it
     return value
 

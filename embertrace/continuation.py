@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from embertrace import collect, context
-from embertrace.context import Context
+from embertrace.context import Context, Sink
 from embertrace.errors import WireError
 from embertrace.event import DEFAULT_STAGE, METRIC, call_hex, call_id_of_task, parse_call_id
 from embertrace.wire.event import MAX_LINKS, RawEvent, pack_event
@@ -98,12 +98,20 @@ def linked(*sources: Any) -> Iterator[None]:
         destination = collect.sinks if scope.sinks is None else scope.sinks
         if made and made != before and links and collect.enabled and destination:
             trace_id = where.trace_id if where is not None else scope.trace_id
-            event = RawEvent(
-                METRIC, time.time_ns(), trace_id, made, where.call_id if where is not None else 0, 0,
-                where.attempt if where is not None else 0, 0, "", "", DEFAULT_STAGE, None, 0, 0, links, b"",
-                collect.pack_data({}),
-            )  # fmt: skip
-            collect.put(pack_event(event), destination)
+            tell_links(links, made, trace_id, where, destination)
+
+
+def tell_links(
+    links: tuple[int, ...], call_id: int, trace_id: bytes | None, parent: Context | None, destination: tuple[Sink, ...]
+) -> None:
+    """Say beside a call, by the events of this process, that it consumes others' results."""
+    for begin in range(0, len(links), MAX_LINKS):
+        event = RawEvent(
+            METRIC, time.time_ns(), trace_id, call_id, parent.call_id if parent is not None else 0, 0,
+            parent.attempt if parent is not None else 0, 0, "", "", DEFAULT_STAGE, None, 0, 0,
+            links[begin : begin + MAX_LINKS], b"", collect.pack_data({}),
+        )  # fmt: skip
+        collect.put(pack_event(event), destination)
 
 
 def _call_ids(sources: Iterable[Any]) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from embertrace import collect, context, emit, gather, keys
+from embertrace import collect, context, continuation, emit, gather, keys
 from embertrace.collect import AddressedSink, EventList
-from embertrace.context import Arrival, Position, Scope, Sink
+from embertrace.context import Arrival, Context, Position, Scope, Sink
 from embertrace.errors import WireError
 from embertrace.keys import ClientKey
 from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
@@ -92,6 +92,18 @@ def expect(scope: Scope, call_id: int) -> None:
     for sink in destination(scope):
         if isinstance(sink, EventList):
             sink.expected[call_id] = None
+
+
+def tell_links(packed: bytes, links: Iterable[int], call_id: int, parent: Context | None, scope: Scope) -> None:
+    """The call that a carrier was for is known: what the carrier had no room for of its links is said from here."""
+    wanted = dict.fromkeys(links)
+    if not wanted:
+        return
+    carrier = unpack_carrier(packed)
+    held = {*carrier.links}
+    left = tuple(link for link in wanted if link not in held)
+    if left:
+        continuation.tell_links(left, call_id, carrier.trace_id, parent, destination(scope))
 
 
 def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrier | None:

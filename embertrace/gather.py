@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from embertrace import collect, emit
+from embertrace import collect, embedded, emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
 from embertrace.collect import AddressedSink, EventList
@@ -146,6 +146,9 @@ def _open_temporary() -> Temporary:
         raise _unable
     if _temporary is not None and _temporary.taken > KEEP_EVENTS:
         _temporary.close()
+        _temporary = None
+    elif _temporary is not None and _temporary.key is None and embedded.address_beyond() is not None:
+        at_end(_temporary.close)  # other blocks may still use it, but operators on other machines can't
         _temporary = None
     if _temporary is None or _temporary.owner != os.getpid():
         try:

@@ -121,6 +121,15 @@ def _is_whole_of(truth: Any, key: bytes) -> bool:
     return isinstance(answer, str) and len(answer) == truth.length and digest_of_text(answer) == truth.digest
 
 
+def is_readable(key: bytes) -> bool:
+    """Whether a key says what it is of: those of mappings and of cut values don't."""
+    try:
+        unpack(key)
+    except WireError:
+        return False
+    return True
+
+
 def is_known(value: Any) -> bool:
     """Whether a payload says enough of the value it came from to be compared."""
     if isinstance(value, Cut):

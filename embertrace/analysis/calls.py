@@ -118,6 +118,11 @@ class Call:
         return f"<Call {call_hex(self.call_id)} {self.operator_type}:{self.stage} {self.operator_id} {self.outcome}>"
 
     @property
+    def trees(self) -> Trees:
+        """Those that it stands in."""
+        return self._trees
+
+    @property
     def place(self) -> int:
         """Its place in the order of all calls of its trees."""
         return self._place

@@ -60,6 +60,13 @@ class Ensemble(NamedTuple):
         return Counter(member.key for member in self.members if member.key is not None)
 
 
+def why_left_out(ensemble: Ensemble) -> str | None:
+    """Why an ensemble call can't be compared; None where it can."""
+    if not ensemble.complete:
+        return "incomplete"
+    return None if ensemble.known else "with unknown answers"
+
+
 def is_ensemble(call: Call | None) -> bool:
     return call is not None and call.operator_type == "ensemble"
 

@@ -200,11 +200,13 @@ class OperatorAnalysis(
         return f"OperatorAnalysis(…){filters}"
 
     def _repr_html_(self) -> str:
-        """What there is to ask about: counts, and the stages with their times."""
+        """What there is to ask about: its runs, the flow of its operators, and the stages with their times."""
         head = f'<code style="font-weight:600">{notebook.tell(self, 400)}</code>'
         runs = [{name: run[name] for name in ABOUT_RUNS if name in run} for run in self.runs()]
         try:
-            stages = notebook.of_result(self.stages().to_data())
+            svg = notebook.draw_flow(self) if notebook.draw_flow is not None and runs else ""
+            flow = notebook.picture(svg, "the flow of operators") if svg else ""
+            stages = flow + notebook.of_result(self.stages().to_data())
         except QueryError as error:  # several runs: choose one
             stages = notebook.tell(error, 500)
         return head + notebook.of_result(Rows(runs).to_data()) + stages

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from embertrace.analysis.results import Estimate
@@ -56,16 +56,6 @@ def _weights(times: Array, draws: int, random: Any) -> Array:
     which = np.repeat(np.arange(distinct), times)[random.integers(0, units, size=(draws, units))]
     places = which + distinct * np.arange(draws)[:, None]
     return np.bincount(places.ravel(), minlength=draws * distinct).reshape(draws, distinct)
-
-
-def sums_by_unit(observations: Iterable[tuple[Hashable, Sequence[float]]]) -> list[list[float]]:
-    """The columns of each unit's observations, added up in the order given."""
-    units: dict[Hashable, list[float]] = {}
-    for unit, numbers in observations:
-        sums = units.setdefault(unit, [0.0] * len(numbers))
-        for place, number in enumerate(numbers):
-            sums[place] += number
-    return list(units.values())
 
 
 def bootstrapped(tally: Tally, notes: Iterable[str] = ()) -> Estimate:

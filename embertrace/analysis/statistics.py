@@ -7,12 +7,11 @@ defined is NaN, never an exception.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 Interval = tuple[float, float]
 NAN = float("nan")
@@ -223,26 +222,6 @@ def _at(histogram: Mapping[int, int], place: int) -> int:
         if place < 0:
             return value
     raise IndexError("a place beyond the last value")
-
-
-def quantile_interval(values: Mapping[Any, Mapping[int, int]], q: float) -> Interval:
-    """Woodruff's interval of a quantile (1952): the quantiles at both ends of the interval of the share q.
-
-    `values` are counted by unit. The share of values up to the quantile is a proportion, so the ends are Wilson's at
-    n/deff: what a bootstrap over units comes to, without its draws.
-    """
-    pooled: Counter[int] = Counter()
-    for counts in values.values():
-        pooled.update(counts)
-    if len(values) < 2:
-        return UNDEFINED
-    bound = quantile(pooled, q)
-    below = (
-        (sum(counts.values()), sum(n for value, n in counts.items() if value <= bound)) for counts in values.values()
-    )
-    spread = Spread(Counter((n, Fraction(count)) for n, count in below))
-    low, high = wilson_of_clusters(spread, Fraction(q))
-    return quantile(pooled, low), quantile(pooled, high)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

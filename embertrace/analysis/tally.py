@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
+from embertrace.analysis.arrays.sums import Alike, Observed, Sums, sums_of_alike
 from embertrace.analysis.results import NAN, Estimate
 from embertrace.analysis.statistics import Interval, Spread, t_of_clusters, wilson_of_clusters
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import Unit
-
-if TYPE_CHECKING:
-    from embertrace.analysis.arrays.sums import Sums
 
 
 class State(Protocol):
@@ -33,6 +32,7 @@ class Tally:
         self.bounds = bounds
         self._units: dict[Unit, tuple[int, Fraction]] = {}
         self._sums: list[Sums] = []
+        self._alike: list[Observed] = []
         self.binary = True
         self.failed = 0
         self.left_out: Counter[str] = Counter()
@@ -41,6 +41,7 @@ class Tally:
     @property
     def units(self) -> dict[Unit, tuple[int, Fraction]]:
         """Of each unit how many observations it has, and their sum."""
+        self._add_up()
         sums, self._sums = self._sums, []
         for part in sums:
             if self._units:
@@ -52,6 +53,7 @@ class Tally:
     @property
     def spread(self) -> Spread:
         """The units as clusters of observations."""
+        self._add_up()
         if len(self._sums) == 1 and not self._units:
             return Spread(self._sums[0].clusters())
         return Spread(Counter(self.units.values()))
@@ -61,6 +63,28 @@ class Tally:
         if len(sums.n):
             self._sums.append(sums)
             self.binary = self.binary and sums.binary
+
+    def add_alike(self, alike: Alike, value: Fraction) -> None:
+        """Add the same observation of each of several calls."""
+        self._alike.append((alike, 1, value))
+        self.binary = self.binary and value in (0, 1)
+
+    def add_many_alike(self, alike: Alike, n: int, total: Fraction) -> None:
+        """`n` binary observations, of which `total` are 1, of each of several calls."""
+        if n:
+            self._alike.append((alike, n, total))
+
+    def _add_up(self) -> None:
+        observed, self._alike = self._alike, []
+        if not observed:
+            return
+        sums = sums_of_alike(observed)
+        if sums is not None:
+            self._sums.append(sums)
+            return
+        for alike, n, total in observed:
+            for code, times in zip(*(found.tolist() for found in counted(alike.codes)), strict=True):
+                self._add_units({alike.units.unit(code): (n * times, total * times)})
 
     def _add_units(self, units: Mapping[Unit, tuple[int, Fraction]]) -> None:
         mine = self.units
@@ -80,9 +104,9 @@ class Tally:
             known, sum_of_known = self.units.get(unit, (0, Fraction(0)))
             self.units[unit] = n + known, total + sum_of_known
 
-    def leave_out(self, reason: str, *, failed: bool = False) -> None:
-        self.left_out[reason] += 1
-        self.failed += failed
+    def leave_out(self, reason: str, times: int = 1, *, failed: bool = False) -> None:
+        self.left_out[reason] += times
+        self.failed += times * failed
 
     def merge(self, other: Tally) -> Tally:
         self._add_units(other.units)

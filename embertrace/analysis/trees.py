@@ -20,11 +20,13 @@ from embertrace.analysis.calls import Call, Metric, Origin, Sighting
 from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
+from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
+from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
-from embertrace.event import METRIC
+from embertrace.event import FOREIGN_SLOT, METRIC
 from embertrace.wire.clock import Offset
 
 
@@ -75,10 +77,20 @@ class Trees:
     def roots(self) -> list[Call]:
         return [self.at(place) for place in np.flatnonzero(self.shape.parent < 0).tolist()]
 
+    def roots_about(self, key: bytes) -> list[Call]:
+        """Those that are about an item with this packed key, or above a call that is."""
+        about = self.items.having(key)[self.shape.item]
+        return [self.at(place) for place in np.unique(self.shape.root[about]).tolist()]
+
+    def keyless_roots(self) -> list[Call]:
+        """Those whose items have no key."""
+        places = np.flatnonzero((self.shape.parent < 0) & (self.items.identity()[self.shape.item] == NONE))
+        return [self.at(place) for place in places.tolist()]
+
     @property
     def metrics(self) -> list[Metric]:
         """All metric events, in the order of their origins; scores know their calls."""
-        assert self._scoring
+        assert self._scoring is not None  # it makes them known
         return self._metrics
 
     @cached_property
@@ -117,25 +129,31 @@ class Trees:
     @property
     def scores(self) -> list[Metric]:
         """What was scored: of calls that count, and of calls that nobody saw."""
-        return self._scoring[0]
+        return self._scoring
 
     @cached_property
-    def _scoring(self) -> tuple[list[Metric], dict[int, list[Metric]]]:
-        """The scores; and by place all metric events of a call, those that only link among them."""
+    def _scoring(self) -> list[Metric]:
         scores: list[Metric] = []
-        by_place: dict[int, list[Metric]] = {}
         places, known = (found.tolist() for found in self.places_of_metrics)
         for metric, place, is_known in zip(self._metrics, places, known, strict=True):
             if is_run(metric.data) or is_label(metric.data):
                 continue
             if place >= 0:
-                by_place.setdefault(place, []).append(metric)
                 if metric.data:  # else it only links
                     metric.belongs_to(self.at(place))
                     scores.append(metric)
             elif not is_known:
                 scores.append(metric)
-        return scores, by_place
+        return scores
+
+    @cached_property
+    def _metrics_by_place(self) -> tuple[Array, Array]:
+        """Rows of the metric events of calls, by the call's place and then in order; and where those of each begin."""
+        places, _ = self.places_of_metrics
+        at = np.flatnonzero((places >= 0) & np.isin(self.metric_kinds, (SCORE, LINKS_ONLY)))
+        order = np.argsort(places[at], kind="stable")
+        counts = np.bincount(places[at], minlength=len(self.shape))
+        return self.metric_rows[at[order]], np.concatenate([[0], np.cumsum(counts)])
 
     @cached_property
     def places_of_metrics(self) -> tuple[Any, Any]:
@@ -148,23 +166,35 @@ class Trees:
         places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
         return places, self._executions.are_known(calls, upto)
 
-    def progress(self, run: str | None, events: int) -> dict[str, int]:
-        """As `Forest.progress` has it; `events` are those of all runs."""
+    def progress(self, run: str | None, events: int, elsewhere: Iterable[int] | None = None) -> dict[str, int]:
+        """As `Forest.progress` has it; `events` are those of all runs.
+
+        `elsewhere` makes it the progress of a part: without the calls of these ids, and without what all parts have.
+        """
         shape, runs = self.shape, self.shape.contexts.runs
         numbers = np.array([run is None or name == run for name in runs])
         chosen = numbers[shape.run]
+        going_on = [call.place for call in map(self.by_id.get, elsewhere or ()) if call is not None]
+        chosen[going_on] = False
         outcomes = np.bincount(shape.outcome[chosen], minlength=len(OUTCOMES))
         if run is not None:
             halves = (shape.begin_row[chosen] >= 0).sum() + (shape.end_row[chosen] >= 0).sum()
-            events = int(halves) + sum(metric.run == run for metric in self.metrics)
+            everywhere = np.isin(self.metric_kinds, (LABEL, RUN)) & (elsewhere is not None)
+            metrics = zip(self.metrics, everywhere.tolist(), strict=True)
+            events = int(halves) + sum(metric.run == run for metric, left_out in metrics if not left_out)
         return {
             "calls": int(chosen.sum()),
             "open": int(outcomes[OPEN]),
             "lost": int(outcomes[LOST]),
-            "missing": shape.missing_among(chosen),
+            "missing": shape.missing_among(chosen) - self._seen_below(going_on, chosen),
             "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
             "events": events,
         }
+
+    def _seen_below(self, places: list[int], chosen: Any) -> int:
+        """How many chosen calls are children that such calls will announce."""
+        slots = self.table.slot.values[self.shape.first_row]
+        return int((chosen & np.isin(self.shape.parent, places) & (slots < FOREIGN_SLOT)).sum())
 
     def sighting(self, row: int) -> Sighting:
         """The event in a row of the table."""
@@ -172,7 +202,15 @@ class Trees:
 
     def metrics_of(self, place: int) -> Sequence[Metric]:
         """All metric events of a call, those that only link among them, in the order of their origins."""
-        return self._scoring[1].get(place, ())
+        rows, starts = self._metrics_by_place
+        return [Metric(self.sighting(row)) for row in rows[starts[place] : starts[place + 1]].tolist()]
+
+    def origins_ns(self, places: Array) -> Array:
+        """When the first event of each call says that it happened, by its host's clock; exactly."""
+        rows = self.shape.first_row[places]
+        if self.table.is_exact:
+            return self.table.times(rows)
+        return np.array([self.table.nanoseconds(row) for row in rows.tolist()], object)
 
     @cached_property
     def starts_ns(self) -> list[int]:

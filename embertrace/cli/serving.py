@@ -29,6 +29,10 @@ def aggregate(
     keep_days: Annotated[
         float | None, typer.Option(metavar="DAYS", help="Remove segments that are older than this.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="What events may take in memory, such as 8GiB; older ones are read again."),
+    ] = None,
     otlp: Annotated[
         str | None, typer.Option(metavar="URL", help="Send spans to this OTLP/HTTP receiver as they come about.")
     ] = None,
@@ -46,6 +50,7 @@ def aggregate(
     command += ["--keys", str(keys)] if keys else []
     command += ["--keep-bytes", keep_bytes] if keep_bytes is not None else []
     command += ["--keep-days", str(keep_days)] if keep_days is not None else []
+    command += ["--memory", memory] if memory is not None else []
     command += ["--otlp", otlp] if otlp is not None else []
     command += ["--phoenix"] if phoenix else []
     command += ["--insecure-bind"] if insecure_bind else []

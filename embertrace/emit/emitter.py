@@ -129,11 +129,20 @@ class Emitter:
         self._wake()
         thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
-            left = self._spool.next - 1 - self._machine.mark
-            kept = self._sender.kept
-            fate = "are lost with this process" if kept is None else f"stay in {kept} until they can be"
-            log.warning("%d events were not delivered to %s and %s", left, self.endpoint, fate)
+            self._warn_of_the_rest()
         return delivered
+
+    def _warn_of_the_rest(self) -> None:
+        mark, kept = self._machine.mark, self._sender.kept
+        left = self._spool.next - 1 - mark
+        if kept is None:
+            log.warning("%d events were not delivered to %s and are lost with this process", left, self.endpoint)
+            return
+        held = self._spool.events_after(mark)
+        lost = f"; {left - held} more were dropped" if left > held else ""
+        log.warning(
+            "%d events were not delivered to %s and stay in %s until they can be%s", held, self.endpoint, kept, lost
+        )
 
     def stats(self) -> EmitterStats:
         """Counts as of now."""

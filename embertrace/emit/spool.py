@@ -104,6 +104,11 @@ class Spool:
         """Bytes of the events held."""
         return sum(extent.bytes_from(self._trimmed + 1) for extent in tuple(self._extents))
 
+    def events_after(self, mark: int) -> int:
+        """How many of the seqs above `mark` are of events, not of what was dropped."""
+        extents = tuple(self._extents)
+        return sum(max(0, extent.events_end - max(extent.first, mark + 1)) for extent in extents)
+
     @property
     def has_room(self) -> bool:
         """Whether an event that did not fit might now."""

@@ -24,8 +24,8 @@ FETCH_S = 10.0
 """For an actor that has just been made to answer."""
 
 _ray: Any = ray
-_holders: dict[str, Any] = {}
-"""The actors of this process's keys: they live as long as their handles."""
+_holders: dict[str, tuple[object, Any]] = {}
+"""The actors of this process's keys: they live as long as their handles, and as the connection that made them."""
 _lock = threading.Lock()
 
 
@@ -73,20 +73,33 @@ class Holder:
 
 
 def publish(key: ClientKey) -> None:
-    """Let workers of the cluster fetch a key by its name. Once per key; never raises."""
-    if key.name in _holders or not ray.is_initialized():
+    """Let workers of the cluster fetch a key by its name. Once per key and connection to Ray; never raises."""
+    if not ray.is_initialized():
         return
     with _lock:
-        if key.name in _holders:
-            return
         try:
-            _holders[key.name] = (
+            here = _connection()
+            if _holders.get(key.name, (None, None))[0] == here:
+                return
+            holder = (
                 ray.remote(**_lasting())(Holder)
                 .options(name=key.name, namespace=NAMESPACE, get_if_exists=True)
                 .remote(key)
             )
+            _holders[key.name] = here, holder
         except Exception:
             collect.report_failure("publish the key of", key.name)
+
+
+def _connection() -> object:
+    """By what this process is connected to Ray: something else after ray.shutdown() and ray.init()."""
+    from ray.util.client import ray as connected
+
+    client: Any = connected
+    if client.is_connected():
+        return client.get_context().client_worker
+    context: Any = ray.get_runtime_context()
+    return context.gcs_address, context.get_job_id()
 
 
 def _lasting() -> dict[str, Any]:

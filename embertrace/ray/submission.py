@@ -54,10 +54,11 @@ def inject(invocation: Invocation) -> Invocation:
 class Departure:
     """One submission, from its carrier to its ObjectRefs."""
 
-    def __init__(self, packed: bytes, parent: Context | None, scope: Scope) -> None:
+    def __init__(self, packed: bytes, parent: Context | None, scope: Scope, links: Sequence[int]) -> None:
         self.packed = packed
         self._parent = parent
         self._scope = scope
+        self._links = links
 
     @classmethod
     def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Departure | None:
@@ -67,13 +68,13 @@ class Departure:
             parent, scope, _ = position
             if not crossing.reaches(scope):
                 return None
-            links = map(call_id_of, _references([args, list((kwargs or {}).values())]))
+            links = [*map(call_id_of, _references([args, list((kwargs or {}).values())]))]
             slot = context.next_slot(parent, scope)
             packed = crossing.depart(position, slot, links, roles)
             if packed is None:
                 context.withdraw_slot(parent, scope)
                 return None
-            return cls(packed, parent, scope)
+            return cls(packed, parent, scope, links)
         except Exception:  # a failure of tracing must not stop the submission
             collect.report_failure("submit", "remote")
             return None
@@ -90,6 +91,10 @@ class Departure:
     def expect(self, call_id: int) -> None:
         """The call's id is known: whoever collects events waits for it."""
         crossing.expect(self._scope, call_id)
+        try:
+            crossing.tell_links(self.packed, self._links, call_id, self._parent, self._scope)
+        except Exception:  # a failure of tracing must not undo a submission
+            collect.report_failure("submit", "remote")
 
     def withdraw(self) -> None:
         """Ray did not take it."""

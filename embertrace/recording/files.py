@@ -3,6 +3,7 @@
     recording.json               what it is (see manifest)
     lock                         held with flock by the writer; its text is the writer's process id
     removed.json                 what retention removed of it (see removed); not there before it did
+    removed.json.tmp             space for the next removed.json, where there is retention
     synced                       8 bytes: up to which position the data is durable (see synced)
     segments/<base>.seg          the data; <base> is the position of the file's first byte, in 20 digits
 

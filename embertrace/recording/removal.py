@@ -9,12 +9,13 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 from embertrace.recording.files import SEGMENTS, segment_bases, segment_path, sync_directory
 from embertrace.recording.reader import Recording
-from embertrace.recording.removed import Removed, read_removed, write_removed
+from embertrace.recording.removed import Removed, keep_space, read_removed, write_removed
 from embertrace.recording.retention import Limits, Sealed, count_expired
 
 
@@ -32,6 +33,7 @@ class Retention:
         """Remove what is to go; how many segments went. Raises RecordingError or OSError; try again later."""
         if self._limits == Limits():
             return 0
+        self._keep_space()
         removed = read_removed(self._directory)
         bases = segment_bases(self._directory)
         leftover = [base for base in bases[:-1] if base < removed.before]
@@ -45,7 +47,13 @@ class Retention:
             self._begun_ns.pop(base, None)
         if leftover or count:
             sync_directory(self._directory / SEGMENTS)
+            self._keep_space()
         return count
+
+    def _keep_space(self) -> None:
+        """For the next statement. Without any to keep, that one may fail, and is tried again."""
+        with contextlib.suppress(OSError):
+            keep_space(self._directory)
 
     def _describe(self, bases: list[int]) -> tuple[list[Sealed], int]:
         """The sealed segments, all but the last, and the size of that."""

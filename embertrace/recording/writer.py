@@ -212,10 +212,11 @@ class RecordingWriter:
         for leftover in (self.directory / SEGMENTS).glob(f"*{TEMPORARY}"):
             leftover.unlink()
         bases = segment_bases(self.directory)
+        assert self._published is not None
         if not bases:
+            self.missing = self._published.load()
             self._begin_segment(0)
             return
-        assert self._published is not None
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
         self.marks, self.position, self.recovered, self.base = found.marks, found.end, found.cut, bases[-1]
         self.begun, self._now_ns, self.missing = found.begun, found.last_ns, found.missing

@@ -12,7 +12,8 @@
     endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
 
 It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
-that loses the least: middle frames first (root and leaf stay), then links, then tags.
+that loses the least: middle frames first (root and leaf stay), then links (whoever submits tells those in an event of
+its own), then tags.
 """
 
 from __future__ import annotations

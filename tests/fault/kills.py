@@ -25,7 +25,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from embertrace.client import Client
-from embertrace.emit import spool_directory
+from embertrace.emit import adopter, spool_directory
 from embertrace.emit.spool_directory import Meta
 from fault import bare, worker
 from fault.experiment import DEADLINE_S, POLL_S, Experiment
@@ -40,6 +40,8 @@ FLAT_OUT = 0.0
 BYSTANDER_RATE = 20.0
 LEAST_S, MOST_S = 0.1, 0.6
 """How long everything runs between two kills."""
+look_s = adopter.LOOK_S
+"""How often workers look for orphans. Tests that only want to see them adopted set less."""
 STOPPED_SPOOL_BYTES = 1024 * 1024
 
 
@@ -121,7 +123,7 @@ class Farm:
         self._workers += 1
         command = ["env", f"EMBERTRACE_SPOOL_DIR={self.spools}", sys.executable, worker.__file__, self.dialled]
         command += [str(self.directory), name, "--rate", str(rate), "--seed", str(self.chance.randrange(1 << 30))]
-        self.experiment.start([*command, *options], name)
+        self.experiment.start([*command, "--look-s", str(look_s), *options], name)
         return name
 
     def kill_worker(self, name: str) -> None:

@@ -150,6 +150,10 @@ def _spools(full: bool) -> Iterable[Finding]:
     yield Finding(str(found), found.clean)
 
 
+def _matrix(full: bool) -> Iterable[Finding]:
+    yield from _suite("tests/integration/test_context_matrix.py", *(["--matrix"] if full else []))(full)
+
+
 def _soak(full: bool) -> Iterable[Finding]:
     found = soak.soak(SEED, 30 * 60.0 if full else 3 * 60.0)
     flat = found.memory_slope_mb_per_min <= 1 and found.descriptors[1] <= found.descriptors[0]
@@ -165,9 +169,9 @@ ROWS = (
     ),
     Row(
         "R2",
-        "workers killed, or gone by `os._exit`, 50 times",
+        "workers killed, or gone by `os._exit`, 50 times; Ray's by `ray.kill`",
         "0 lost of the emits that returned; adopted in ≤ 10 s",
-        _worker_kills,
+        _both(_worker_kills, _suite("tests/integration/test_exit.py", "-k", "dead_ray_workers")),
     ),
     Row(
         "R3",
@@ -233,7 +237,7 @@ ROWS = (
         "R13",
         "every kind of task, actor, thread, process; 10,000 interleaved calls each",
         "every parent right; 0 leaks; kinds unchanged",
-        _suite("tests/integration/test_context_matrix.py"),
+        _matrix,
     ),
     Row(
         "R14",
@@ -243,9 +247,11 @@ ROWS = (
     ),
     Row(
         "R15",
-        "wrong key, no key, unknown client, `../`, symbolic links",
+        "wrong key, no key, unknown client, bad Host, bad Origin, `../`, symbolic links",
         "refused; the client says so in ≤ 5 s",
-        _suite("tests/integration/test_security.py", "tests/unit/test_keys.py"),
+        _suite(
+            "tests/integration/test_security.py", "tests/integration/test_web_security.py", "tests/unit/test_keys.py"
+        ),
     ),
     Row(
         "R16",

@@ -11,7 +11,14 @@ from fault import kills, soak
 from fault.experiment import Sample
 
 SEED = 20_241_123
+ATTEMPTS = 6
 MEMORY_BYTES = 32 * 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How soon orphans are adopted is a figure of the full forms."""
+    monkeypatch.setattr(kills, "look_s", 0.5)
 
 
 @pytest.mark.parametrize("scenario", ["aggregator_kills", "worker_kills", "both_killed"])
@@ -25,11 +32,19 @@ def test_kills_lose_nothing(scenario: str) -> None:
 
 @pytest.mark.parametrize("scenario", ["bare_receiver_kills", "bare_sender_kills", "bare_both_killed"])
 def test_without_the_protocol_they_do(scenario: str) -> None:
-    """The negative control: a harness that can't see loss proves nothing."""
-    figures = kills.SCENARIOS[scenario](SEED, 4)
-    print(figures)
-    assert isinstance(figures, kills.Bare)
-    assert figures.lost > 0
+    """The negative control: a harness that can't see loss proves nothing.
+
+    What is on its way at a kill is chance: a receiver on a quiet machine may have taken all, four times in a row.
+    """
+    lost = 0
+    for attempt in range(ATTEMPTS):
+        figures = kills.SCENARIOS[scenario](SEED + attempt, 4)
+        print(figures)
+        assert isinstance(figures, kills.Bare)
+        lost += figures.lost
+        if lost:
+            break
+    assert lost > 0
 
 
 def test_an_aggregator_that_stands_still_costs_drops_that_are_counted_exactly() -> None:

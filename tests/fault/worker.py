@@ -1,6 +1,7 @@
 """A program that emits numbered events, and writes down each one whose emit returned.
 
 python worker.py ENDPOINT DIRECTORY NAME [--rate R] [--events N] [--seed S] [--key FILE] [--spool-bytes B] [--die-at N]
+                 [--look-s S]
 
 It begins at once and emits until it has emitted N events, or its standard input ends; then it closes its run, waits for
 acknowledgement, and ends with 0 if everything was acknowledged. It writes in DIRECTORY
@@ -9,8 +10,9 @@ acknowledgement, and ends with 0 if everything was acknowledged. It writes in DI
                   there whenever and however the process dies
     NAME.samples  every SAMPLE_S one line: monotonic time, emitted, acknowledged, held and resident bytes, descriptors
 
-With --die-at it ends at that event by os._exit, without a word. NAME.latencies has, of each emit in turn, when it began
-(monotonic) and how long it took, in nanoseconds: two int64 each, written at the end.
+With --look-s it looks for orphans so often. With --die-at it ends at that event by os._exit, without a word.
+NAME.latencies has, of each emit in turn, when it began (monotonic) and how long it took, in nanoseconds: two int64
+each, written at the end.
 
 Events come R per second on average (0: as fast as they go), in the bursts and of the sizes that the seed chooses.
 """
@@ -30,7 +32,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import embertrace as et
-from embertrace.emit import Emitter
+from embertrace.emit import Emitter, adopter
 from fault.verdict import event_of
 
 SAMPLE_S = 0.02
@@ -44,6 +46,7 @@ DATA_BYTES = 400
 
 def main() -> int:
     options = _options()
+    adopter.LOOK_S = options.look_s
     settings = {"key": options.key, "spool_bytes": options.spool_bytes, "linger_s": CLOSE_S}
     run = et.init(options.endpoint, run=options.name, **{k: v for k, v in settings.items() if v is not None})
     stopping, stopped = threading.Event(), threading.Event()
@@ -115,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--key")
     parser.add_argument("--spool-bytes", type=int)
     parser.add_argument("--die-at", type=int, default=-1)
+    parser.add_argument("--look-s", type=float, default=adopter.LOOK_S)
     return parser.parse_args()
 
 

@@ -14,7 +14,7 @@ import embertrace as et
 
 def embertrace(*arguments: object, code: int = 0) -> str:
     """stdout of `embertrace …`; stderr where it is to fail."""
-    command = [sys.executable, "-c", "from embertrace.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "embertrace", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stdout + done.stderr

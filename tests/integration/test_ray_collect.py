@@ -143,6 +143,25 @@ def test_a_block_that_fails_does_not_wait(cluster: None) -> None:
     gate.open.remote()
 
 
+def test_more_links_than_a_carrier_holds_are_told_beside_it(cluster: None) -> None:
+    from embertrace.ray.submission import call_id_of
+    from support.operators import widest
+
+    class Teller:
+        def tell(self, number: int) -> int:
+            return number
+
+    teller = ray.remote(num_cpus=0.1)(Teller).remote()
+    members = [teller.tell.remote(number) for number in range(500)]
+    with collect_events(wait=30) as events, et.operator("outer"):
+        assert ray.get(widest.remote(members)) == 500
+    analysis = OperatorAnalysis(events)
+    (call,) = analysis.operator("widest").calls
+    assert set(call.links) == {call_id_of(reference) for reference in members}
+    assert call.parent is not None and call.parent.operator_id == "outer"
+    assert analysis.health()["unplaced"] == 0
+
+
 @pytest.mark.parametrize("unpicklable", [lambda: None])
 def test_a_submission_that_ray_refuses_is_rays_own_error_and_leaves_no_trace(cluster: None, unpicklable: Any) -> None:
     import threading

@@ -278,6 +278,21 @@ def test_what_is_not_delivered_at_exit_stays_and_is_said(
     assert emitter.stats().dropped == 1
 
 
+def test_what_was_dropped_does_not_stay(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    emitter = Emitter(free_endpoint(), directory=tmp_path, spool_bytes=1024 * 1024, linger_s=0.1)
+    packed = event("x" * 1000)
+    for _ in range(3000):
+        emitter.put(packed)
+    assert not emitter.close()
+    (stream,) = spool_directory.streams(tmp_path)
+    dropped = emitter.stats().dropped
+    assert 0 < dropped < 3000
+    assert (
+        f"{3000 - dropped} events were not delivered to {emitter.endpoint} and stay in {stream} until they can be; "
+        f"{dropped} more were dropped"
+    ) in caplog.text
+
+
 def test_the_command_drains(tmp_path: pathlib.Path) -> None:
     spools, oracle, endpoint = tmp_path / "spools", tmp_path / "oracle", free_endpoint()
     program = "for number in range(10): put(number)\nready()\ntime.sleep(600)"

@@ -19,11 +19,38 @@ from embertrace.analysis.statistics import quantile
 from embertrace.analysis.verbs import answer
 from support.forests import Placed, Story, grown
 
-VALUES = st.sampled_from(["a", "b", "c", 1, 1.0, None, ValueError, payload.Summary("thing", {"repr": "?"})])
+VALUES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "c",
+        "B",
+        1,
+        1.0,
+        {"n": 1, "m": 2},
+        {"m": 2, "n": 1},
+        None,
+        ValueError,
+        payload.Summary("thing", {"repr": "?"}),
+    ]
+)
+SCORES: list[dict[str, Any]] = [{"correct": True}, {"correct": 0}, {"correct": 0.5}, {"correct": "?"}, {"accuracy": 2}]
 FILTERS: list[list[Any]] = [
     ["stage", "ensemble_1"], ["stage", "members"], ["type", "judge"], ["operator", "m0"], ["item", 1], ["tag", "lang"],
 ]  # fmt: skip
-AT_ONCE = ("ensemble_disagreement", "non_unanimous_rate", "judge_accuracy_by_agreement")
+AT_ONCE: list[tuple[str, dict[str, Any]]] = [
+    *((verb, {}) for verb in (
+        "ensemble_disagreement", "non_unanimous_rate", "majority_accuracy", "judge_accuracy", "judge_lift",
+        "judge_accuracy_by_agreement", "selection_accuracy", "judge_overrides", "judge_choices",
+        "agreement_calibration", "pairwise_agreement", "vote_entropy", "answer_distribution", "fleiss_kappa",
+        "krippendorff_alpha", "oracle_accuracy", "accuracy_vs_size", "member_value", "error_correlation",
+        "effective_votes",
+    )),
+    ("judge_accuracy_by_agreement", {"over": "answered"}), ("agreement_calibration", {"of": "judge"}),
+    ("agreement_calibration", {"ties": "first"}), ("majority_accuracy", {"ties": "abstain"}),
+    ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
+    ("cohen_kappa", {"a": "m0", "b": "m1"}),
+]  # fmt: skip
 
 
 @st.composite
@@ -66,7 +93,12 @@ def _panel(draw: st.DrawFn, story: Story, root: Any) -> Any:
     values = draw(st.lists(VALUES, min_size=1, max_size=4))
     missing = draw(st.sampled_from([0, 0, 0, 1]))
     if kind == "plain":
-        return story.ensemble(values, parent=root, missing=missing)
+        panel = story.begin("panel", "ensemble", "ensemble_1", parent=root)
+        for place, value in enumerate(values):
+            member = story.member(panel, draw(st.sampled_from(["m0", f"m{place}"])), value)
+            if draw(st.booleans()):
+                story.score(member, **draw(st.sampled_from(SCORES)))
+        return story.end(panel, missing=missing)
     panel = story.begin("panel", "ensemble", "ensemble_1", parent=root)
     if kind == "list":
         return story.end(panel, [value for value in values if not isinstance(value, type)])
@@ -85,7 +117,8 @@ def _panel(draw: st.DrawFn, story: Story, root: Any) -> Any:
 def call_by_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched:
         patched.setattr(Selection, "votes", lambda *_: None)
-        patched.setattr(Selection, "whole_votes", lambda *_: None)
+        patched.setattr(Selection, "kinds", lambda *_, **__: None)
+        patched.setattr(Selection, "judged_kinds", lambda *_: None)
         yield
 
 
@@ -97,13 +130,10 @@ def told(forest: Forest, verb: str, filters: list[Any], options: dict[str, Any])
 @given(stories(), st.lists(st.sampled_from(FILTERS), max_size=2), st.sampled_from([None, "casefold", "number"]))
 def test_counted_at_once_or_call_by_call(events: list[Placed], filters: list[Any], rule: str | None) -> None:
     options = {} if rule is None else {"answer": rule}
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for verb in AT_ONCE:
-            over = [{"over": "answered"}] if verb == "judge_accuracy_by_agreement" else []
-            for more in ({}, *over):
-                at_once = told(grown(events), verb, filters, {**options, **more})
-                with call_by_call(monkeypatch):
-                    assert told(grown(events), verb, filters, {**options, **more}) == at_once
+    for verb, more in AT_ONCE:
+        at_once = told(grown(events), verb, filters, {**options, **more})
+        with pytest.MonkeyPatch.context() as monkeypatch, call_by_call(monkeypatch):
+            assert told(grown(events), verb, filters, {**options, **more}) == at_once, verb
 
 
 @settings(max_examples=100, deadline=None)
@@ -134,9 +164,10 @@ def test_ordinary_questions_are_counted_at_once(monkeypatch: pytest.MonkeyPatch)
         story.question(key, "aab", "a", truth="a")
     forest = story.forest()
     assert (feeding.feeding_of(forest.trees).ensemble >= 0).all()
-    monkeypatch.setattr(Selection, "judge", None)
+    monkeypatch.setattr(Selection, "judges", None)
     monkeypatch.setattr(Selection, "ensembles", None)
-    for verb in AT_ONCE:
-        assert told(forest, verb, [], {})
+    for verb, options in AT_ONCE:
+        if options != {"weights": "accuracy"}:
+            assert told(forest, verb, [], options)
     found = result_from_data(told(forest, "judge_accuracy_by_agreement", [], {}))
     assert isinstance(found["2/3"], Estimate) and (found["2/3"].n, found["2/3"].items) == (3, 3)

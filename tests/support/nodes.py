@@ -1,13 +1,16 @@
-"""A program of its own: collect_events and a session around operators on several nodes, directly or through Ray Client.
+"""A program of its own: blocks and sessions around operators on several nodes, directly and through Ray Client.
 
-python nodes.py directly|client DIRECTORY
+python nodes.py DIRECTORY [directly] [client]: each way prints its lines, in one cluster.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pathlib
 import socket
 import sys
+from collections.abc import Iterator
 
 import ray
 from ray.cluster_utils import Cluster
@@ -58,7 +61,7 @@ def connect(address: str) -> None:
                 raise
 
 
-def main(how: str, directory: pathlib.Path) -> None:
+def main(directory: pathlib.Path, *ways: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -66,16 +69,25 @@ def main(how: str, directory: pathlib.Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**head, "ray_client_server_port": port})
     cluster.add_node(num_cpus=1, resources={"far": 1})
     try:
-        connect(f"ray://127.0.0.1:{port}" if how == "client" else cluster.address)
-        chooser = Chooser.remote()
-        started = []
-        kept = Embedded.__init__
+        with watched() as started, et.collect_events():
+            child = os.fork()  # its events, too, go through an aggregator
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+        print(started)
+        for how in ways:
+            connect(f"ray://127.0.0.1:{port}" if how == "client" else cluster.address)
+            try:
+                trace(directory / how)
+            finally:
+                ray.shutdown()
+    finally:
+        cluster.shutdown()
 
-        def watched(self: Embedded, *args: object) -> None:
-            kept(self, *args)  # type: ignore[arg-type]
-            started.append((self.endpoint.startswith("tcp://127."), self.key is not None))
 
-        Embedded.__init__ = watched  # type: ignore[method-assign, assignment]
+def trace(directory: pathlib.Path) -> None:
+    chooser = Chooser.remote()
+    with watched() as started:
         with et.collect_events(wait=30) as events:
             pipeline(chooser, ["near", "far"])
         show(et.OperatorAnalysis(events))
@@ -83,11 +95,25 @@ def main(how: str, directory: pathlib.Path) -> None:
             pipeline(chooser, ["near", "far"])
             show(session.analysis())
         show(session.analysis())
-        print(started)
+    print(started)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[tuple[bool, bool]]]:
+    """Of each embedded aggregator that starts in the block, whether it is on loopback, and whether it has a key."""
+    started: list[tuple[bool, bool]] = []
+    kept = Embedded.__init__
+
+    def noting(self: Embedded, *args: object) -> None:
+        kept(self, *args)  # type: ignore[arg-type]
+        started.append((self.endpoint.startswith("tcp://127."), self.key is not None))
+
+    Embedded.__init__ = noting  # type: ignore[method-assign, assignment]
+    try:
+        yield started
     finally:
-        ray.shutdown()
-        cluster.shutdown()
+        Embedded.__init__ = kept  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], pathlib.Path(sys.argv[2]))
+    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])

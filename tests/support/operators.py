@@ -35,6 +35,12 @@ class Chooser:
         return os.getpid()
 
 
+@eray.remote(num_cpus=0.1)
+def widest(answers: list[Any]) -> int:
+    """Consumes any number of answers, unread."""
+    return len(answers)
+
+
 @eray.remote(num_cpus=0.1, max_retries=0)
 def failing(question: str) -> None:
     raise ValueError(f"no answer to {question}")

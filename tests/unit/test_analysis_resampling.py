@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from embertrace.analysis.resampling import bootstrap, permutation_p, sums_by_unit
+from embertrace.analysis.resampling import bootstrap, permutation_p
 from embertrace.analysis.statistics import Z95
 
 
@@ -40,10 +40,6 @@ def test_what_has_no_interval() -> None:
     undefined = bootstrap([(0, 1), (0, 2)], mean)
     assert all(math.isnan(end) for end in undefined)
     assert bootstrap([(1, 3), (1, 3)], mean) == (3.0, 3.0)
-
-
-def test_observations_of_a_unit_are_added_up() -> None:
-    assert sums_by_unit([("a", [1, 2]), ("b", [1, 5]), ("a", [1, 3])]) == [[2, 5], [1, 5]]
 
 
 def test_permutations_of_two_orders() -> None:

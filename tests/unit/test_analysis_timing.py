@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from embertrace.analysis import OperatorAnalysis
+from embertrace.analysis.durations import quantile_interval
 from embertrace.analysis.source import LocalSource
-from embertrace.analysis.statistics import quantile_interval
 from support.forests import Begun, Story
 
 ZERO = 1_000
@@ -46,10 +47,10 @@ def test_latency_quantiles_are_in_seconds_and_have_intervals() -> None:
 
 
 def test_calls_of_one_item_are_no_independent_durations() -> None:
-    alone = {("item", str(n).encode()): {n: 1} for n in range(40)}
-    together = {("item", str(n).encode()): {n: 10} for n in range(40)}
-    assert quantile_interval(together, 0.5) == pytest.approx(quantile_interval(alone, 0.5), abs=0.6)
-    assert all(map(math.isnan, quantile_interval({("item", b"1"): {5: 10}}, 0.5)))
+    units = np.arange(40)
+    together = quantile_interval(np.repeat(units, 10), np.repeat(units, 10), 0.5)
+    assert together == pytest.approx(quantile_interval(units, units, 0.5), abs=0.6)
+    assert all(map(math.isnan, quantile_interval(np.full(10, 5), np.zeros(10, np.int64), 0.5)))
 
 
 def test_the_chain_that_bounds_a_trace() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from aggregator import collector as collecting
 from aggregator import lives
 from aggregator.collector import Collector, Entry, Identity
 from aggregator.lives import MISSED
 from embertrace.recording import BEGIN, END
 from embertrace.wire.batch import BATCH, GAP, Batch
-from embertrace.wire.control import Ack, Alive, Control, End, Hello, Welcome, pack_control
+from embertrace.wire.control import Ack, Alive, Control, End, Hello, Refuse, Welcome, pack_control
 
 ME = b"p" * 16
 IDENTITY = Identity("rec", "name", 1, 2)
@@ -118,6 +119,24 @@ def test_of_too_many_lives_the_one_longest_unheard_is_given_up(monkeypatch: pyte
     collector.on_control(b"a", Alive(one), 1)
     entries = collector.on_control(b"a", Hello(three, 1, 1), 1)
     assert [(entry.kind, entry.producer) for entry in entries] == [(BEGIN, three), (END, two)]
+
+
+def test_of_too_many_producers_the_new_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever producers do, what is kept of them is bounded; none of them is forgotten for it."""
+    monkeypatch.setattr(collecting, "MAX_PRODUCERS", 1)
+    marked, ended, living, new = (bytes([letter]) * 16 for letter in b"1234")
+    with_marks = restarted({marked: 5}, Hello(living, 1, 1))
+    with_ends = restarted({}, Hello(living, 1, 1), Hello(ended, 1, 1))
+    with_ends.on_control(b"a", End(ended, 0), 1)
+    for collector, known in ((with_marks, marked), (with_ends, ended)):
+        answers(collector)
+        assert collector.on_control(b"a", Hello(new, 1, 1), 1) == []
+        (refusal,) = answers(collector)
+        assert isinstance(refusal, Refuse)
+        assert "1 producers" in refusal.reason and "new directory" in refusal.reason
+        for producer in (known, living):
+            collector.on_control(b"a", Hello(producer, 6, 6), 1)
+            assert [type(answer) for answer in answers(collector)] == [Welcome]
 
 
 def test_what_a_hello_says_of_itself_is_recorded_within_bounds() -> None:

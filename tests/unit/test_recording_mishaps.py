@@ -127,6 +127,16 @@ def test_durable_bytes_that_are_gone_are_counted_on_opening(small: pathlib.Path)
         assert writer.missing == gone
 
 
+def test_all_segments_deleted_is_said_on_opening(small: pathlib.Path) -> None:
+    durable = Recording.open(small).synced()
+    for path in segments(small):
+        path.unlink()
+    assert check(small).missing_bytes == durable > 0
+    with RecordingWriter(small, clock_ns=ticking()) as writer:
+        assert writer.missing == durable
+        assert writer.marks == {}
+
+
 def test_a_clock_that_is_set_back_changes_no_order(tmp_path: pathlib.Path) -> None:
     now = [10**18]
     options = {"clock_ns": lambda: now[0], "segment_bytes": 300}

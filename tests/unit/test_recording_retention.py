@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import pathlib
+import shutil
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from embertrace.recording import (
 )
 from embertrace.recording.retention import DAY_NS, Sealed, count_expired
 from embertrace.report import as_text, report
+from support.filesystems import mounted
 from support.recordings import ONE, TWO, append_batch, records, segments, ticking
 
 
@@ -183,6 +186,37 @@ def test_a_statement_that_can_not_be_read_counts_for_nothing(five: pathlib.Path)
         (five / "removed.json").write_text(text)
         assert Recording.open(five).removed() == Removed()
         assert not check(five).ok
+
+
+def test_a_statement_that_was_changed_counts_for_nothing_and_removes_nothing(five: pathlib.Path) -> None:
+    """One flipped bit of its position would hide segments from readers, and have retention remove them."""
+    keep(five, 4)
+    stated, kept = (five / "removed.json").read_bytes(), segments(five)
+    assert check(five).ok
+    for offset in range(stated.index(b', "crc"')):
+        for bit in (1, 2, 4, 8):
+            changed = stated[:offset] + bytes([stated[offset] ^ bit]) + stated[offset + 1 :]
+            (five / "removed.json").write_bytes(changed)
+            assert Recording.open(five).removed() == Removed(), changed
+    assert not check(five).ok
+    assert Retention(five, Limits(keep_bytes=1 << 40), clock_ns=ticking()).enforce() == 0
+    assert segments(five) == kept
+    (five / "removed.json").write_text('{"before": 400, "segments": 1}')  # as earlier versions stated it
+    assert Recording.open(five).removed() == Removed(400, 1)
+
+
+def test_there_is_always_space_for_the_statement(five: pathlib.Path) -> None:
+    """Of all times, segments must go when the disk is full."""
+    with mounted(512 * 1024) as disk:
+        shutil.copytree(five, disk / "rec")
+        assert keep(disk / "rec", 6) == 0
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+        for left in (4, 2):
+            assert keep(disk / "rec", left) > 0
+            assert len(segments(disk / "rec")) == left
+        assert check(disk / "rec").ok
 
 
 def test_a_follower_survives_the_removal_under_it(five: pathlib.Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +14,7 @@ from xml.etree import ElementTree
 import pyarrow
 import pytest
 
+import embertrace as et
 from embertrace.analysis import Estimate, Forest, LocalSource, OperatorAnalysis, Rows, Table
 from embertrace.analysis.frames import CALL_SCHEMA, EVENT_SCHEMA
 from embertrace.errors import MissingExtraError, QueryError
@@ -52,6 +55,15 @@ class Remote:
 
     def forest(self) -> Forest:
         return self._local.forest()
+
+
+def test_an_analysis_shows_its_flow_in_a_notebook() -> None:
+    assert et.OperatorAnalysis is OperatorAnalysis
+    shown = analysis()._repr_html_()
+    (packed,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', shown)
+    drawn = base64.b64decode(packed).decode()
+    assert ElementTree.fromstring(drawn).tag.endswith("svg") and "chooser" in drawn
+    assert "<img" not in OperatorAnalysis([])._repr_html_()
 
 
 def remote() -> OperatorAnalysis:
@@ -147,7 +159,7 @@ def test_a_notebook_gets_markup_that_is_whole(name: str, empty: bool) -> None:
     asked = OperatorAnalysis([]) if empty else analysis()
     html = RESULTS[name](asked)._repr_html_()
     tags = {element.tag for element in ElementTree.fromstring(f"<main>{html.replace('&nbsp;', ' ')}</main>").iter()}
-    assert tags <= {"main", "div", "span", "table", "thead", "tbody", "tr", "th", "td", "code"}
+    assert tags <= {"main", "div", "span", "table", "thead", "tbody", "tr", "th", "td", "code", "img"}
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, LONG])

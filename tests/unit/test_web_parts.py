@@ -8,6 +8,7 @@ import math
 import pathlib
 import select
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.ipc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from aggregator.api import State
+from aggregator.api import State, call
 from aggregator.gauges import Gauges, read_gauges
 from aggregator.paging import cut, in_order
 from aggregator.web import stream as streaming
@@ -55,7 +56,7 @@ def test_a_job_wakes_the_loop_and_is_answered_by_it(state: State) -> None:
     assert select.select([jobs.wanted], [], [], 0)[0] == []
     asked, wrong = jobs.put("ping", {}), jobs.put("nope", {})
     assert select.select([jobs.wanted], [], [], 0)[0] == [jobs.wanted]
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     assert asked.result(0) == "pong"
     assert isinstance(wrong.exception(0), QueryError)
     assert select.select([jobs.wanted], [], [], 0)[0] == []
@@ -68,7 +69,7 @@ def test_jobs_beyond_the_limit_are_refused_and_those_given_up_never_begun(state:
     with pytest.raises(Busy):
         jobs.put("ping", {})
     assert first.cancel()
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     assert second.result(0) == "pong"
     jobs.put("ping", {})
     jobs.close()
@@ -77,11 +78,11 @@ def test_jobs_beyond_the_limit_are_refused_and_those_given_up_never_begun(state:
 def test_a_fault_of_ours_is_told_as_one_and_harms_nothing(state: State, caplog: pytest.LogCaptureFixture) -> None:
     jobs = Jobs()
     broken = jobs.put("items", {"filters": [["run", "x"]], "options": 7})
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     assert isinstance(broken.exception(0), QueryError)
-    state.forest = None  # type: ignore[assignment]
+    state.parts = None  # type: ignore[assignment]
     broken = jobs.put("runs", {})
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     fault = broken.exception(0)
     assert isinstance(fault, Fault) and refused_for(fault).to_data()["code"] == "internal"
     assert "runs failed" in caplog.text

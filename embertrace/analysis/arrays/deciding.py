@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embertrace.analysis.arrays.feeding import feeding_of
-from embertrace.analysis.arrays.votes import ABSTAINED, ANSWERED, UNKNOWN, answers_at
+from embertrace.analysis.arrays.votes import ABSTAINED, ANSWERED, UNKNOWN, answers_at, keys_of
 from embertrace.analysis.correctness import Correctness, share_of
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.items import NONE
@@ -34,21 +34,27 @@ class Decisions(NamedTuple):
 
 def decisions_of(trees: Trees, right: Correctness) -> Decisions | None:
     """What judges decided. None where a callable decides, a label names a call, or a share is neither 0 nor 1."""
-    if right.answers.name is None or right.grades or trees.labels.name_calls:
+    if not can_decide(trees, right):
         return None
     kept = ("decisions", right.answers.name)
     if kept not in trees.kept:
-        trees.kept[kept] = _decide(trees, right, feeding_of(trees).judge)
+        judges = feeding_of(trees).judge
+        between = (stated_at(trees, judges) == OTHER).any()
+        trees.kept[kept] = None if between else decide(trees, right, judges)
     found: Decisions | None = trees.kept[kept]
     return found
 
 
-def _decide(trees: Trees, right: Correctness, places: Array) -> Decisions | None:
-    stated = _stated(trees, places)
-    if (stated == OTHER).any():
-        return None
+def can_decide(trees: Trees, right: Correctness) -> bool:
+    """Whether answers and truths alone say what is right: no callable decides, and no label names one call."""
+    return right.answers.name is not None and not right.grades and not trees.labels.name_calls
+
+
+def decide(trees: Trees, right: Correctness, places: Array) -> Decisions:
+    """Of the calls in some places, none of which states a share between 0 and 1."""
+    stated = stated_at(trees, places)
     outcome = trees.shape.outcome[places]
-    truth = _truths(trees, places)
+    truth = truths_at(trees, places)
     labelled = (stated != UNSTATED) | (truth != NONE)
     reason = np.full(len(places), HAS_FAILED, np.uint8)
     reason[outcome == OPEN] = IS_OPEN
@@ -62,13 +68,14 @@ def _decide(trees: Trees, right: Correctness, places: Array) -> Decisions | None
     value = np.zeros(len(places), np.int64)
     value[says], reason[says] = stated[says], DECIDED
     asked = np.flatnonzero((reason == NOT_LABELLED) & (truth != NONE))
-    verdict = _accepted(trees, right, places[asked], truth[asked])
+    _, key = answers_at(trees, right.answers, places[asked])
+    verdict = accepted(trees, right, truth[asked], key)
     value[asked] = verdict == 1
     reason[asked[verdict != UNSTATED]] = DECIDED
     return Decisions(reason, value, labelled)
 
 
-def _truths(trees: Trees, places: Array) -> Array:
+def truths_at(trees: Trees, places: Array) -> Array:
     """Of each call the number of the truth of its item: a label's, else its own."""
     items = trees.shape.item[places]
     labels = trees.labels
@@ -85,21 +92,21 @@ def _truths(trees: Trees, places: Array) -> Array:
     return numbers[inverse]
 
 
-def _accepted(trees: Trees, right: Correctness, places: Array, truth: Array) -> Array:
-    """Whether answers are the truth: 1 or 0, UNSTATED where that can't be known. Each pair is compared once."""
-    texts = trees.texts.numbers(trees.shape.end_row[places])
-    readings = trees.texts.read(f"answer {right.answers.name}", right.answers.of_data)
-    pairs, inverse = np.unique(truth.astype(np.int64) << 32 | texts, return_inverse=True)
+def accepted(trees: Trees, right: Correctness, truth: Array, key: Array) -> Array:
+    """Whether answers (by number) are the truth (by number): 1 or 0, UNSTATED where that can't be known. Each pair is
+    compared once."""
+    keys = keys_of(trees, right.answers).values
+    pairs, inverse = np.unique(truth.astype(np.int64) << 32 | key, return_inverse=True)
     verdicts = []
     for pair in pairs.tolist():
-        key = readings[pair & 0xFFFFFFFF].key
-        assert key is not None
-        verdict = right.by_truth(trees.items.truths[pair >> 32], key)
+        answer = keys[pair & 0xFFFFFFFF]
+        assert answer is not None
+        verdict = right.by_truth(trees.items.truths[pair >> 32], answer)
         verdicts.append(UNSTATED if verdict is None else int(verdict))
     return np.array(verdicts, np.int64)[inverse]
 
 
-def _stated(trees: Trees, places: Array) -> Array:
+def stated_at(trees: Trees, places: Array) -> Array:
     """What calls state of themselves: by a score, else in the data of their end."""
     found = np.full(len(trees.shape), UNSTATED, np.int64)
     ended = places[trees.shape.end_row[places] >= 0]

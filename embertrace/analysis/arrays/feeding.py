@@ -41,7 +41,7 @@ def _feeding(trees: Trees) -> Feeding:
     parent = shape.parent[judges]
     fed = np.full(len(judges), LEFT, np.int64)
     outside = (parent < 0) | ~is_ensemble[parent]
-    simple = outside & ~_has_links(trees)[judges]
+    simple = outside & ~has_links(trees)[judges]
     at = _followed(trees, judges)
     _, starts = shape.children_of_all
     fed[simple & (at < 0) & (starts[judges + 1] == starts[judges])] = UNLINKED
@@ -58,7 +58,7 @@ def _feeding(trees: Trees) -> Feeding:
     return Feeding(judges, fed)
 
 
-def _has_links(trees: Trees) -> Array:
+def has_links(trees: Trees) -> Array:
     """By place whether a call has links: of its own events, or of a metric event."""
     shape, flags = trees.shape, trees.table.flags.values
     has: Array = (flags[shape.first_row] & LINKS) != 0

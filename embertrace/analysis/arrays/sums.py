@@ -1,11 +1,16 @@
-"""Exact sums of shares per unit, from arrays: integers over one denominator."""
+"""Exact sums of shares per unit, from arrays: integers over one denominator.
+
+Units stand here as codes, whose `Units` leads back from them; so that a million observations are a few arrays.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,39 +24,95 @@ _EXACT = 1 << 53
 """Integers up to here are exact as floats, which is what counting with weights adds up."""
 
 
-class Sums(NamedTuple):
-    """Observations by unit: their units' codes, how many there are of each, and the sums' numerators."""
+class Units(Protocol):
+    """Units by their codes, which are integers ≥ 0."""
 
-    trees: Trees
-    unit: Array
+    def unit(self, code: int) -> Unit: ...
+
+
+class UnitsOfCalls:
+    """The units of calls: of their items; where an item has none, a call is its own, by a code above all others."""
+
+    def __init__(self, trees: Trees) -> None:
+        self._trees, self._of_items = trees, trees.items.unit()
+        self._keyed = len(trees.items.codes)
+
+    def codes(self, places: Array) -> Array:
+        """The code of the unit of each call."""
+        units = self._of_items[self._trees.shape.item[places]].astype(np.int64)
+        return np.where(units == NONE, places + self._keyed, units)
+
+    def unit(self, code: int) -> Unit:
+        if code < self._keyed:
+            return "item", self._trees.items.codes[code]
+        return "call", canonical(self._trees.at(code - self._keyed).call_id)
+
+    def __reduce__(self) -> tuple[type[KnownUnits], tuple[list[bytes], Array, Array]]:
+        """As a state travels: without the trees."""
+        alone = np.flatnonzero(self._of_items[self._trees.shape.item] == NONE)
+        numbers = self._trees.table.call.values[self._trees.shape.first_row[alone]]
+        return KnownUnits, (self._trees.items.codes[: self._keyed], alone, self._trees.table.ids.ids[numbers])
+
+
+class KnownUnits:
+    """The same units for those to whom the codes were given, long after the trees are gone."""
+
+    def __init__(self, codes: list[bytes], places: Array, call_ids: Array) -> None:
+        self._codes, self._places, self._call_ids = codes, places, call_ids
+
+    def unit(self, code: int) -> Unit:
+        if code < len(self._codes):
+            return "item", self._codes[code]
+        return "call", canonical(int(self._call_ids[np.searchsorted(self._places, code - len(self._codes))]))
+
+
+def units_of_calls(trees: Trees) -> UnitsOfCalls:
+    """Those of all calls of these trees; one and the same, whoever asks."""
+    if "units" not in trees.kept:
+        trees.kept["units"] = UnitsOfCalls(trees)
+    found: UnitsOfCalls = trees.kept["units"]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """The units of calls of which a question says the same, one code for each call."""
+
+    units: Units
+    codes: Array
+
+    @property
+    def times(self) -> int:
+        return len(self.codes)
+
+
+class Sums(NamedTuple):
+    """Observations by unit: their codes, how many observations each has, and the sums' numerators."""
+
+    units: Units
+    code: Array
     n: Array
     numerator: Array
     denominator: int
     binary: bool
     """Whether each observation was 0 or 1."""
-    keyed: int
-    """Codes below this are units of items; from here on each call is its own."""
 
     def clusters(self) -> Counter[tuple[int, Fraction]]:
         """How many units there are with so many observations of that sum."""
-        width = int(self.numerator.max()) + 1 if len(self.n) else 1
-        codes, times = counted(self.n * width + self.numerator)
+        least = int(self.numerator.min()) if len(self.n) else 0
+        width = int(self.numerator.max()) - least + 1 if len(self.n) else 1
+        codes, times = counted(self.n * width + self.numerator - least)
         return Counter(
             {
-                (code // width, Fraction(code % width, self.denominator)): often
+                (code // width, Fraction(code % width + least, self.denominator)): often
                 for code, often in zip(codes.tolist(), times.tolist(), strict=True)
             }
         )
 
     def by_unit(self) -> dict[Unit, tuple[int, Fraction]]:
         """Of each unit how many observations it has, and their sum."""
-        rows = zip(self.unit.tolist(), self.n.tolist(), self.numerator.tolist(), strict=True)
-        return {self._unit(code): (n, Fraction(total, self.denominator)) for code, n, total in rows}
-
-    def _unit(self, code: int) -> Unit:
-        if code < self.keyed:
-            return "item", self.trees.items.codes[code]
-        return "call", canonical(self.trees.at(code - self.keyed).call_id)
+        rows = zip(self.code.tolist(), self.n.tolist(), self.numerator.tolist(), strict=True)
+        return {self.units.unit(code): (n, Fraction(total, self.denominator)) for code, n, total in rows}
 
 
 def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -> Sums | None:
@@ -59,17 +120,31 @@ def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -
     whole = math.lcm(*counted(denominator)[0].tolist())
     if whole * max(1, len(places)) >= _EXACT:
         return None
-    codes, keyed = _codes(trees, places)
-    scaled = numerator * (whole // denominator)
-    n = np.bincount(codes)
-    totals = np.bincount(codes, weights=scaled).astype(np.int64)
-    units = np.flatnonzero(n)
     binary = bool(((numerator == 0) | (numerator == denominator)).all())
-    return Sums(trees, units, n[units], totals[units], whole, binary, keyed)
+    units = units_of_calls(trees)
+    codes = units.codes(places)
+    return _sums(units, codes, np.bincount(codes), numerator * (whole // denominator), whole, binary)
 
 
-def _codes(trees: Trees, places: Array) -> tuple[Array, int]:
-    """A number for the unit of each call: that of its item's unit; behind all of those, a call is its own."""
-    units = trees.items.unit()[trees.shape.item[places]].astype(np.int64)
-    keyed = len(trees.items.codes)
-    return np.where(units == NONE, places + keyed, units), keyed
+Observed = tuple[Alike, int, Fraction]
+"""Of each of some calls: so many observations, and their sum, which is at most as many in size."""
+
+
+def sums_of_alike(observed: Sequence[Observed]) -> Sums | None:
+    """As `sums_of`, of what many calls have in common; all of the same units."""
+    whole = math.lcm(*(total.denominator for _, _, total in observed))
+    if whole * sum(alike.times * n for alike, n, _ in observed) >= _EXACT:
+        return None
+    times = [alike.times for alike, _, _ in observed]
+    scaled = np.array([total.numerator * (whole // total.denominator) for _, _, total in observed], np.int64)
+    codes = np.concatenate([alike.codes for alike, _, _ in observed])
+    each = np.repeat(np.array([n for _, n, _ in observed], np.int64), times)
+    n = np.bincount(codes, weights=each).astype(np.int64)
+    binary = all(n == 1 and total in (0, 1) for _, n, total in observed)
+    return _sums(observed[0][0].units, codes, n, np.repeat(scaled, times), whole, binary)
+
+
+def _sums(units: Units, codes: Array, n: Array, scaled: Array, whole: int, binary: bool) -> Sums:
+    totals = np.bincount(codes, weights=scaled).astype(np.int64)
+    found = np.flatnonzero(n)
+    return Sums(units, found, n[found], totals[found], whole, binary)

@@ -66,14 +66,33 @@ def may_vote_places(trees: Trees) -> Array:
     return found
 
 
+class Keys(NamedTuple):
+    """What payloads say as answers, by the numbers of their texts: status and key; keys are numbers, `values` leads
+    back from them (to None that of those that did not answer)."""
+
+    status: Array
+    key: Array
+    values: list[bytes | None]
+
+
+def keys_of(trees: Trees, answers: Answers) -> Keys:
+    """The answers of all texts that were looked at, under a rule that has a name."""
+    kept = ("keys", answers.name)
+    readings = trees.texts.read(f"answer {answers.name}", answers.of_data)
+    if kept not in trees.kept or len(trees.kept[kept].status) < len(readings):
+        numbers: dict[bytes | None, int] = {}
+        status = np.array([STATUSES[reading.status] for reading in readings], np.uint8)
+        key = np.array([numbers.setdefault(reading.key, len(numbers)) for reading in readings], np.int64)
+        trees.kept[kept] = Keys(status, key, list(numbers))
+    found: Keys = trees.kept[kept]
+    return found
+
+
 def answers_at(trees: Trees, answers: Answers, places: Array) -> tuple[Array, Array]:
     """Status and number of the answer of each call, all of which ended with a result; equal numbers are equal keys."""
     numbers = trees.texts.numbers(trees.shape.end_row[places])
-    readings = trees.texts.read(f"answer {answers.name}", answers.of_data)
-    keys: dict[bytes | None, int] = {}
-    status = np.array([STATUSES[reading.status] for reading in readings], np.uint8)
-    key = np.array([keys.setdefault(reading.key, len(keys)) for reading in readings], np.int64)
-    return status[numbers], key[numbers]
+    keys = keys_of(trees, answers)
+    return keys.status[numbers], keys.key[numbers]
 
 
 class Ballots(NamedTuple):
@@ -89,6 +108,8 @@ class Ballots(NamedTuple):
     """Of each member: ENDED with a result, FAILED or MISSING."""
     nested: Array
     """Of each member whether it is an ensemble itself."""
+    identity: Array
+    """Of each member a number for its operator's id, and for which of that id it is where there are several."""
     size: Array
     """Of each ensemble its members."""
 
@@ -96,7 +117,8 @@ class Ballots(NamedTuple):
         """With the chosen members only."""
         group = self.group[chosen]
         size = np.bincount(group, minlength=len(self.ensemble))
-        return Ballots(self.ensemble, self.member[chosen], group, self.status[chosen], self.nested[chosen], size)
+        columns = (self.status[chosen], self.nested[chosen], self.identity[chosen])
+        return Ballots(self.ensemble, self.member[chosen], group, *columns, size)
 
 
 def _ballots(trees: Trees) -> Ballots:
@@ -113,13 +135,35 @@ def _ballots(trees: Trees) -> Ballots:
     status[outcome == OPEN] = MISSING
     status[(outcome == RESULT_OUTCOME) & ~_late(shape, members, ensembles[group])] = ENDED
     size = np.bincount(group, minlength=len(ensembles))
-    return Ballots(ensembles, members, group, status, is_ensemble[members], size)
+    return Ballots(ensembles, members, group, status, is_ensemble[members], _identities(trees, members, group), size)
+
+
+def _identities(trees: Trees, members: Array, group: Array) -> Array:
+    ids: dict[str, int] = {}
+    of_names = np.array([ids.setdefault(names[0], len(ids)) for names in trees.table.names.triples], np.int64)
+    operator = of_names[trees.shape.name[members]]
+    together = group * max(1, len(ids)) + operator
+    order = np.argsort(together, kind="stable")
+    first = np.flatnonzero(np.diff(together[order], prepend=-1))
+    times = np.diff(np.append(first, len(order)))
+    which = np.empty(len(order), np.int64)
+    which[order] = np.where(
+        np.repeat(times, times) > 1, np.arange(1, len(order) + 1) - np.repeat(first, times), 0
+    )  # 0 where it is the only one
+    found: Array = which * max(1, len(ids)) + operator
+    return found
+
+
+def ballots_of(trees: Trees) -> Ballots:
+    """Who votes where; read once."""
+    if trees.ballots is None:
+        trees.ballots = _ballots(trees)
+    found: Ballots = trees.ballots
+    return found
 
 
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
-    if trees.ballots is None:
-        trees.ballots = _ballots(trees)
-    shape, ballots = trees.shape, trees.ballots
+    shape, ballots = trees.shape, ballots_of(trees)
     ensembles = ballots.ensemble
     whole = np.ones(len(ensembles), bool) if mask is None else mask[ensembles]
     missing_children = shape.missing[ensembles] > 0

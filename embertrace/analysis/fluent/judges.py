@@ -5,7 +5,7 @@ from __future__ import annotations
 from embertrace.analysis.answers import Rule
 from embertrace.analysis.correctness import Grade
 from embertrace.analysis.fluent.asks import Asks
-from embertrace.analysis.questions.judged_at_once import Over
+from embertrace.analysis.questions.judging import Over
 from embertrace.analysis.questions.voting import Ties
 from embertrace.analysis.results import Estimate, Table
 

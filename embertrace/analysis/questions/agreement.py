@@ -9,8 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.ballots import Ballot, Ballots, columns, read_ballots, shown
+from embertrace.analysis.questions.ballots import Ballot, Ballots, columns, read_ballots
 from embertrace.analysis.resampling import bootstrapped
 from embertrace.analysis.results import Rows, Table
 from embertrace.analysis.tally import Tally
@@ -26,9 +27,9 @@ def finish_pairs(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
     for stage, cast in ballots.by_stage().items():
         pairs: dict[tuple[str, str], Tally] = {}
-        for ballot in cast:
+        for ballot, alike in cast:
             for one, other in itertools.combinations(sorted(_answered(ballot)), 2):
-                pairs.setdefault((one[0], other[0]), Tally()).add(ballot.unit, Fraction(one[1] == other[1]))
+                pairs.setdefault((one[0], other[0]), Tally()).add_alike(alike, Fraction(one[1] == other[1]))
         named = (
             {"stage": stage, "a": pair[0], "b": pair[1]} | columns(pairs[pair], "agreement") for pair in sorted(pairs)
         )
@@ -44,14 +45,14 @@ def finish_entropy(ballots: Ballots) -> Table:
     found = {}
     for stage, cast in ballots.by_stage().items():
         tally = Tally(bounds=(0.0, math.inf))
-        for ballot in cast:
+        for ballot, alike in cast:
             counts = ballot.counts()
             if counts.total() > 1:
-                tally.add(ballot.unit, Fraction(entropy(counts)))
+                tally.add_alike(alike, Fraction(entropy(counts)))
             else:
-                tally.leave_out("with fewer than two answers")
+                tally.leave_out("with fewer than two answers", alike.times)
         ballots.left_out.update(tally.left_out)
-        if tally.units:
+        if tally.spread.n:
             found[stage] = bootstrapped(tally)
     return Table(found, ballots.left_out, ballots.notes())
 
@@ -65,28 +66,28 @@ def entropy(counts: Counter[bytes]) -> float:
 def answer_distribution(selection: Selection, *, answer: Rule = None, top: int = 50) -> Ballots:
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise QueryError(f"top={top!r} is no positive number of answers")
-    return read_ballots(selection, Answers(answer), top=top)
+    return read_ballots(selection, Answers(answer), by_answer=True, top=top)
 
 
 def finish_distribution(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
     for stage, cast in ballots.by_stage().items():
-        counted = [(ballot.unit, ballot.counts()) for ballot in cast]
+        counted = [(alike, ballot.counts()) for ballot, alike in cast]
         totals: Counter[bytes] = Counter()
-        for _, counts in counted:
-            totals.update(counts)
+        for alike, counts in counted:
+            totals.update({key: count * alike.times for key, count in counts.items()})
         most = sorted(totals, key=lambda key: (-totals[key], key))
         frequent, rare = most[: ballots.asked["top"]], most[ballots.asked["top"] :]
         rows += [
-            {"stage": stage, "answer": shown(key, cast), "count": totals[key], **_share(key, counted)}
+            {"stage": stage, "answer": ballots.shown(key), "count": totals[key], **_share(key, counted)}
             for key in frequent
         ]
         ballots.left_out["rarer answers"] += sum(totals[key] for key in rare)
     return Rows(rows, ballots.left_out, ballots.notes())
 
 
-def _share(key: bytes, counted: list[tuple[Any, Counter[bytes]]]) -> dict[str, Any]:
+def _share(key: bytes, counted: list[tuple[Alike, Counter[bytes]]]) -> dict[str, Any]:
     tally = Tally()
-    for unit, counts in counted:
-        tally.add_many(unit, counts.total(), Fraction(counts[key]))
+    for alike, counts in counted:
+        tally.add_many_alike(alike, counts.total(), Fraction(counts[key]))
     return columns(tally, "share")

@@ -1,27 +1,28 @@
-"""Ballots: what each ensemble call voted and how right each vote was. What most questions about members start from.
+"""Ballots: what ensemble calls voted and how right each vote was. What most questions about members start from.
 
 Rules:
 - A ballot is an ensemble call that is complete and whose answers can be compared; the others are left out, and counted.
 - A vote is right as its own call states, else as its answer is; None where nobody knows.
-- Calls are told apart by their ids, so that parts merge without counting one twice, and finish in the order of ids.
+- Where it does not matter what was answered (`by_answer`), a key only says who gave an answer first: ballots that are
+  alike but for the words are then one kind.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from embertrace.analysis.answers import Answers
+from embertrace.analysis.answers import Answers, is_readable
+from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, Member, Status
-from embertrace.analysis.query import Selection, unit_of
-from embertrace.analysis.questions.voting import HINT, why_left_out
-from embertrace.analysis.table.items import Unit
+from embertrace.analysis.gathered import Gathered
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.reading import comparable, ensembles_alike
+from embertrace.analysis.questions.voting import HINT
 from embertrace.analysis.tally import Tally
-from embertrace.errors import WireError
-from embertrace.payload import unpack
+from embertrace.payload import canonical, unpack
 
 
 class Vote(NamedTuple):
@@ -34,92 +35,128 @@ class Vote(NamedTuple):
 
 
 class Ballot(NamedTuple):
-    """One ensemble call: its votes in slot order, how right each distinct answer is, and what its key can't show."""
+    """A kind of ensemble call: its votes in slot order, how right each distinct answer is, in the order in which they
+    first occur, and whether its own call could be judged."""
 
-    unit: Unit
     stage: str
     votes: tuple[Vote, ...]
-    shares: dict[bytes, Fraction | None]
-    labelled: bool
-    samples: dict[bytes, Any]
+    right: tuple[tuple[bytes, Fraction | None], ...] = ()
+    labelled: bool = False
 
     def counts(self) -> Counter[bytes]:
         """Answer keys and how many gave them, in the order in which they first occur."""
         return Counter(vote.key for vote in self.votes if vote.key is not None)
 
     @property
+    def shares(self) -> dict[bytes, Fraction | None]:
+        return dict(self.right)
+
+    @property
     def judged(self) -> bool:
         """Whether it is known of every answer how right it is."""
-        return all(share is not None for share in self.shares.values())
+        return all(share is not None for _, share in self.right)
 
     def pattern(self) -> tuple[tuple[tuple[int, Fraction], ...], int]:
         """((count, share) of each answer, sorted), and how many members did not answer. Only of a judged ballot."""
-        counts = self.counts()
-        shares = ((count, self.shares[key] or Fraction(0)) for key, count in counts.items())
+        counts, known = self.counts(), self.shares
+        shares = ((count, known[key] or Fraction(0)) for key, count in counts.items())
         return tuple(sorted(shares)), len(self.votes) - counts.total()
+
+    def order(self) -> tuple[Any, ...]:
+        """Everything, so that it can be compared."""
+        votes = [(vote.member, vote.status, vote.key or b"", _rank(vote.right)) for vote in self.votes]
+        return self.stage, votes, [(key, _rank(share)) for key, share in self.right], self.labelled
+
+
+def _rank(share: Fraction | None) -> Fraction:
+    return Fraction(-1) if share is None else share
+
+
+Cast = list[tuple[Ballot, Alike]]
+"""Ballots, and the ensemble calls that voted like that."""
 
 
 class Ballots:
-    """A partial state: ballots by call, what was left out, and what was asked."""
+    """A partial state: ballots by kind, what was left out, and what was asked."""
 
     def __init__(self, **asked: Any) -> None:
         self.asked = asked
-        self.by_call: dict[tuple[int, int], Ballot] = {}
-        self.left_out: Counter[str] = Counter()
+        self.seen: Gathered[Ballot] = Gathered(Ballot.order)
+        self._samples: dict[bytes, tuple[bytes, Any]] = {}
+        """Of answers whose keys can't be read back, what one member said: of several the first when packed."""
+
+    @property
+    def left_out(self) -> Counter[str]:
+        return self.seen.left_out
 
     def merge(self, other: Ballots) -> Ballots:
-        self.by_call |= other.by_call
-        self.left_out.update(other.left_out)
+        self.seen = self.seen.merge(other.seen)
+        for key, sample in other._samples.items():
+            self._keep(key, sample)
         return self
 
-    def __iter__(self) -> Iterator[Ballot]:
-        return (self.by_call[key] for key in sorted(self.by_call))
+    def take_samples(self, ensemble: Ensemble) -> None:
+        for member in ensemble.members:
+            if member.key is not None and not is_readable(member.key):
+                value = member.shown()
+                self._keep(member.key, (canonical(value), value))
 
-    def by_stage(self) -> dict[str, list[Ballot]]:
-        found: dict[str, list[Ballot]] = {}
-        for ballot in self:
-            found.setdefault(ballot.stage, []).append(ballot)
+    def _keep(self, key: bytes, sample: tuple[bytes, Any]) -> None:
+        known = self._samples.get(key)
+        if known is None or sample[0] < known[0]:
+            self._samples[key] = sample
+
+    def shown(self, key: bytes) -> Any:
+        """What a person sees of an answer: what is compared, else what a member said who gave it."""
+        return self._samples[key][1] if key in self._samples else unpack(key)
+
+    def by_stage(self) -> dict[str, Cast]:
+        found: dict[str, Cast] = {}
+        for ballot, alike in self.seen:
+            found.setdefault(ballot.stage, []).append((ballot, alike))
         return {stage: found[stage] for stage in sorted(found)}
 
-    def labelled_by_stage(self) -> dict[str, list[Ballot]]:
+    def labelled_by_stage(self) -> dict[str, Cast]:
         """The ballots of which it is known how right their answers are; the others are counted as unlabelled."""
-        self.left_out["unlabelled"] += sum(not _is_usable(ballot) for ballot in self)
-        stages = {name: [ballot for ballot in stage if _is_usable(ballot)] for name, stage in self.by_stage().items()}
+        self.left_out["unlabelled"] += sum(alike.times for ballot, alike in self.seen if not _is_usable(ballot))
+        stages = {name: [one for one in stage if _is_usable(one[0])] for name, stage in self.by_stage().items()}
         return {name: stage for name, stage in stages.items() if stage}
 
     def notes(self) -> list[str]:
         """A hint where most calls are of pairwise distinct answers, as free text is."""
-        distinct = sum(len(counts) == counts.total() > 2 for counts in map(Ballot.counts, self))
-        return [HINT] if 2 * distinct > len(self.by_call) else []
+        counted = ((ballot.counts(), alike.times) for ballot, alike in self.seen)
+        distinct = sum(times for counts, times in counted if len(counts) == counts.total() > 2)
+        return [HINT] if 2 * distinct > self.seen.total else []
 
 
 def _is_usable(ballot: Ballot) -> bool:
-    return ballot.judged and (bool(ballot.shares) or ballot.labelled)
+    return ballot.judged and (bool(ballot.right) or ballot.labelled)
 
 
-def read_ballots(selection: Selection, answers: Answers, right: Correctness | None = None, **asked: Any) -> Ballots:
+def read_ballots(
+    selection: Selection, answers: Answers, right: Correctness | None = None, *, by_answer: bool = False, **asked: Any
+) -> Ballots:
     """The ballots of all selected ensembles; without `right` nothing is said of how right they are."""
     found = Ballots(**asked)
-    for ensemble in selection.ensembles(answers):
-        reason = why_left_out(ensemble)
-        if reason is None:
-            found.by_call[ensemble.call.key] = read_ballot(ensemble, right)
-        else:
-            found.left_out[reason] += 1
+    ensembles = ensembles_alike(selection, answers, right, by_answer=by_answer)
+    for ensemble, alike in comparable(ensembles, found.left_out):
+        found.seen.add(read_ballot(ensemble, right, by_answer=by_answer), alike)
+        if by_answer:
+            found.take_samples(ensemble)
     return found
 
 
-def read_ballot(ensemble: Ensemble, right: Correctness | None) -> Ballot:
-    votes = tuple(Vote(member.identity, member.status, member.key) for member in ensemble.members)
-    unit, stage = unit_of(ensemble.call), ensemble.call.stage
-    samples = {member.key: member.shown() for member in reversed(ensemble.members) if member.key is not None}
-    samples = {key: value for key, value in samples.items() if not _is_readable(key)}
-    if right is None:
-        return Ballot(unit, stage, votes, {}, False, samples)
-    shares = {key: right.of_vote(ensemble, key) for key in ensemble.votes()}
-    judged = zip(votes, ensemble.members, strict=True)
-    votes = tuple(vote._replace(right=_right(member, shares, right)) for vote, member in judged)
-    return Ballot(unit, stage, votes, shares, right.is_labelled(ensemble.call), samples)
+def read_ballot(ensemble: Ensemble, right: Correctness | None, *, by_answer: bool = False) -> Ballot:
+    shares = {} if right is None else {key: right.of_vote(ensemble, key) for key in ensemble.votes()}
+    names = {key: key if by_answer else canonical(place) for place, key in enumerate(ensemble.votes())}
+    votes = [
+        Vote(member.identity, member.status, None if member.key is None else names[member.key],
+             None if right is None else _right(member, shares, right))
+        for member in ensemble.members
+    ]  # fmt: skip
+    labelled = right is not None and right.is_labelled(ensemble.call)
+    told = tuple((names[key], share) for key, share in shares.items())
+    return Ballot(ensemble.call.stage, tuple(votes), told, labelled)
 
 
 def _right(member: Member, shares: dict[bytes, Fraction | None], right: Correctness) -> Fraction | None:
@@ -128,23 +165,6 @@ def _right(member: Member, shares: dict[bytes, Fraction | None], right: Correctn
     if member.call is not None and right.states(member.call):
         return right.of_call(member.call)
     return shares[member.key]
-
-
-def _is_readable(key: bytes) -> bool:
-    """Whether a key says what it is of: those of mappings and of cut values don't."""
-    try:
-        unpack(key)
-    except WireError:
-        return False
-    return True
-
-
-def shown(key: bytes, cast: Iterable[Ballot]) -> Any:
-    """What a person sees of an answer: what is compared, else what the first member said who gave it."""
-    for ballot in cast:
-        if key in ballot.samples:
-            return ballot.samples[key]
-    return unpack(key)
 
 
 def columns(tally: Tally, name: str) -> dict[str, Any]:

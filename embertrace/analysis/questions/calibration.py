@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
-from embertrace.analysis.query import Selection, unit_of
-from embertrace.analysis.questions.judging import from_full_agreement, judged_ensembles, why_undecided
-from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
-from embertrace.analysis.resampling import Array, bootstrap, sums_by_unit
+from embertrace.analysis.gathered import Gathered, distinct_units, sums_by_unit
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.judging import from_full_agreement, why_undecided
+from embertrace.analysis.questions.reading import comparable, ensembles_alike, judged_alike
+from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share
+from embertrace.analysis.resampling import Array, bootstrap
 from embertrace.analysis.results import NAN, Estimate, Table
-from embertrace.analysis.table.items import Unit
 from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
 
@@ -25,7 +25,6 @@ Of = Literal["plurality", "judge"]
 class Decision(NamedTuple):
     """An agreement of `largest` among `members`, and how right what was decided is."""
 
-    unit: Unit
     largest: int
     members: int
     right: Fraction
@@ -35,20 +34,7 @@ class Decision(NamedTuple):
         return Fraction(self.largest, self.members)
 
 
-class Decisions:
-    """A partial state: decisions by the calls they come from."""
-
-    def __init__(self) -> None:
-        self.by_call: dict[Any, Decision] = {}
-        self.left_out: Counter[str] = Counter()
-
-    def merge(self, other: Decisions) -> Decisions:
-        self.by_call |= other.by_call
-        self.left_out.update(other.left_out)
-        return self
-
-    def __iter__(self) -> Iterator[Decision]:
-        return (self.by_call[key] for key in sorted(self.by_call))
+Decisions = Gathered[Decision]
 
 
 def agreement_calibration(
@@ -68,50 +54,43 @@ def agreement_calibration(
 
 
 def _of_pluralities(selection: Selection, right: Correctness, ties: Ties) -> Decisions:
-    found = Decisions()
-    for ensemble in selection.ensembles(right.answers):
-        leaders = leaders_of(ensemble)
-        reason = why_left_out(ensemble)
-        if reason is None and (not leaders or (ties == "abstain" and len(leaders) > 1)):
+    found = Decisions(tuple)
+    for ensemble, alike in comparable(ensembles_alike(selection, right.answers, right), found.left_out):
+        leaders, reason = leaders_of(ensemble), None
+        if not leaders or (ties == "abstain" and len(leaders) > 1):
             reason = "tied" if leaders else "without answers"
-        share = majority_share(ensemble, leaders, right, ties) if reason is None else None
-        if share is None:
-            found.left_out[reason or "unlabelled"] += 1
-        else:
-            found.by_call[ensemble.call.key] = _decision(ensemble, share)
+        _add(found, ensemble, alike, reason, majority_share(ensemble, leaders, right, ties) if reason is None else None)
     return found
 
 
 def _of_judges(selection: Selection, right: Correctness) -> Decisions:
-    found = Decisions()
-    rows = Tallies()
-    for judge, ensemble in judged_ensembles(selection, right.answers, rows):
+    found = Decisions(tuple)
+    for judge, ensemble, alike in judged_alike(selection, right, found.left_out):
         reason = why_undecided(judge, right) or (None if ensemble.members else "without answers")
-        share = right.of_call(judge) if reason is None else None
-        if share is None:
-            found.left_out[reason or "unlabelled"] += 1
-        else:
-            found.by_call[judge.key, ensemble.call.key] = _decision(ensemble, share)
-    found.left_out.update(rows.left_out)
+        _add(found, ensemble, alike, reason, right.of_call(judge) if reason is None else None)
     return found
 
 
-def _decision(ensemble: Ensemble, share: Fraction) -> Decision:
-    largest = max(ensemble.votes().values(), default=0)
-    return Decision(unit_of(ensemble.call), largest, ensemble.attempted, share)
+def _add(found: Decisions, ensemble: Ensemble, alike: Alike, reason: str | None, share: Fraction | None) -> None:
+    if share is None:
+        found.left_out[reason or "unlabelled"] += alike.times
+    else:
+        largest = max(ensemble.votes().values(), default=0)
+        found.add(Decision(largest, ensemble.attempted, share), alike)
 
 
 def finish_calibration(decisions: Decisions) -> Table:
     by_agreement, brier = Tallies(), Tally()
-    for decision in decisions:
-        by_agreement.named(f"{decision.largest}/{decision.members}").add(decision.unit, decision.right)
-        brier.add(decision.unit, _squared(decision))
+    seen = list(decisions)
+    for decision, alike in seen:
+        by_agreement.named(f"{decision.largest}/{decision.members}").add_alike(alike, decision.right)
+        brier.add_alike(alike, _squared(decision))
     brier.binary = False  # squares, even where each happens to be 0 or 1
     names = sorted(by_agreement.by_name, key=from_full_agreement)
     accuracy = {name: by_agreement.by_name[name].finish() for name in names}
-    found = {"accuracy": Table(accuracy), "ece": _calibration_error(list(decisions)), "brier": brier.finish()}
-    distinct = sum(decision.largest == 1 and decision.members > 2 for decision in decisions)
-    notes = [HINT] if 2 * distinct > len(decisions.by_call) else []
+    found = {"accuracy": Table(accuracy), "ece": _calibration_error(seen), "brier": brier.finish()}
+    distinct = sum(alike.times for decision, alike in seen if decision.largest == 1 and decision.members > 2)
+    notes = [HINT] if 2 * distinct > decisions.total else []
     return Table(found if accuracy else {}, decisions.left_out, notes)
 
 
@@ -121,21 +100,21 @@ def _squared(decision: Decision) -> Fraction:
     return right * (share - 1) ** 2 + (1 - right) * share**2
 
 
-def _calibration_error(decisions: list[Decision]) -> Estimate:
+def _calibration_error(seen: list[tuple[Decision, Alike]]) -> Estimate:
     """Σ over agreement shares of |accuracy − share|, weighted by their calls; interval by bootstrap."""
-    shares = sorted({decision.share for decision in decisions})
+    shares = sorted({decision.share for decision, _ in seen})
     gaps = dict.fromkeys(shares, Fraction(0))
-    for decision in decisions:
-        gaps[decision.share] += decision.right - decision.share
-    n = len(decisions)
+    for decision, alike in seen:
+        gaps[decision.share] += alike.times * (decision.right - decision.share)
+    n = sum(alike.times for _, alike in seen)
     rows = [
-        (one.unit, [1.0, *(float(one.right - one.share) if one.share == share else 0.0 for share in shares)])
-        for one in decisions
+        (alike, [1.0, *(float(one.right - one.share) if one.share == share else 0.0 for share in shares)])
+        for one, alike in seen
     ]
 
     def error(sums: Array) -> Array:
         return abs(sums[:, 1:]).sum(axis=1) / sums[:, 0]
 
     value = float(sum(map(abs, gaps.values()), Fraction(0)) / n) if n else NAN
-    units = len({decision.unit for decision in decisions})
-    return Estimate(value, n=n, items=units, interval=bootstrap(sums_by_unit(rows), error))
+    items = distinct_units([alike for _, alike in seen])
+    return Estimate(value, n=n, items=items, interval=bootstrap(sums_by_unit(rows), error))

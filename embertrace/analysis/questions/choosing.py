@@ -5,22 +5,23 @@ majority, and whom do they choose.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
-from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.gathered import Gathered, distinct_units
+from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import read_ballot
-from embertrace.analysis.questions.judging import judged_ensembles, why_undecided
+from embertrace.analysis.questions.judging import why_undecided
 from embertrace.analysis.questions.members import oracle_share
+from embertrace.analysis.questions.reading import judged_alike
 from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share
 from embertrace.analysis.resampling import permutation_p
 from embertrace.analysis.results import NAN, Estimate, Table
-from embertrace.analysis.table.items import Unit
 from embertrace.analysis.tally import Tallies, Tally
 
 OUTCOMES = ("both right", "judge alone right", "majority alone right", "both wrong")
@@ -28,22 +29,20 @@ FIXED = "position bias can't be told from a preference for members: each stands 
 
 
 def selection_accuracy(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Tally:
-    tally, rows = Tally(), Tallies()
-    answers = Answers(answer)
-    right = Correctness(answers, selection.trees.labels, grade)
-    for judge, ensemble in judged_ensembles(selection, answers, rows):
-        best = oracle_share(read_ballot(ensemble, right))
+    tally = Tally()
+    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    for judge, ensemble, alike in judged_alike(selection, right, tally.left_out):
+        best, times = oracle_share(read_ballot(ensemble, right)), alike.times
         if best is None:
-            tally.leave_out("unlabelled")
+            tally.leave_out("unlabelled", times)
         elif best < 1:
-            tally.leave_out("without a right answer")
+            tally.leave_out("without a right answer", times)
         elif (reason := why_undecided(judge, right)) is not None:
-            tally.leave_out(reason, failed=reason in ("failed", "abstained"))
+            tally.leave_out(reason, times, failed=reason in ("failed", "abstained"))
         elif (share := right.of_call(judge)) is None:
-            tally.leave_out("unlabelled")
+            tally.leave_out("unlabelled", times)
         else:
-            tally.add(unit_of(ensemble.call), share)
-    tally.left_out.update(rows.left_out)
+            tally.add_alike(alike, share)
     return tally
 
 
@@ -52,27 +51,26 @@ def judge_overrides(
 ) -> Tallies:
     check_ties(ties)
     rows = Tallies()
-    answers = Answers(answer)
-    right = Correctness(answers, selection.trees.labels, grade)
-    for judge, ensemble in judged_ensembles(selection, answers, rows):
+    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    for judge, ensemble, alike in judged_alike(selection, right, rows.left_out):
         leaders = leaders_of(ensemble)
-        reason = why_undecided(judge, right)
+        reason, times = why_undecided(judge, right), alike.times
         if reason is None and (not leaders or (ties == "abstain" and len(leaders) > 1)):
             reason = "tied" if leaders else "without answers"
         if reason is not None:
-            rows.left_out[reason] += 1
+            rows.left_out[reason] += times
             continue
-        unit, key = unit_of(ensemble.call), right.answers.of(judge).key
+        key = right.answers.of(judge).key
         if key is not None:
-            rows.named("overridden").add(unit, Fraction(key not in leaders))
+            rows.named("overridden").add_alike(alike, Fraction(key not in leaders))
         chosen, majority = right.of_call(judge), majority_share(ensemble, leaders, right, ties)
         if chosen is None or majority is None:
-            rows.left_out["unlabelled"] += 1
+            rows.left_out["unlabelled"] += times
             continue
         both = chosen * majority
         shares = (both, chosen - both, majority - both, 1 - chosen - majority + both)
         for name, share in zip(OUTCOMES, shares, strict=True):
-            rows.named(name).add(unit, share)
+            rows.named(name).add_alike(alike, share)
     return rows
 
 
@@ -82,39 +80,24 @@ def finish_overrides(rows: Tallies) -> Table:
 
 
 class Choice(NamedTuple):
-    """One judge's choice: the members in their places, and which of them gave the answer it chose."""
+    """Judges' choice: the members in their places, and which of them gave the answer that was chosen."""
 
-    unit: Unit
     members: tuple[str, ...]
     chosen: tuple[bool, ...]
 
 
-class Choices:
-    """A partial state: choices by the calls they come from."""
-
-    def __init__(self) -> None:
-        self.by_call: dict[Any, Choice] = {}
-        self.left_out: Counter[str] = Counter()
-
-    def merge(self, other: Choices) -> Choices:
-        self.by_call |= other.by_call
-        self.left_out.update(other.left_out)
-        return self
-
-    def in_order(self) -> list[Choice]:
-        return [self.by_call[key] for key in sorted(self.by_call)]
+Choices = Gathered[Choice]
 
 
 def judge_choices(selection: Selection, *, answer: Rule = None) -> Choices:
-    found, rows = Choices(), Tallies()
-    answers = Answers(answer)
-    for judge, ensemble in judged_ensembles(selection, answers, rows):
-        choice = _choice(judge, ensemble, answers)
+    found = Choices(tuple)
+    right = Correctness(Answers(answer), selection.trees.labels)
+    for judge, ensemble, alike in judged_alike(selection, right, found.left_out):
+        choice = _choice(judge, ensemble, right.answers)
         if isinstance(choice, Choice):
-            found.by_call[judge.key, ensemble.call.key] = choice
+            found.add(choice, alike)
         else:
-            found.left_out[choice] += 1
-    found.left_out.update(rows.left_out)
+            found.left_out[choice] += alike.times
     return found
 
 
@@ -129,22 +112,23 @@ def _choice(judge: Call, ensemble: Ensemble, answers: Answers) -> Choice | str:
     chosen = tuple(member.key == answer.key for member in given)
     if not any(chosen):
         return "of none of the members"
-    return Choice(unit_of(ensemble.call), tuple(member.identity for member in given), chosen)
+    return Choice(tuple(member.identity for member in given), chosen)
 
 
 def finish_choices(choices: Choices) -> Table:
     """Shares of choices per member and per place; members who gave the same answer share the choice."""
     members, places = Tallies(), Tallies()
-    found = choices.in_order()
-    for choice in found:
+    found = list(choices)
+    for choice, alike in found:
         part = Fraction(1, sum(choice.chosen))
         for place, (member, chosen) in enumerate(zip(choice.members, choice.chosen, strict=True)):
-            members.named(member).add(choice.unit, part * chosen)
-            places.named(str(place)).add(choice.unit, part * chosen)
+            members.named(member).add_alike(alike, part * chosen)
+            places.named(str(place)).add_alike(alike, part * chosen)
     if not found:
         return Table({}, choices.left_out)
-    told = [choice for choice in found if not all(choice.chosen)]
-    p_value = Estimate(_position_bias(told), n=len(told), items=len({choice.unit for choice in told}))
+    told = [one for one in found if not all(one[0].chosen)]
+    seen = [alike for _, alike in told]
+    p_value = Estimate(_position_bias(told), n=sum(alike.times for alike in seen), items=distinct_units(seen))
     rows = {
         "members": Table({name: members.by_name[name].finish() for name in sorted(members.by_name)}),
         "positions": Table({name: places.by_name[name].finish() for name in sorted(places.by_name, key=int)}),
@@ -153,15 +137,15 @@ def finish_choices(choices: Choices) -> Table:
     return Table(rows, choices.left_out, [FIXED] if math.isnan(p_value) and told else [])
 
 
-def _position_bias(choices: list[Choice]) -> float:
+def _position_bias(choices: list[tuple[Choice, Alike]]) -> float:
     """Whether the place matters: the chosen places against those under exchanged orders of the same members.
 
     Orders are exchanged among the choices between the same members, so that a member who is chosen for its answers,
     and an order that rarely changes, say nothing of a bias. NaN where no order differs.
     """
     strata: dict[tuple[str, ...], list[Choice]] = {}
-    for choice in choices:
-        strata.setdefault(tuple(sorted(choice.members)), []).append(choice)
+    for choice, alike in choices:
+        strata.setdefault(tuple(sorted(choice.members)), []).extend([choice] * alike.times)
     tables = []
     for members, stratum in sorted(strata.items()):
         if len({choice.members for choice in stratum}) > 1:

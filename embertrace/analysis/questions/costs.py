@@ -10,13 +10,17 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.calls import Call, Metric
+from embertrace.analysis.calls import Metric
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.distributions import finite
-from embertrace.analysis.questions.voting import leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.reading import comparable, deciding_alike, ensembles_alike, shares_of
+from embertrace.analysis.questions.voting import leaders_of, majority_share
 from embertrace.analysis.results import Rows
+from embertrace.analysis.table.counting import counted
 
 SPENT = ("tokens_in", "tokens_out", "usd")
 NOT_A_NUMBER = "costs that are no finite numbers"
@@ -45,10 +49,9 @@ class Spent:
     def add(self, name: str, value: Fraction) -> None:
         self.sums[name] = self.sums.get(name, Fraction(0)) + value
 
-    def judge(self, share: Fraction | None) -> None:
-        if share is not None:
-            self.right += share
-            self.judged += 1
+    def judge(self, share: Fraction, times: int) -> None:
+        self.right += share * times
+        self.judged += times
 
     def merge(self, other: Spent) -> Spent:
         self.calls += other.calls
@@ -127,27 +130,31 @@ def spent_by(metric: Metric, left_out: Counter[str]) -> list[tuple[str, Fraction
 
 def cost(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Costs:
     found = Costs()
-    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    trees = selection.trees
+    right = Correctness(Answers(answer), trees.labels, grade)
     _add_spent(found, selection)
-    for call in selection.calls:
-        share = right.of_call(call) if call.outcome == "result" else None
-        for group in _groups_of(call)[1:]:
-            found.at(group).judge(share)
-        if call.parent is None:
-            found.finals["roots"].judge(share)
-    for judge, _, _ in selection.judges(right.answers):
-        found.finals["judges"].judge(right.of_call(judge) if judge.outcome == "result" else None)
-    for ensemble in selection.ensembles(right.answers):
+    for share, places in shares_of(selection, right, np.flatnonzero(selection.mask)):
+        names, times = counted(trees.shape.name[places])
+        for name, count in zip(names.tolist(), times.tolist(), strict=True):
+            operator, _, stage = trees.table.names.triples[name]
+            for group in _groups(stage, operator)[1:]:
+                found.at(group).judge(share, count)
+        found.finals["roots"].judge(share, int((trees.shape.parent[places] < 0).sum()))
+    for judge, alike in deciding_alike(selection, right):
+        if judge.outcome == "result" and (of_judge := right.of_call(judge)) is not None:
+            found.finals["judges"].judge(of_judge, alike.times)
+    for ensemble, alike in comparable(ensembles_alike(selection, right.answers, right), Counter()):
         leaders = leaders_of(ensemble)
-        if leaders and why_left_out(ensemble) is None:
-            found.finals["majorities"].judge(majority_share(ensemble, leaders, right))
+        if leaders and (of_majority := majority_share(ensemble, leaders, right)) is not None:
+            found.finals["majorities"].judge(of_majority, alike.times)
     return found
 
 
 def _add_spent(found: Costs, selection: Selection) -> None:
     priced: set[tuple[Group, int, int]] = set()
-    for metric in selection.scores():
-        for group in _groups_of(metric.call or metric):
+    for metric in selection.scores_of(SPENT):
+        subject = metric.call or metric
+        for group in _groups(subject.stage, subject.operator_id):
             spent = found.at(group)
             said = spent_by(metric, found.left_out if group == TOTAL else Counter())
             for name, value in said:
@@ -157,8 +164,6 @@ def _add_spent(found: Costs, selection: Selection) -> None:
                 spent.calls += 1
 
 
-def _groups_of(subject: Call | Metric) -> list[Group]:
+def _groups(stage: str, operator: str) -> list[Group]:
     """The total first; a score outside any call is of no stage and no operator."""
-    if not subject.operator_id:
-        return [TOTAL]
-    return [TOTAL, Group(1, "stage", subject.stage), Group(2, "operator", subject.operator_id)]
+    return [TOTAL, Group(1, "stage", stage), Group(2, "operator", operator)] if operator else [TOTAL]

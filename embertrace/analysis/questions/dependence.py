@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from embertrace.analysis.questions.ballots import Ballot, Ballots
+from embertrace.analysis.arrays.sums import Alike
+from embertrace.analysis.gathered import distinct_units, sums_by_unit
+from embertrace.analysis.questions.ballots import Ballot, Ballots, Cast
 from embertrace.analysis.resampling import Array, bootstrap
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
 from embertrace.analysis.statistics import UNDEFINED, Interval
-from embertrace.analysis.table.items import Unit
 
 MAX_CELLS = 2_000_000
 """Units times pairs of which intervals are drawn: some seconds. Beyond it there is none."""
 
 Errors = dict[str, Fraction]
-Seen = list[tuple[Unit, Errors]]
+Seen = list[tuple[Alike, Errors]]
 Pair = tuple[str, str]
 
 
@@ -28,8 +29,12 @@ def errors_of(ballot: Ballot) -> Errors:
     return {vote.member: 1 - vote.right for vote in ballot.votes if vote.right is not None}
 
 
-def _seen(cast: list[Ballot]) -> Seen:
-    return [(ballot.unit, errors_of(ballot)) for ballot in cast]
+def _seen(cast: Cast) -> Seen:
+    return [(alike, errors_of(ballot)) for ballot, alike in cast]
+
+
+def _calls(seen: Seen) -> int:
+    return sum(alike.times for alike, _ in seen)
 
 
 def _members(seen: Seen) -> tuple[list[str], list[str]]:
@@ -42,7 +47,10 @@ def _members(seen: Seen) -> tuple[list[str], list[str]]:
 def _correlation(seen: Seen, pair: Pair) -> tuple[float, int]:
     """Pearson's, of exact sums, and over how many calls; NaN where one of both does not vary there."""
     one, other = pair
-    met = Counter((errors[one], errors[other]) for _, errors in seen if one in errors and other in errors)
+    met: Counter[tuple[Fraction, Fraction]] = Counter()
+    for alike, errors in seen:
+        if one in errors and other in errors:
+            met[errors[one], errors[other]] += alike.times
     n = met.total()
     x, y = (sum((both[side] * times for both, times in met.items()), Fraction(0)) for side in (0, 1))
     xx, yy = (sum((both[side] ** 2 * times for both, times in met.items()), Fraction(0)) for side in (0, 1))
@@ -66,7 +74,6 @@ def _table(seen: Seen, pairs: Sequence[Pair]) -> Array:
     """Per unit, the sums that `_correlations` takes; what is not known of both adds nothing."""
     import numpy as np
 
-    units = {unit: place for place, unit in enumerate(dict.fromkeys(unit for unit, _ in seen))}
     names = {name: place for place, name in enumerate(sorted({name for pair in pairs for name in pair}))}
     found = np.full((len(seen), len(names)), np.nan)
     for row, (_, errors) in zip(found, seen, strict=True):
@@ -76,9 +83,7 @@ def _table(seen: Seen, pairs: Sequence[Pair]) -> Array:
     x, y = (found[:, [names[pair[side]] for pair in pairs]] for side in (0, 1))
     products = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=2)
     products[np.isnan(x * y)] = 0
-    table = np.zeros((len(units), 6 * len(pairs)))
-    np.add.at(table, [units[unit] for unit, _ in seen], products.reshape(len(seen), -1))
-    return table
+    return sums_by_unit(list(zip([alike for alike, _ in seen], products.reshape(len(seen), -1), strict=True)))
 
 
 def finish_correlations(ballots: Ballots) -> Rows:
@@ -89,7 +94,7 @@ def finish_correlations(ballots: Ballots) -> Rows:
         members, constant = _members(seen)
         notes += _named(stage, constant)
         pairs = list(itertools.combinations(members, 2))
-        draws = len(seen) * len(pairs) <= MAX_CELLS
+        draws = _calls(seen) * len(pairs) <= MAX_CELLS
         for pair in pairs:
             value, n = _correlation(seen, pair)
             if n:
@@ -105,19 +110,22 @@ def _named(stage: str, constant: list[str]) -> list[str]:
 
 
 def _units(seen: Seen, pair: Pair) -> int:
-    return len({unit for unit, errors in seen if pair[0] in errors and pair[1] in errors})
+    return distinct_units([alike for alike, errors in seen if pair[0] in errors and pair[1] in errors])
 
 
 def _count_unlabelled(ballots: Ballots) -> None:
-    unknown = sum(any(vote.key is not None and vote.right is None for vote in ballot.votes) for ballot in ballots)
-    ballots.left_out["unlabelled"] += unknown
+    ballots.left_out["unlabelled"] += sum(
+        alike.times
+        for ballot, alike in ballots.seen
+        if any(vote.key is not None and vote.right is None for vote in ballot.votes)
+    )
 
 
 def finish_effective(ballots: Ballots) -> Table:
     found: dict[str, Estimate] = {}
     notes = ballots.notes()
     for stage, cast in ballots.by_stage().items():
-        seen = [(unit, errors) for unit, errors in _seen(cast) if errors]
+        seen = [(alike, errors) for alike, errors in _seen(cast) if errors]
         members, constant = _members(seen)
         notes += _named(stage, constant)
         if not seen:
@@ -125,7 +133,7 @@ def finish_effective(ballots: Ballots) -> Table:
         pairs = list(itertools.combinations(members, 2))
         defined = [r for r in (_correlation(seen, pair)[0] for pair in pairs) if not math.isnan(r)]
         value = float(kish(len(members), math.fsum(defined) / len(defined))) if defined else NAN
-        about: dict[str, Any] = {"n": len(seen), "items": len({unit for unit, _ in seen})}
+        about: dict[str, Any] = {"n": _calls(seen), "items": distinct_units([alike for alike, _ in seen])}
         found[stage] = Estimate(value, interval=_interval(seen, pairs, len(members)), **about)
     _count_unlabelled(ballots)
     return Table(found, ballots.left_out, notes)
@@ -140,7 +148,7 @@ def kish(members: int, correlation: float) -> float:
 def _interval(seen: Seen, pairs: Sequence[Pair], members: int) -> Interval:
     import numpy as np
 
-    if not pairs or len(seen) * len(pairs) > MAX_CELLS:
+    if not pairs or _calls(seen) * len(pairs) > MAX_CELLS:
         return UNDEFINED
 
     def effective(sums: Array) -> Array:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from embertrace.analysis.durations import Durations, durations_of
 from embertrace.analysis.query import Selection
-from embertrace.analysis.results import NAN, Rows, Table
+from embertrace.analysis.results import Rows, Table
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.table.names import Triple
@@ -100,47 +101,6 @@ def _root(square: Fraction) -> float:
 Group = tuple[str, ...]
 
 
-class Durations:
-    """Nanoseconds, all of them, as they are or as parts were merged."""
-
-    def __init__(self) -> None:
-        self._parts: list[Array] = []
-        self._single: list[int] = []
-
-    def add(self, nanoseconds: int) -> None:
-        self._single.append(nanoseconds)
-
-    def add_all(self, nanoseconds: Array) -> None:
-        self._parts.append(nanoseconds)
-
-    def merge(self, other: Durations) -> None:
-        self._parts += other._parts
-        self._single += other._single
-
-    def quantiles(self, *wanted: float) -> list[float]:
-        """Quantiles, between their two neighbours as numpy does it; NaN of none."""
-        values = np.concatenate([*self._parts, _integers(self._single)])
-        places = [Fraction(q) * (len(values) - 1) for q in wanted]
-        if not len(values):
-            return [NAN for _ in wanted]
-        near = {min(math.floor(place) + step, len(values) - 1) for place in places for step in (0, 1)}
-        ordered = np.partition(values, sorted(near))
-        found = []
-        for place in places:
-            below = math.floor(place)
-            low, high = int(ordered[below]), int(ordered[min(below + 1, len(values) - 1)])
-            found.append(float(low + (high - low) * (place - below)))
-        return found
-
-
-def _integers(values: list[int]) -> Array:
-    """As 64 bits where they fit."""
-    try:
-        return np.array(values, np.int64)
-    except OverflowError:
-        return np.array(values, object)
-
-
 class Activity:
     """Per group of calls: outcomes, counted, and durations."""
 
@@ -171,18 +131,12 @@ def operators(selection: Selection) -> Activity:
 def _activity(selection: Selection, columns: Group, group: Callable[[Triple], Group]) -> Activity:
     activity = Activity(columns)
     shape, names = selection.trees.shape, selection.trees.table.names.triples
-    exact = shape.duration_ns
     places = np.flatnonzero(selection.mask)
     for number, of_name in grouped(shape.name[places], places):
         outcomes, durations = activity.of_group(group(names[number]))
         counts = np.bincount(shape.outcome[of_name], minlength=len(OUTCOMES)).tolist()
         outcomes.update(dict(zip(OUTCOMES, counts, strict=True)))
-        if exact is not None:
-            durations.add_all(exact[of_name[shape.has_duration[of_name]]])
-            continue
-        for place in of_name.tolist():
-            if (nanoseconds := selection.trees.at(place).duration_ns) is not None:
-                durations.add(nanoseconds)
+        durations.add_all(durations_of(selection.trees, of_name[shape.has_duration[of_name]]))
     return activity
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.calls import Call, Metric, Origin
+from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
@@ -79,7 +80,11 @@ class _Watched:
     def votes(self, answers: Answers) -> None:
         """None, as where a callable decides: then a question goes through ensembles and judges one by one."""
 
-    whole_votes = votes
+    def kinds(self, answers: Answers, right: Correctness | None, *, by_answer: bool) -> None:
+        """None, as there."""
+
+    def judged_kinds(self, right: Correctness) -> None:
+        """None, as there."""
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         return self._take("ensembles", lambda: ((one, one.call, ()) for one in self._selection.ensembles(answers)))
@@ -90,6 +95,9 @@ class _Watched:
 
     def scores(self) -> Iterator[Metric]:
         return self._take("scores", lambda: ((one, one.call, ()) for one in self._selection.scores()))
+
+    def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
+        return (metric for metric in self.scores() if any(name in metric.data for name in names))
 
     def _take(
         self, kind: str, source: Callable[[], Iterator[tuple[Any, Call | None, Sequence[Call]]]]

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.feeding import LEFT, feeding_of, has_links
+from embertrace.analysis.arrays.votes import places_of_type
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
-from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble
+from embertrace.analysis.ensembles import Ensemble, is_judge, read_ensemble, why_left_out
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.voting import disagreement_of, leaders_of, majority_share, why_left_out
+from embertrace.analysis.questions.reading import ensembles_alike, shares_of
+from embertrace.analysis.questions.voting import disagreement_of, leaders_of, majority_share
 from embertrace.analysis.results import Table
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.shape import ERROR_OUTCOME
 
 Node = tuple[str, str, str]
 Edge = tuple[Node, Node, str]
@@ -78,41 +87,90 @@ class Flow:
 def flow(selection: Selection) -> Flow:
     """Count the selected calls, the calls between them, and what judges consumed."""
     found = Flow()
-    answers = Answers(None)
-    right = Correctness(answers, selection.trees.labels, None)
-    for call in selection.calls:
-        node = _node(call)
-        found.calls[node] += 1
-        found.errors[node] += call.outcome == "error"
-        if is_ensemble(call):
-            ensemble = read_ensemble(call, answers)
-            if why_left_out(ensemble) is None:
-                _add_ensemble(found, node, ensemble, right)
-        edge = (_node(call.parent), node, "call") if call.parent is not None and selection.has(call.parent) else None
-        if not is_ensemble(call) and call.outcome == "result" and (value := right.of_call(call)) is not None:
-            for place in (node, edge) if edge is not None else (node,):
-                _add(found.right, place, Fraction(value), 1)
-        if edge is not None:
-            found.edges[edge] += 1
-        for source in _consumed(call, selection):
-            found.edges[_node(source), node, "link"] += 1
+    shape, mask = selection.trees.shape, selection.mask
+    right = Correctness(Answers(None), selection.trees.labels, None)
+    chosen = np.flatnonzero(mask)
+    found.calls.update(_counted(selection, chosen))
+    found.errors.update(_counted(selection, chosen[shape.outcome[chosen] == ERROR_OUTCOME]))
+    below = chosen[shape.parent[chosen] >= 0]
+    below = below[mask[shape.parent[below]]]
+    for (source, target), times in _counted_pairs(selection, shape.parent[below], below).items():
+        found.edges[source, target, "call"] += times
+    is_whole = places_of_type(selection.trees, "ensemble")
+    for share, places in shares_of(selection, right, chosen[~is_whole[chosen]]):
+        _add_right(found, selection, share, places, mask)
+    for ensemble, times in _whole_ensembles(selection, right, chosen[is_whole[chosen]]):
+        if why_left_out(ensemble) is None:
+            _add_ensemble(found, ensemble, times, right)
+    _add_links(found, selection, chosen)
     return found
 
 
-def _add_ensemble(found: Flow, node: Node, ensemble: Ensemble, right: Correctness) -> None:
-    """An ensemble's disagreement, and as its accuracy that of its majority."""
+def _counted(selection: Selection, places: Array) -> dict[Node, int]:
+    names, times = counted(selection.trees.shape.name[places])
+    triples = selection.trees.table.names.triples
+    return {triples[name]: count for name, count in zip(names.tolist(), times.tolist(), strict=True)}
+
+
+def _counted_pairs(selection: Selection, sources: Array, targets: Array) -> dict[tuple[Node, Node], int]:
+    triples, name = selection.trees.table.names.triples, selection.trees.shape.name
+    pairs, times = counted(name[sources].astype(np.int64) * len(triples) + name[targets])
+    codes = zip(pairs.tolist(), times.tolist(), strict=True)
+    return {(triples[code // len(triples)], triples[code % len(triples)]): count for code, count in codes}
+
+
+def _add_right(found: Flow, selection: Selection, share: Fraction, places: Array, mask: Array) -> None:
+    for node, times in _counted(selection, places).items():
+        _add(found.right, node, share * times, times)
+    parents = selection.trees.shape.parent[places]
+    below = np.flatnonzero(parents >= 0)
+    below = below[mask[parents[below]]]
+    for (source, target), times in _counted_pairs(selection, parents[below], places[below]).items():
+        _add(found.right, (source, target, "call"), share * times, times)
+
+
+def _whole_ensembles(selection: Selection, right: Correctness, places: Array) -> Iterator[tuple[Ensemble, int]]:
+    """The selected ensembles with all their members, and how many are like each."""
+    if not selection.filtered:
+        yield from ((one, alike.times) for one, alike in ensembles_alike(selection, right.answers, right))
+        return
+    for place in places.tolist():
+        yield read_ensemble(selection.trees.at(place), right.answers), 1
+
+
+def _add_ensemble(found: Flow, ensemble: Ensemble, times: int, right: Correctness) -> None:
+    """Ensembles' disagreement, and as their accuracy that of their majorities."""
+    node = _node(ensemble.call)
     disagreement = disagreement_of(ensemble)
     if disagreement is not None:
-        _add(found.disagreement, node, disagreement, 1)
+        _add(found.disagreement, node, disagreement * times, times)
     votes = ensemble.votes()
     others = votes.total() - 1
     for member in ensemble.members:
         if member.key is not None and member.call is not None and others:
-            _add(found.disagreement, (node, _node(member.call), "call"), 1 - Fraction(votes[member.key] - 1, others), 1)
+            edge = node, _node(member.call), "call"
+            _add(found.disagreement, edge, (1 - Fraction(votes[member.key] - 1, others)) * times, times)
     leaders = leaders_of(ensemble)
     share = majority_share(ensemble, leaders, right, "expected") if leaders else None
     if share is not None:
-        _add(found.right, node, share, 1)
+        _add(found.right, node, share * times, times)
+
+
+def _add_links(found: Flow, selection: Selection, chosen: Array) -> None:
+    """Edges from the calls whose results others took in; judges that one ensemble fed are counted at once."""
+    trees, mask = selection.trees, selection.mask
+    feeding = feeding_of(trees)
+    fed = np.flatnonzero((feeding.ensemble >= 0) & mask[feeding.judge])
+    fed = fed[mask[feeding.ensemble[fed]]]
+    for (fed_by, judge), times in _counted_pairs(selection, feeding.ensemble[fed], feeding.judge[fed]).items():
+        found.edges[fed_by, judge, "link"] += times
+    is_judge = places_of_type(trees, "judge")
+    left = feeding.judge[feeding.ensemble == LEFT]
+    linking = chosen[has_links(trees)[chosen] & ~is_judge[chosen]]
+    for place in [*left[mask[left]].tolist(), *linking.tolist()]:
+        call = trees.at(place)
+        for source in _consumed(call, selection):
+            found.edges[_node(source), _node(call), "link"] += 1
 
 
 def _consumed(call: Call, selection: Selection) -> list[Call]:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Literal
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
-from embertrace.analysis.ensembles import Ensemble
-from embertrace.analysis.query import Selection, unit_of
-from embertrace.analysis.questions.judged_at_once import Over, add_decisions
-from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share, why_left_out
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.reading import deciding_alike, judged_alike
+from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share
 from embertrace.analysis.results import Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
 
+Over = Literal["attempted", "answered"]
+"""Of which members an agreement of k is one of k/n."""
+
 
 def judge_accuracy(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Tally:
     tally = Tally()
-    answers = Answers(answer)
-    right = Correctness(answers, selection.trees.labels, grade)
-    for judge, ensembles, _ in selection.judges(answers):
-        add_judge(tally, judge, ensembles[0].call if ensembles else judge, right)
+    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    for judge, alike in deciding_alike(selection, right):
+        add_judge(tally, judge, alike, right)
     return tally
 
 
@@ -33,12 +35,10 @@ def judge_accuracy_by_agreement(
         raise QueryError(f"over={over!r} is none of attempted, answered")
     tallies = Tallies()
     right = Correctness(Answers(answer), selection.trees.labels, grade)
-    left = add_decisions(tallies, selection, right, over)
-    rows = selection.judges(right.answers) if left is None else _judges(selection, left, right.answers)
-    for judge, ensemble in _rows(rows, tallies):
+    for judge, ensemble, alike in judged_alike(selection, right, tallies.left_out):
         votes = ensemble.votes()
         of = ensemble.attempted if over == "attempted" else votes.total()
-        add_judge(tallies.named(f"{max(votes.values(), default=0)}/{of}"), judge, ensemble.call, right)
+        add_judge(tallies.named(f"{max(votes.values(), default=0)}/{of}"), judge, alike, right)
     return tallies
 
 
@@ -48,38 +48,35 @@ def judge_lift(
     check_ties(ties)
     tally = Tally(bounds=(-1.0, 1.0))
     tally.binary = False  # a difference, even where it happens to be 0 or 1 everywhere
-    answers = Answers(answer)
-    right = Correctness(answers, selection.trees.labels, grade)
-    rows = Tallies()
-    for judge, ensemble in judged_ensembles(selection, answers, rows):
-        reason = why_undecided(judge, right)
+    right = Correctness(Answers(answer), selection.trees.labels, grade)
+    for judge, ensemble, alike in judged_alike(selection, right, tally.left_out):
+        reason, times = why_undecided(judge, right), alike.times
         leaders = leaders_of(ensemble)
         if reason is not None:
-            tally.leave_out(reason)
+            tally.leave_out(reason, times)
         elif not leaders or (ties == "abstain" and len(leaders) > 1):
-            tally.leave_out("tied" if leaders else "without answers")
+            tally.leave_out("tied" if leaders else "without answers", times)
         else:
             chosen, majority = right.of_call(judge), majority_share(ensemble, leaders, right, ties)
             if chosen is None or majority is None:
-                tally.leave_out("unlabelled")
+                tally.leave_out("unlabelled", times)
             else:
-                tally.add(unit_of(ensemble.call), chosen - majority)
-    tally.left_out.update(rows.left_out)
+                tally.add_alike(alike, chosen - majority)
     return tally
 
 
-def add_judge(tally: Tally, judge: Call, unit: Call, right: Correctness) -> None:
-    """Count one judge's decision, or why it can't be; failing is wrong among the attempted."""
+def add_judge(tally: Tally, judge: Call, alike: Alike, right: Correctness) -> None:
+    """Count the decisions of judges that are alike, or why they can't be; failing is wrong among the attempted."""
     reason = why_undecided(judge, right)
     if reason is not None:
         labelled = right.is_labelled(judge)
-        tally.leave_out(reason, failed=labelled and reason in ("failed", "abstained"))
+        tally.leave_out(reason, alike.times, failed=labelled and reason in ("failed", "abstained"))
         return
     value = right.of_call(judge)
     if value is None:
-        tally.leave_out("unlabelled")
+        tally.leave_out("unlabelled", alike.times)
     else:
-        tally.add(unit_of(unit), Fraction(value))
+        tally.add_alike(alike, value)
 
 
 def finish_by_agreement(tallies: Tallies) -> Table:
@@ -98,34 +95,6 @@ def from_full_agreement(name: str) -> tuple[Fraction, int]:
     """Order of agreements: the largest share first, of equal shares the one of more members."""
     largest, of = (int(part) for part in name.split("/"))
     return -Fraction(largest, of or 1), -of
-
-
-def judged_ensembles(selection: Selection, answers: Answers, tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
-    """A row for each ensemble that fed a judge and can be compared."""
-    return _rows(selection.judges(answers), tallies)
-
-
-Row = tuple[Call, list[Ensemble], bool]
-
-
-def _judges(selection: Selection, places: Iterable[int], answers: Answers) -> Iterator[Row]:
-    """As `Selection.judges`, of the judge calls at some places."""
-    for place in places:
-        found = selection.judge(selection.trees.at(place), answers)
-        if found is not None:
-            yield found
-
-
-def _rows(judges: Iterable[Row], tallies: Tallies) -> Iterator[tuple[Call, Ensemble]]:
-    for judge, ensembles, linked in judges:
-        if not linked:
-            tallies.left_out["unlinked"] += 1
-        for ensemble in ensembles:
-            reason = why_left_out(ensemble)
-            if reason is None:
-                yield judge, ensemble
-            else:
-                tallies.left_out[reason] += 1
 
 
 def why_undecided(judge: Call, right: Correctness) -> str | None:

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import Alike
+from embertrace.analysis.gathered import distinct_units, sums_by_unit
 from embertrace.analysis.optional import library
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.ballots import Ballot, Ballots, read_ballots, shown
-from embertrace.analysis.resampling import Array, bootstrap, sums_by_unit
+from embertrace.analysis.questions.ballots import Ballot, Ballots, read_ballots
+from embertrace.analysis.resampling import Array, bootstrap
 from embertrace.analysis.results import NAN, Estimate
 from embertrace.analysis.statistics import UNDEFINED, Interval
 from embertrace.errors import QueryError
@@ -33,37 +35,58 @@ MAX_CELLS = 50_000_000
 def fleiss_kappa(selection: Selection, *, answer: Rule = None, chance: Chance = "fleiss") -> Ballots:
     if chance not in CHANCES:
         raise QueryError(f"chance={chance!r} is none of {', '.join(CHANCES)}")
-    return read_ballots(selection, Answers(answer), chance=chance)
+    return read_ballots(selection, Answers(answer), by_answer=True, chance=chance)
 
 
 def finish_fleiss(ballots: Ballots) -> Estimate:
     inter_rater = library("statsmodels.stats.inter_rater", "fleiss_kappa()")
     rated = _of_modal_size(ballots)
-    keys = sorted({key for _, counts in rated for key in counts})
-    table = [(unit, [counts[key] for key in keys]) for unit, counts in rated]
-    about: dict[str, Any] = {"n": len(rated), "items": len({unit for unit, _ in rated}), "left_out": ballots.left_out}
+    keys = sorted({key for counts, _ in rated for key in counts})
+    table = [(alike, [counts[key] for key in keys]) for counts, alike in rated]
+    about = _about([alike for _, alike in rated], ballots)
     if len(keys) < 2:
         return Estimate(NAN, notes=[CONSTANT] if rated else [], **about)
-    value = inter_rater.fleiss_kappa([counts for _, counts in table], method=ballots.asked["chance"])
+    value = inter_rater.fleiss_kappa(_each_call(table), method=ballots.asked["chance"])
     uniform = 1 / len(keys) if ballots.asked["chance"] == "randolph" else None
     interval = _interval_of_fleiss(table, uniform)
     return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
 
 
-def _of_modal_size(ballots: Ballots) -> list[tuple[Any, Counter[bytes]]]:
+Counted = tuple[Alike, Sequence[int]]
+"""Ensemble calls, and how often each value was given in every one of them."""
+
+
+def _about(seen: Sequence[Alike], ballots: Ballots) -> dict[str, Any]:
+    return {
+        "n": sum(alike.times for alike in seen),
+        "items": distinct_units(seen),
+        "left_out": ballots.left_out,
+    }
+
+
+def _each_call(table: Sequence[Counted]) -> Array:
+    """(calls, values), as libraries take it."""
+    import numpy as np
+
+    return np.repeat([counts for _, counts in table], [alike.times for alike, _ in table], axis=0)
+
+
+def _of_modal_size(ballots: Ballots) -> list[tuple[Counter[bytes], Alike]]:
     """The ballots with the most frequent number of answers, of several the largest; at least two."""
-    counted = [(ballot.unit, ballot.counts()) for ballot in ballots]
-    sizes = Counter(counts.total() for _, counts in counted if counts.total() > 1)
+    counted = [(ballot.counts(), alike) for ballot, alike in ballots.seen]
+    sizes: Counter[int] = Counter()
+    for counts, alike in counted:
+        sizes[counts.total()] += alike.times
+    few = sizes.pop(0, 0) + sizes.pop(1, 0)
     size = max(sizes, key=lambda n: (sizes[n], n), default=0)
-    few = sum(counts.total() < 2 for _, counts in counted)
     ballots.left_out["with fewer than two answers"] += few
     ballots.left_out["with another number of answers"] += sizes.total() - sizes[size]
-    return [(unit, counts) for unit, counts in counted if counts.total() == size > 1]
+    return [one for one in counted if one[0].total() == size > 1]
 
 
-def _interval_of_fleiss(table: Sequence[tuple[Any, Sequence[int]]], uniform: float | None) -> Interval:
+def _interval_of_fleiss(table: Sequence[Counted], uniform: float | None) -> Interval:
     size = sum(table[0][1])
-    rows = [(unit, [1, sum(c * (c - 1) for c in counts) / (size * (size - 1)), *counts]) for unit, counts in table]
+    rows = [(alike, [1, sum(c * (c - 1) for c in counts) / (size * (size - 1)), *counts]) for alike, counts in table]
 
     def kappa(sums: Array) -> Array:
         subjects, agreed, counts = sums[:, 0], sums[:, 1], sums[:, 2:]
@@ -77,22 +100,24 @@ def _interval_of_fleiss(table: Sequence[tuple[Any, Sequence[int]]], uniform: flo
 def cohen_kappa(selection: Selection, *, a: str, b: str, answer: Rule = None) -> Ballots:
     if not isinstance(a, str) or not isinstance(b, str) or a == b:
         raise QueryError(f"cohen_kappa takes the names of two members, not {a!r} and {b!r}")
-    return read_ballots(selection, Answers(answer), a=a, b=b)
+    return read_ballots(selection, Answers(answer), by_answer=True, a=a, b=b)
 
 
 def finish_cohen(ballots: Ballots) -> Estimate:
     inter_rater = library("statsmodels.stats.inter_rater", "cohen_kappa()")
     names = (ballots.asked["a"], ballots.asked["b"])
-    members = sorted({vote.member for ballot in ballots for vote in ballot.votes})
-    pairs = [(ballot.unit, pair) for ballot in ballots if (pair := _pair(ballot, names)) is not None]
-    ballots.left_out["without an answer of both"] += len(ballots.by_call) - len(pairs)
-    about: dict[str, Any] = {"n": len(pairs), "items": len({unit for unit, _ in pairs}), "left_out": ballots.left_out}
+    members = sorted({vote.member for ballot, _ in ballots.seen for vote in ballot.votes})
+    pairs = [(alike, pair) for ballot, alike in ballots.seen if (pair := _pair(ballot, names)) is not None]
+    about = _about([alike for alike, _ in pairs], ballots)
+    ballots.left_out["without an answer of both"] += ballots.seen.total - about["n"]
     keys = sorted({key for _, pair in pairs for key in pair})
     if len(keys) < 2:
         unknown = [name for name in names if members and name not in members]
         reason = f"no member is called {' or '.join(unknown)}; there are {', '.join(members[:20])}"
         return Estimate(NAN, notes=[reason] if unknown else [CONSTANT] if pairs else [], **about)
-    counts = Counter(pair for _, pair in pairs)
+    counts: Counter[tuple[bytes, bytes]] = Counter()
+    for alike, pair in pairs:
+        counts[pair] += alike.times
     table = [[counts[one, other] for other in keys] for one in keys]
     value = inter_rater.cohens_kappa(table, return_results=False)
     return Estimate(float(value), interval=interval_of_cohen(pairs, keys), notes=ballots.notes(), **about)
@@ -104,13 +129,13 @@ def _pair(ballot: Ballot, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
     return None if one is None or other is None else (one, other)
 
 
-def interval_of_cohen(pairs: Sequence[tuple[Any, tuple[bytes, bytes]]], keys: list[bytes]) -> Interval:
+def interval_of_cohen(pairs: Sequence[tuple[Alike, tuple[bytes, bytes]]], keys: list[bytes]) -> Interval:
     width = len(keys)
-    if width * len(pairs) * 2 > MAX_CELLS:
+    if width * sum(alike.times for alike, _ in pairs) * 2 > MAX_CELLS:
         return UNDEFINED
     rows = [
-        (unit, [1, one == other, *(key == one for key in keys), *(key == other for key in keys)])
-        for unit, (one, other) in pairs
+        (alike, [1.0, one == other, *(key == one for key in keys), *(key == other for key in keys)])
+        for alike, (one, other) in pairs
     ]
 
     def kappa(sums: Array) -> Array:
@@ -124,41 +149,40 @@ def interval_of_cohen(pairs: Sequence[tuple[Any, tuple[bytes, bytes]]], keys: li
 def krippendorff_alpha(selection: Selection, *, level: Level = "nominal", answer: Rule = None) -> Ballots:
     if level not in LEVELS:
         raise QueryError(f"level={level!r} is none of {', '.join(LEVELS)}")
-    return read_ballots(selection, Answers(answer), level=level)
+    return read_ballots(selection, Answers(answer), by_answer=True, level=level)
 
 
 def finish_alpha(ballots: Ballots) -> Estimate:
     krippendorff = library("krippendorff", "krippendorff_alpha()")
     level = ballots.asked["level"]
-    rated = [(ballot.unit, _ratings(ballot, level, ballots.left_out)) for ballot in ballots]
-    pairable = [(unit, counts) for unit, counts in rated if counts.total() > 1]
-    ballots.left_out["with fewer than two answers"] += len(rated) - len(pairable)
+    rated = [(alike, _ratings(ballots, ballot, alike.times)) for ballot, alike in ballots.seen]
+    pairable = [(alike, counts) for alike, counts in rated if counts.total() > 1]
     domain = sorted({value for _, counts in pairable for value in counts})
-    items = len({unit for unit, _ in pairable})
-    about: dict[str, Any] = {"n": len(pairable), "items": items, "left_out": ballots.left_out}
+    about = _about([alike for alike, _ in pairable], ballots)
+    ballots.left_out["with fewer than two answers"] += ballots.seen.total - about["n"]
     if len(domain) < 2:
         return Estimate(NAN, notes=[CONSTANT.replace("kappa", "alpha")] if pairable else [], **about)
-    cells = len(pairable) * len(domain) ** 2
+    cells = about["n"] * len(domain) ** 2
     if cells > MAX_CELLS:
         reason = f"{len(domain)} distinct answers are too many; answer=… may make them fewer"
         return Estimate(NAN, notes=[reason], **about)
-    table = [[counts[value] for value in domain] for _, counts in pairable]
+    table = [(alike, [counts[value] for value in domain]) for alike, counts in pairable]
     values = list(range(len(domain))) if level == "nominal" else domain
-    value = krippendorff.alpha(value_counts=table, value_domain=values, level_of_measurement=level)
-    interval = interval_of_alpha([unit for unit, _ in pairable], table, values, level)
+    value = krippendorff.alpha(value_counts=_each_call(table), value_domain=values, level_of_measurement=level)
+    interval = interval_of_alpha(table, values, level)
     return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
 
 
-def _ratings(ballot: Ballot, level: Level, left_out: Counter[str]) -> Counter[Any]:
+def _ratings(ballots: Ballots, ballot: Ballot, times: int) -> Counter[Any]:
     """How often each value was given: answer keys, or numbers where the level has an order."""
     counts = ballot.counts()
-    if level == "nominal":
+    if ballots.asked["level"] == "nominal":
         return Counter(counts)
     numbers: Counter[Any] = Counter()
     for key, count in counts.items():
-        number = _number(shown(key, [ballot]))
+        number = _number(ballots.shown(key))
         if number is None:
-            left_out["answers that are no numbers"] += count
+            ballots.left_out["answers that are no numbers"] += count * times
         else:
             numbers[number] += count
     return numbers
@@ -176,14 +200,14 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def interval_of_alpha(units: list[Any], table: list[list[int]], values: Sequence[float], level: Level) -> Interval:
+def interval_of_alpha(table: Sequence[Counted], values: Sequence[float], level: Level) -> Interval:
     import numpy as np
 
     width = len(values)
-    counts = np.asarray(table, dtype=float)
+    counts = np.asarray([given for _, given in table], dtype=float)
     together = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(width)
     together /= (counts.sum(axis=1) - 1)[:, None, None]
-    rows = sums_by_unit(zip(units, together.reshape(len(units), -1).tolist(), strict=True))
+    rows = sums_by_unit(list(zip([alike for alike, _ in table], together.reshape(len(table), -1), strict=True)))
     if len(rows) * width**2 > MAX_CELLS // 10 or width**3 > MAX_CELLS // 10:
         return UNDEFINED
 

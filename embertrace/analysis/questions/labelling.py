@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.gathered import each_its_own
 from embertrace.analysis.labels import Label, Target, is_by, targets_of_item
 from embertrace.analysis.optional import library
 from embertrace.analysis.query import Selection
@@ -124,7 +125,7 @@ def finish_agreement(found: Labelling) -> Table:
     rated = {target: ratings[target] for target in sorted(ratings, key=_order) if ratings[target]}
     table: dict[str, Any] = {"alpha": _alpha(rated, found.level)}
     for one, other in combinations(annotators, 2):
-        pairs = [(target, (by[one], by[other])) for target, by in rated.items() if {one, other} <= by.keys()]
+        pairs = [(by[one], by[other]) for by in rated.values() if {one, other} <= by.keys()]
         table[f"{one or 'nobody named'}, {other}"] = _kappa(pairs)
     return Table(table)
 
@@ -151,20 +152,22 @@ def _alpha(ratings: dict[Target, dict[str, bytes]], level: Level) -> Estimate:
     domain = [values[place] for place in order]
     table = [[counts[keys[place]] for place in order] for _, counts in pairable]
     value = krippendorff.alpha(value_counts=table, value_domain=domain, level_of_measurement=level)
-    interval = interval_of_alpha([target for target, _ in pairable], table, domain, level)
+    interval = interval_of_alpha(list(zip(each_its_own(len(table)), table, strict=True)), domain, level)
     return Estimate(float(value), interval=interval, **about)
 
 
-def _kappa(pairs: Sequence[tuple[Target, tuple[bytes, bytes]]]) -> Estimate:
+def _kappa(pairs: Sequence[tuple[bytes, bytes]]) -> Estimate:
     """Cohen's kappa of two annotators over what both labelled."""
-    keys = sorted({key for _, pair in pairs for key in pair})
+    keys = sorted({key for pair in pairs for key in pair})
     about: dict[str, Any] = {"n": len(pairs), "items": len(pairs)}
     if len(keys) < 2:
         return Estimate(NAN, notes=[CONSTANT] if pairs else ["no item has labels of both"], **about)
     inter_rater = library("statsmodels.stats.inter_rater", "label_agreement()")
-    counts = Counter(pair for _, pair in pairs)
+    counts = Counter(pairs)
     value = inter_rater.cohens_kappa([[counts[one, other] for other in keys] for one in keys], return_results=False)
-    return Estimate(float(value), interval=interval_of_cohen(pairs, keys), **about)
+    return Estimate(
+        float(value), interval=interval_of_cohen(list(zip(each_its_own(len(pairs)), pairs, strict=True)), keys), **about
+    )
 
 
 class Sought:

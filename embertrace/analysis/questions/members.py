@@ -9,9 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.ballots import Ballot, Ballots, columns, read_ballots
+from embertrace.analysis.questions.ballots import Ballot, Ballots, Cast, columns, read_ballots
 from embertrace.analysis.results import Estimate, Rows
 from embertrace.analysis.subsets import SAMPLES, Value, majority_of, shapley_of, value_of, without
 from embertrace.analysis.tally import Tally
@@ -28,25 +29,25 @@ def right_ballots(selection: Selection, *, answer: Rule = None, grade: Grade | N
 
 def finish_oracle(ballots: Ballots) -> Estimate:
     tally = Tally()
-    for ballot in ballots:
-        add_oracle(tally, ballot)
+    for ballot, alike in ballots.seen:
+        add_oracle(tally, ballot, alike)
     tally.left_out.update(ballots.left_out)
     return tally.finish(ballots.notes())
 
 
-def add_oracle(tally: Tally, ballot: Ballot) -> None:
+def add_oracle(tally: Tally, ballot: Ballot, alike: Alike) -> None:
     share = oracle_share(ballot)
     if share is not None:
-        tally.add(ballot.unit, share)
-    elif not ballot.shares and ballot.labelled:
-        tally.leave_out("without answers", failed=True)
+        tally.add_alike(alike, share)
+    elif not ballot.right and ballot.labelled:
+        tally.leave_out("without answers", alike.times, failed=True)
     else:
-        tally.leave_out("unlabelled")
+        tally.leave_out("unlabelled", alike.times)
 
 
 def oracle_share(ballot: Ballot) -> Fraction | None:
     """How right the best answer is; None where that is not known, though one fully right answer is enough."""
-    known = [share for share in ballot.shares.values() if share is not None]
+    known = [share for _, share in ballot.right if share is not None]
     best = max(known, default=None)
     return best if ballot.judged or best == 1 else None
 
@@ -74,24 +75,28 @@ def finish_sizes(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
     replacement = ballots.asked["replacement"]
     for stage, cast in ballots.labelled_by_stage().items():
-        largest = max(len(ballot.votes) for ballot in cast)
+        largest = max(len(ballot.votes) for ballot, _ in cast)
         for size in ballots.asked["sizes"] or range(1, largest + 1):
-            fit = [ballot for ballot in cast if ballot.votes and (replacement or len(ballot.votes) >= size)]
+            fit = [one for one in cast if one[0].votes and (replacement or len(one[0].votes) >= size)]
             if fit:
                 rows.append({"stage": stage, "size": size, **_of_size(fit, size, replacement)})
     sampled = any(row["error"] for row in rows)
     return Rows(rows, ballots.left_out, [*ballots.notes(), *([SAMPLED] if sampled else [])])
 
 
-def _of_size(cast: list[Ballot], size: int, replacement: bool) -> dict[str, Any]:
+def _of_size(cast: Cast, size: int, replacement: bool) -> dict[str, Any]:
     tally, errors = Tally(), Errors()
     tally.binary = False  # expectations, even where each happens to be 0 or 1
-    for ballot in cast:
+    for ballot, alike in cast:
         pattern = ballot.pattern()
         worth = majority_of(*pattern, size, replacement)
-        tally.add(ballot.unit, worth.value)
-        errors.add(pattern, worth)
-    return {**columns(tally, "accuracy"), "error": errors.of_mean(len(cast))}
+        tally.add_alike(alike, worth.value)
+        errors.add(pattern, worth, alike.times)
+    return {**columns(tally, "accuracy"), "error": errors.of_mean(_calls(cast))}
+
+
+def _calls(cast: Cast) -> int:
+    return sum(alike.times for _, alike in cast)
 
 
 class Errors:
@@ -100,9 +105,9 @@ class Errors:
     def __init__(self) -> None:
         self._times: Counter[tuple[Any, float]] = Counter()
 
-    def add(self, pattern: Any, worth: Value) -> None:
+    def add(self, pattern: Any, worth: Value, times: int) -> None:
         if worth.variance:
-            self._times[pattern, worth.variance] += 1
+            self._times[pattern, worth.variance] += times
 
     def of_mean(self, n: int) -> float:
         """The standard error of a mean over n calls; 0 where all was exact."""
@@ -112,40 +117,42 @@ class Errors:
 def finish_values(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
     for stage, cast in ballots.labelled_by_stage().items():
-        members = sorted({vote.member for ballot in cast for vote in ballot.votes})
+        members = sorted({vote.member for ballot, _ in cast for vote in ballot.votes})
         found = [{"stage": stage, "member": member, **_worth(member, cast)} for member in members]
         rows += sorted(found, key=lambda row: (-row["shapley"], row["member"]))
     sampled = any(row["error"] for row in rows)
     return Rows(rows, ballots.left_out, [*ballots.notes(), *([SAMPLED] if sampled else [])])
 
 
-def _worth(member: str, cast: list[Ballot]) -> dict[str, Any]:
+def _worth(member: str, cast: Cast) -> dict[str, Any]:
     """Over all calls of a stage; in a call where a member did not answer it is worth nothing."""
     accuracy, shapley, last = Tally(), Tally((-1.0, 1.0)), Tally((-1.0, 1.0))
     shapley.binary = last.binary = False  # differences, even where each happens to be 0 or 1
     errors = Errors()
-    for ballot in cast:
+    for ballot, alike in cast:
         answers, _ = ballot.pattern()
         counts = ballot.counts()
         given = next((vote for vote in ballot.votes if vote.member == member and vote.key is not None), None)
         if given is None or given.key is None:
-            shapley.add(ballot.unit, Fraction(0))
-            last.add(ballot.unit, Fraction(0))
+            shapley.add_alike(alike, Fraction(0))
+            last.add_alike(alike, Fraction(0))
             continue
         mine = counts[given.key], ballot.shares[given.key] or Fraction(0)
         worth = shapley_of(answers)[mine]
         whole = value_of(tuple(count for count, _ in answers), tuple(share for _, share in answers))
-        accuracy.add(ballot.unit, mine[1] if given.right is None else given.right)
-        shapley.add(ballot.unit, worth.value)
-        last.add(ballot.unit, whole - without(answers, mine))
-        errors.add((answers, mine), worth)
+        accuracy.add_alike(alike, mine[1] if given.right is None else given.right)
+        shapley.add_alike(alike, worth.value)
+        last.add_alike(alike, whole - without(answers, mine))
+        errors.add((answers, mine), worth, alike.times)
     alone, left = columns(accuracy, "accuracy"), columns(last, "leave_one_out")
     return {
         **columns(shapley, "shapley"),
-        "error": errors.of_mean(len(cast)),
+        "error": errors.of_mean(_calls(cast)),
         "leave_one_out": left["leave_one_out"],
         "leave_one_out_low": left["low"],
         "leave_one_out_high": left["high"],
         "accuracy": alone["accuracy"],
+        "accuracy_low": alone["low"],
+        "accuracy_high": alone["high"],
         "answered": alone["n"],
     }

@@ -10,12 +10,13 @@ from typing import Any, Literal
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.correctness import Correctness, Grade
-from embertrace.analysis.ensembles import Ensemble, is_judge
+from embertrace.analysis.ensembles import Ensemble, is_judge, why_left_out
 from embertrace.analysis.naming import ByItem, Names
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.distributions import finite
 from embertrace.analysis.questions.judging import add_judge
-from embertrace.analysis.questions.voting import add_majority, leaders_of, why_left_out
+from embertrace.analysis.questions.reading import itself
+from embertrace.analysis.questions.voting import add_majority, leaders_of
 from embertrace.analysis.results import NAN, Rows
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
@@ -71,7 +72,7 @@ def outcomes(
 def _add_calls(found: ByItem[Outcome], calls: Iterable[Call], right: Correctness) -> None:
     for call in calls:
         outcome = found.at(*found.names.of(call))
-        add_judge(outcome.tally, call, call, right)
+        add_judge(outcome.tally, call, itself(call), right)
         outcome.say("truth", call.origin, right.truth(call))
         if call.outcome == "result":
             outcome.say("answer", call.origin, call.answer)
@@ -84,7 +85,7 @@ def _add_majority(outcome: Outcome, ensemble: Ensemble, right: Correctness) -> N
     if reason is not None:
         outcome.tally.leave_out(reason)
         return
-    add_majority(outcome.tally, ensemble, right, "expected")
+    add_majority(outcome.tally, ensemble, itself(ensemble.call), right, "expected")
     leaders = leaders_of(ensemble)
     if len(leaders) == 1:
         leader = next(member for member in ensemble.members if member.key == leaders[0])

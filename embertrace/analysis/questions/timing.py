@@ -15,14 +15,21 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.sums import Alike, units_of_calls
 from embertrace.analysis.calls import Call
-from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.durations import durations_of, quantile_interval, quantiles, total
+from embertrace.analysis.gathered import Registered
+from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import columns
 from embertrace.analysis.results import Rows
-from embertrace.analysis.statistics import quantile, quantile_interval
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.table.items import Unit
 from embertrace.analysis.tally import Tally
+from embertrace.analysis.units import unit_of
 from embertrace.event import call_hex
 
 QUANTILES = (50, 90, 95, 99)
@@ -34,48 +41,58 @@ def group_of(call: Call) -> Group:
 
 
 class Latencies:
-    """A partial state: durations in nanoseconds, counted by group and unit."""
+    """A partial state: durations of calls, and their units, by group."""
 
     def __init__(self) -> None:
-        self.by_group: dict[Group, dict[Unit, Counter[int]]] = {}
+        self._found: dict[Group, list[tuple[Array, Alike]]] = {}
         self.left_out: Counter[str] = Counter()
 
-    def add(self, group: Group, unit: Unit, times: Counter[int]) -> None:
-        self.by_group.setdefault(group, {}).setdefault(unit, Counter()).update(times)
+    def add(self, group: Group, nanoseconds: Array, alike: Alike) -> None:
+        """Durations, and the units of their calls in the same order."""
+        self._found.setdefault(group, []).append((nanoseconds, alike))
 
     def merge(self, other: Latencies) -> Latencies:
-        for group, units in other.by_group.items():
-            for unit, times in units.items():
-                self.add(group, unit, times)
-        self.left_out.update(other.left_out)
-        return self
+        units = Registered()
+        merged = Latencies()
+        for part in (self, other):
+            for group, parts in part._found.items():
+                for nanoseconds, alike in parts:
+                    merged.add(group, nanoseconds, Alike(units, units.numbers(alike)))
+        merged.left_out = self.left_out + other.left_out
+        return merged
+
+    def __iter__(self) -> Iterator[tuple[Group, Array, Array]]:
+        """Each group, its durations, and codes of their units."""
+        for group in sorted(self._found):
+            nanoseconds = np.concatenate([nanoseconds for nanoseconds, _ in self._found[group]])
+            yield group, nanoseconds, np.concatenate([alike.codes for _, alike in self._found[group]])
 
 
 def latency(selection: Selection) -> Latencies:
     found = Latencies()
-    for call in selection.calls:
-        if call.duration_ns is None:
-            found.left_out["without a duration"] += 1
-        else:
-            found.add(group_of(call), unit_of(call), Counter([call.duration_ns]))
+    trees, names = selection.trees, selection.trees.table.names.triples
+    places = np.flatnonzero(selection.mask)
+    timed = places[trees.shape.has_duration[places]]
+    found.left_out["without a duration"] += len(places) - len(timed)
+    units = units_of_calls(trees)
+    for number, of_name in grouped(trees.shape.name[timed], timed):
+        operator, operator_type, stage = names[number]
+        alike = Alike(units, units.codes(of_name))
+        found.add((stage, operator_type, operator), durations_of(trees, of_name), alike)
     return found
 
 
 def finish_latency(latencies: Latencies) -> Rows:
     """Per stage, type and operator, sorted by name."""
     rows = []
-    for group in sorted(latencies.by_group):
-        units = latencies.by_group[group]
-        pooled: Counter[int] = Counter()
-        for times in units.values():
-            pooled.update(times)
-        n = pooled.total()
+    for group, times, units in latencies:
         row: dict[str, Any] = dict(zip(("stage", "type", "operator"), group, strict=True))
-        row |= {"n": n, "items": len(units), "mean_s": _seconds(sum(t * k for t, k in pooled.items()), n)}
-        row |= {f"p{q}_s": quantile(pooled, q / 100) / 1e9 for q in QUANTILES}
-        row["max_s"] = max(pooled) / 1e9
+        row |= {"n": len(times), "items": len(counted(units)[0]), "mean_s": _seconds(total(times), len(times))}
+        found = quantiles(times, *(q / 100 for q in QUANTILES))
+        row |= {f"p{q}_s": value / 1e9 for q, value in zip(QUANTILES, found, strict=True)}
+        row["max_s"] = int(times.max()) / 1e9
         for q in (50, 95):
-            low, high = quantile_interval(units, q / 100)
+            low, high = quantile_interval(times, units, q / 100)
             row |= {f"p{q}_low_s": low / 1e9, f"p{q}_high_s": high / 1e9}
         rows.append(row)
     return Rows(rows, latencies.left_out)

@@ -10,10 +10,11 @@ from typing import Any
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call
 from embertrace.analysis.labels import Labels
-from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.query import Selection
 from embertrace.analysis.results import NAN, Estimate, Table
 from embertrace.analysis.table.items import Unit
 from embertrace.analysis.tally import Tally
+from embertrace.analysis.units import unit_of
 from embertrace.errors import QueryError
 from embertrace.payload import Cut, canonical, unpack
 

@@ -6,19 +6,21 @@ Each is a partial state over one part of the events, which merges exactly; see S
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.sums import sums_of
+from embertrace.analysis.arrays.sums import Alike, sums_of
 from embertrace.analysis.arrays.votes import Votes
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
-from embertrace.analysis.query import Selection, unit_of
+from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.reading import comparable, ensembles_alike, singly
 from embertrace.analysis.results import Estimate
 from embertrace.analysis.tally import Tally
+from embertrace.analysis.units import unit_of
 from embertrace.errors import QueryError
 
 Ties = Literal["expected", "first", "wrong", "abstain"]
@@ -52,7 +54,7 @@ def _divided(selection: Selection, answers: Answers, share: bool) -> Tally:
     votes = selection.votes(answers)
     left = _add_votes(tally, selection, votes, share) if votes is not None else None
     ensembles = selection.ensembles(answers) if left is None else (selection.whole(call, answers) for call in left)
-    for ensemble in _comparable(ensembles, tally):
+    for ensemble, _ in comparable(singly(ensembles), tally.left_out):
         value = disagreement_of(ensemble)
         if value is None:
             tally.leave_out(TOO_FEW)
@@ -91,8 +93,10 @@ def majority_accuracy(
     tally = Tally()
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
-    for ensemble in _comparable(selection.ensembles(answers), tally):
-        add_majority(tally, ensemble, right, ties, weights)
+    by_score = isinstance(weights, str)
+    ensembles = singly(selection.ensembles(answers)) if by_score else ensembles_alike(selection, answers, right)
+    for ensemble, alike in comparable(ensembles, tally.left_out):
+        add_majority(tally, ensemble, alike, right, ties, weights)
     return tally
 
 
@@ -102,24 +106,27 @@ def check_ties(ties: object) -> None:
         raise QueryError(f"ties={ties!r} is none of {', '.join(TIES)}")
 
 
-def add_majority(tally: Tally, ensemble: Ensemble, right: Correctness, ties: Ties, weights: Weights = None) -> None:
-    """Count one ensemble's majority, or why it can't be."""
+def add_majority(
+    tally: Tally, ensemble: Ensemble, alike: Alike, right: Correctness, ties: Ties, weights: Weights = None
+) -> None:
+    """Count the majorities of ensembles that are alike, or why they can't be."""
+    times = alike.times
     if not ensemble.votes():
         labelled = right.is_labelled(ensemble.call)
-        tally.leave_out("without answers" if labelled else "unlabelled", failed=labelled)
+        tally.leave_out("without answers" if labelled else "unlabelled", times, failed=labelled)
         return
     leaders = leaders_of(ensemble, weights)
     if not leaders:
-        tally.leave_out("without weights")
+        tally.leave_out("without weights", times)
         return
     if ties == "abstain" and len(leaders) > 1:
-        tally.leave_out("tied")
+        tally.leave_out("tied", times)
         return
     value = majority_share(ensemble, leaders, right, ties)
     if value is None:
-        tally.leave_out("unlabelled")
+        tally.leave_out("unlabelled", times)
     else:
-        tally.add(unit_of(ensemble.call), value)
+        tally.add_alike(alike, value)
 
 
 def leaders_of(ensemble: Ensemble, weights: Weights = None) -> list[bytes]:
@@ -182,19 +189,3 @@ def finish_votes(tally: Tally) -> Estimate:
     """The estimate; with a hint where most calls were of pairwise distinct answers, as free text is."""
     calls = tally.spread.n
     return tally.finish([HINT] if calls and 2 * tally.hints["all distinct"] > calls else [])
-
-
-def _comparable(ensembles: Iterable[Ensemble], tally: Tally) -> Iterator[Ensemble]:
-    for ensemble in ensembles:
-        reason = why_left_out(ensemble)
-        if reason is None:
-            yield ensemble
-        else:
-            tally.leave_out(reason)
-
-
-def why_left_out(ensemble: Ensemble) -> str | None:
-    """Why an ensemble call can't be compared; None where it can."""
-    if not ensemble.complete:
-        return "incomplete"
-    return None if ensemble.known else "with unknown answers"

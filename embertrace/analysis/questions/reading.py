@@ -1,0 +1,138 @@
+"""What most questions read: ensembles, and judges with what fed them, those that are alike together.
+
+Rules:
+- With what is read come the units of all calls for which it stands: a question says what it says of one, of all.
+- Where kinds can't be told (a callable decides), and of what is out of the ordinary, each stands for itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.deciding import DECIDED, OTHER, can_decide, decide, stated_at
+from embertrace.analysis.arrays.kinds import alike
+from embertrace.analysis.arrays.sums import Alike, units_of_calls
+from embertrace.analysis.calls import Call
+from embertrace.analysis.correctness import Correctness
+from embertrace.analysis.ensembles import Ensemble, why_left_out
+from embertrace.analysis.query import Selection
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.shape import RESULT_OUTCOME
+
+
+def ensembles_alike(
+    selection: Selection, answers: Answers, right: Correctness | None, *, by_answer: bool = False
+) -> Iterator[tuple[Ensemble, Alike]]:
+    """Every ensemble that counts, and all that are like it; with `by_answer`, down to what they answered.
+
+    Without `right` nothing matters of how right answers are.
+    """
+    kinds = selection.kinds(answers, right, by_answer=by_answer)
+    if kinds is None:
+        yield from singly(selection.ensembles(answers))
+        return
+    units = units_of_calls(selection.trees)
+    codes, alone = units.codes(kinds.place), units.codes(kinds.rest)
+    read = [(int(kinds.place[at[0]]), codes[at]) for at in alike(kinds.kind)]
+    read += [(place, alone[at : at + 1]) for at, place in enumerate(kinds.rest.tolist())]
+    for place, stands_for in read:
+        ensemble = selection.ensemble(selection.trees.at(place), answers)
+        if ensemble is not None:
+            yield ensemble, Alike(units, stands_for)
+
+
+def singly(ensembles: Iterable[Ensemble]) -> Iterator[tuple[Ensemble, Alike]]:
+    """Each of them for itself."""
+    return ((ensemble, itself(ensemble.call)) for ensemble in ensembles)
+
+
+def comparable(ensembles: Iterable[tuple[Ensemble, Alike]], left_out: Counter[str]) -> Iterator[tuple[Ensemble, Alike]]:
+    """Those that can be compared; of the others the reason is counted."""
+    for ensemble, like_it in ensembles:
+        reason = why_left_out(ensemble)
+        if reason is None:
+            yield ensemble, like_it
+        else:
+            left_out[reason] += like_it.times
+
+
+def judged_alike(
+    selection: Selection, right: Correctness, left_out: Counter[str]
+) -> Iterator[tuple[Call, Ensemble, Alike]]:
+    """A judge for each ensemble that fed it and can be compared, and all ensembles for which they stand.
+
+    Judges that nothing fed are left out, and counted.
+    """
+    for (judge, ensembles, linked), stands_for in _judges(selection, right, left_out):
+        if not linked:
+            left_out["unlinked"] += 1
+        each = ((ensemble, itself(ensemble.call) if stands_for is None else stands_for) for ensemble in ensembles)
+        yield from ((judge, ensemble, like_it) for ensemble, like_it in comparable(each, left_out))
+
+
+Row = tuple[Call, list[Ensemble], bool]
+
+
+def _judges(selection: Selection, right: Correctness, left_out: Counter[str]) -> Iterator[tuple[Row, Alike | None]]:
+    """Judges as `Selection.judges` has them, and for which ensembles those of a kind stand."""
+    kinds = selection.judged_kinds(right)
+    if kinds is None:
+        yield from ((row, None) for row in selection.judges(right.answers))
+        return
+    left_out["unlinked"] += sum(map(len, kinds.unlinked))
+    units = units_of_calls(selection.trees)
+    read: list[tuple[int, Alike | None]] = [
+        (int(kind.judge[0]), Alike(units, units.codes(kind.ensemble))) for kind in kinds.kinds
+    ]
+    for place, stands_for in [*read, *((place, None) for place in kinds.rest)]:
+        row = selection.judge(selection.trees.at(place), right.answers)
+        if row is not None:
+            yield row, stands_for
+
+
+def deciding_alike(selection: Selection, right: Correctness) -> Iterator[tuple[Call, Alike]]:
+    """Every judge that counts, whatever fed it, with the units of the ensembles that fed those that it stands for.
+
+    A judge that several ensembles fed is of the first; one that nothing fed, of itself.
+    """
+    kinds = selection.judged_kinds(right)
+    if kinds is None:
+        rows = selection.judges(right.answers)
+    else:
+        units = units_of_calls(selection.trees)
+        together = [(kind.judge, kind.ensemble) for kind in kinds.kinds] + [(judge, judge) for judge in kinds.unlinked]
+        for judges, of in together:
+            yield selection.trees.at(int(judges[0])), Alike(units, units.codes(of))
+        read = (selection.judge(selection.trees.at(place), right.answers) for place in kinds.rest)
+        rows = (row for row in read if row is not None)
+    for judge, ensembles, _ in rows:
+        yield judge, itself(ensembles[0].call if ensembles else judge)
+
+
+def shares_of(selection: Selection, right: Correctness, places: Array) -> Iterator[tuple[Fraction, Array]]:
+    """How right the answers of calls are, and the places of those that are as right; of calls of which it is known."""
+    trees = selection.trees
+    places = places[trees.shape.outcome[places] == RESULT_OUTCOME]
+    alone = places
+    if can_decide(trees, right):
+        between = stated_at(trees, places) == OTHER
+        places, alone = places[~between], places[between]
+        decisions = decide(trees, right, places)
+        decided = decisions.reason == DECIDED
+        for share in (0, 1):
+            yield Fraction(share), places[decided & (decisions.right == share)]
+    for at in range(len(alone)):
+        one = right.of_call(trees.at(int(alone[at])))
+        if one is not None:
+            yield one, alone[at : at + 1]
+
+
+def itself(call: Call) -> Alike:
+    """A call that stands for no other."""
+    units = units_of_calls(call.trees)
+    return Alike(units, units.codes(np.array([call.place])))
