@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import embertrace.flow  # noqa: F401  (an analysis shows its flow in a notebook)
 from embertrace import collect, keys
 from embertrace.analysis import Forest, OperatorAnalysis
 from embertrace.analysis.operator_analysis import Attempts

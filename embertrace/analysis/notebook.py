@@ -1,17 +1,24 @@
 """Results as HTML fragments, for notebooks: tables that are worth reading, in the notebook's own light or dark.
 
-Rules of this file: pure. Every text is made printable, cut and escaped; no script, address, class or id is written.
+Rules of this file: pure; the picture of an analysis is drawn by whoever stands above (`draw_flow`), and stands apart
+from the notebook's styles. Every text is made printable, cut and escaped; no script, address, class or id is written.
 Colours are the notebook's own, made fainter, so that both of its themes are right.
 """
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from embertrace.markup import escape, shortened
 
+if TYPE_CHECKING:
+    from embertrace.analysis.operator_analysis import OperatorAnalysis
+
+draw_flow: Callable[[OperatorAnalysis], str] | None = None
+"""Gives the SVG of an analysis' flow; set by `embertrace.flow` when it is imported."""
 MOST_ROWS = 60
 MAX_CELL = 120
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -23,6 +30,12 @@ RULE = "border-bottom:1px solid rgba(128,128,128,.35)"
 NUMBER = "text-align:right"
 TRACK = "display:inline-block;width:8em"
 BAR = "display:inline-block;height:.55em;border-radius:.3em;background:currentColor;opacity:.4"
+
+
+def picture(svg: str, told: str) -> str:
+    """A picture that neither takes over the notebook's styles nor changes them; `told` is for who can't see it."""
+    packed = base64.b64encode(svg.encode()).decode()
+    return f'<img alt="{escape(told)}" style="max-width:100%" src="data:image/svg+xml;base64,{packed}"/>'
 
 
 def of_result(data: Mapping[str, Any], title: str = "") -> str:

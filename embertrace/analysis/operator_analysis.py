@@ -176,7 +176,15 @@ class OperatorAnalysis(
 
         Columns: `frames.CALL_SCHEMA`.
         """
-        return CallsView(lambda: self._selection().calls)
+        return CallsView(lambda: self.selection().calls)
+
+    def selection(self, *, every_attempt: bool | None = None) -> Selection:
+        """The selected calls with the trees they stand in, their links and labels: for what carries them elsewhere.
+
+        `every_attempt` decides whether retried calls show all attempts; None is as this analysis was made.
+        """
+        every = self._every_attempt if every_attempt is None else every_attempt
+        return Selection(self._forest, self._filters, every_attempt=every)
 
     @property
     def trees(self) -> CallsView:
@@ -184,22 +192,21 @@ class OperatorAnalysis(
         return CallsView(self._roots)
 
     def _roots(self) -> list[Call]:
-        roots = {call.root.key: call.root for call in self._selection().calls}
+        roots = {call.root.key: call.root for call in self.selection().calls}
         return sorted(roots.values(), key=lambda root: root.origin)
-
-    def _selection(self) -> Selection:
-        return Selection(self._forest, self._filters, every_attempt=self._every_attempt)
 
     def __repr__(self) -> str:
         filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)
         return f"OperatorAnalysis(…){filters}"
 
     def _repr_html_(self) -> str:
-        """What there is to ask about: counts, and the stages with their times."""
+        """What there is to ask about: its runs, the flow of its operators, and the stages with their times."""
         head = f'<code style="font-weight:600">{notebook.tell(self, 400)}</code>'
         runs = [{name: run[name] for name in ABOUT_RUNS if name in run} for run in self.runs()]
         try:
-            stages = notebook.of_result(self.stages().to_data())
+            svg = notebook.draw_flow(self) if notebook.draw_flow is not None and runs else ""
+            flow = notebook.picture(svg, "the flow of operators") if svg else ""
+            stages = flow + notebook.of_result(self.stages().to_data())
         except QueryError as error:  # several runs: choose one
             stages = notebook.tell(error, 500)
         return head + notebook.of_result(Rows(runs).to_data()) + stages

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from embertrace.analysis import OperatorAnalysis
+from embertrace.analysis import OperatorAnalysis, notebook
 from embertrace.event import DEFAULT_STAGE, OperatorEvent
 from embertrace.flow.dot import to_dot
 from embertrace.flow.mermaid import to_mermaid
@@ -32,6 +32,11 @@ def visualize_operator_flow(
     return DRAWINGS[format](flow_graph(analysis if trace is None else analysis.trace(trace)))
 
 
+def _picture(analysis: OperatorAnalysis) -> str:
+    return visualize_operator_flow(analysis, format="svg")
+
+
+notebook.draw_flow = _picture
 DRAWINGS = {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 
 

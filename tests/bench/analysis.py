@@ -27,6 +27,8 @@ SHORT = 2_000
 QUESTIONS = ("ensemble_disagreement", "accuracy_distribution", "judge_accuracy_by_agreement")
 OTHERS = ("stages", "operators", "health")
 RATE, BYTES, FLAT = 1.5e6, 120, 1.2
+MEMORY = 128 << 20
+"""Bytes: less than the large recording takes."""
 ANSWER_S, TIMES_SEED = 1.0, 100
 
 
@@ -77,6 +79,17 @@ def _memory(large: pathlib.Path, events: int) -> Iterator[Figure]:
     )  # fmt: skip
     kept = payloads / events
     yield Figure("P7", "  payloads, bytes an event", f"{kept:.0f}", kept, key="payload_bytes")
+    done = subprocess.run(
+        [sys.executable, str(pathlib.Path(__file__).with_name("bounded.py")), str(large), str(MEMORY)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    taken, asked, parts, first_s, again_s = json.loads(done.stdout)
+    yield Figure("P7", f"resident with a bound of {MEMORY >> 20} MiB", f"{taken >> 20} MiB", taken)
+    yield Figure("P7", f"  while {parts} parts were asked for health", f"{asked >> 20} MiB", asked)
+    yield Figure("P7", "  seconds of that, first", f"{first_s:.1f}", first_s)
+    yield Figure("P7", "  seconds of that, again", f"{again_s:.3f}", again_s)
 
 
 def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) -> Iterator[Figure]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +14,7 @@ from xml.etree import ElementTree
 import pyarrow
 import pytest
 
+import embertrace as et
 from embertrace.analysis import Estimate, Forest, LocalSource, OperatorAnalysis, Rows, Table
 from embertrace.analysis.frames import CALL_SCHEMA, EVENT_SCHEMA
 from embertrace.errors import MissingExtraError, QueryError
@@ -52,6 +55,15 @@ class Remote:
 
     def forest(self) -> Forest:
         return self._local.forest()
+
+
+def test_an_analysis_shows_its_flow_in_a_notebook() -> None:
+    assert et.OperatorAnalysis is OperatorAnalysis
+    shown = analysis()._repr_html_()
+    (packed,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', shown)
+    drawn = base64.b64decode(packed).decode()
+    assert ElementTree.fromstring(drawn).tag.endswith("svg") and "chooser" in drawn
+    assert "<img" not in OperatorAnalysis([])._repr_html_()
 
 
 def remote() -> OperatorAnalysis:
@@ -147,7 +159,7 @@ def test_a_notebook_gets_markup_that_is_whole(name: str, empty: bool) -> None:
     asked = OperatorAnalysis([]) if empty else analysis()
     html = RESULTS[name](asked)._repr_html_()
     tags = {element.tag for element in ElementTree.fromstring(f"<main>{html.replace('&nbsp;', ' ')}</main>").iter()}
-    assert tags <= {"main", "div", "span", "table", "thead", "tbody", "tr", "th", "td", "code"}
+    assert tags <= {"main", "div", "span", "table", "thead", "tbody", "tr", "th", "td", "code", "img"}
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, LONG])
@@ -193,7 +205,7 @@ def test_rows_are_an_arrow_stream() -> None:
 
 @pytest.mark.parametrize("asked", [analysis(), OperatorAnalysis([]), analysis().stage("judge_1")])
 def test_events_and_calls_have_one_schema_whatever_was_recorded(asked: OperatorAnalysis) -> None:
-    types = {"time": "timestamp[ns, tz=UTC]", "text": "string", "json": "string", "number": "double", "whole": "int64"}
+    types = {"time": "timestamp[ns, tz=UTC]", "text": "string", "json": "string", "value": "string", "whole": "int64"}
     for view, schema in ((asked.events, EVENT_SCHEMA), (asked.calls, CALL_SCHEMA)):
         found = view.to_arrow()
         assert {field.name: str(field.type) for field in found.schema} == {n: types[k] for n, k in schema.items()}
@@ -201,8 +213,8 @@ def test_events_and_calls_have_one_schema_whatever_was_recorded(asked: OperatorA
 
 
 def test_a_call_as_a_row() -> None:
-    row = next(row for row in analysis().calls.to_arrow().to_pylist() if row["type"] == "judge")
-    assert (row["operator"], row["outcome"], row["item"], row["answer"]) == ("chooser", "result", '"right"', '"a"')
+    row = next(row for row in analysis().calls.to_arrow().to_pylist() if row["operator_type"] == "judge")
+    assert (row["operator_id"], row["outcome"], row["item_key"], row["answer"]) == ("chooser", "result", "right", "a")
 
 
 def test_sequences_are_lazy_and_behave_as_sequences() -> None:
