@@ -104,10 +104,10 @@ def test_a_damaged_segment_is_not_packed() -> None:
 @pytest.fixture
 def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two packed segments, of some blocks each."""
-    monkeypatch.setattr(packed, "BLOCK_BYTES", 400)
-    with RecordingWriter(tmp_path / "r", name="r", clock_ns=ticking(), segment_bytes=1_200) as writer:
-        for number in range(6):
-            writer.append(BATCH, (ONE, TWO)[number % 2], 1 + number // 2 * 4, 4, ordinary(4))
+    monkeypatch.setattr(packed, "BLOCK_BYTES", 300)
+    with RecordingWriter(tmp_path / "r", name="r", clock_ns=ticking(), segment_bytes=700) as writer:
+        for number in range(4):
+            writer.append(BATCH, (ONE, TWO)[number % 2], 1 + number // 2 * 2, 2, ordinary(2))
             writer.sync()
     assert pack(tmp_path / "r").packed >= 2
     return tmp_path / "r"
