@@ -1,5 +1,5 @@
-"""What the analyst takes with a bound: prints [resident bytes beyond an empty one's once all was taken in, the most while
-it was asked, parts, seconds of the first question, seconds of the second].
+"""What the analyst takes with a bound: prints [resident bytes beyond an empty one's once all was taken in, the most
+while it was asked, parts, seconds of the first question, seconds of the second].
 
 python bounded.py RECORDING MEMORY
 """
@@ -12,7 +12,8 @@ import resource
 import sys
 import time
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[level]) for level in (2, 1)]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from aggregator.parts import Parts
 from bench.resident import resident

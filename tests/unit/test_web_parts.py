@@ -50,6 +50,16 @@ def state(tmp_path: pathlib.Path) -> State:
     return found
 
 
+def test_a_first_look_makes_what_is_asked_first(state: State, tmp_path: pathlib.Path) -> None:
+    state.look()
+    trees = state.forest.trees
+    call(state, "query", {"verb": "judge_accuracy"})
+    assert state.forest.trees is trees
+    with RecordingWriter(tmp_path / "empty", clock_ns=ticking()):
+        pass
+    State(Recording.open(tmp_path / "empty")).look()
+
+
 # Jobs
 
 
