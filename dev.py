@@ -9,6 +9,8 @@
     python3 dev.py bench [...]      run the benchmarks; further arguments go to them
     python3 dev.py screenshots      take the pictures in docs/pictures anew, from a new run of the demo; an argument
                                     names a recording of it instead. Needs Chromium
+    python3 dev.py package [--demo] build both packages, install the wheel into an empty environment, and use it there
+    python3 dev.py interop [...]    send spans to Arize Phoenix and mlflow, read them back, compare; installs both
     python3 dev.py build            wheel and source distribution, into dist/
     python3 dev.py constraints      write constraints.txt anew: the versions everybody gets
 
@@ -37,7 +39,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "dev-stamp"
 OLDEST_PYTHON = (3, 11)
-COMMANDS = ("demo", "test", "lint", "faults", "bench", "screenshots", "build", "constraints")
+COMMANDS = ("demo", "test", "lint", "faults", "bench", "screenshots", "package", "interop", "build", "constraints")
 
 CHILD_ENVIRONMENT = {
     # Under `uv run`, Ray would give each worker an environment of its own, without what is installed here.
@@ -220,9 +222,6 @@ def lint() -> int:
 
 def build() -> int:
     say("building into dist/")
-    code = pip("hatchling>=1.25")
-    if code:
-        raise WorkshopError(PIP_FAILED.format(code=code, venv=VENV))
     return run(in_venv("python"), "-m", "hatchling", "build", "-d", "dist").returncode
 
 
@@ -265,6 +264,8 @@ def command(name: str, arguments: Sequence[str]) -> int:
         if not (ROOT / "tests" / "bench" / "__main__.py").exists():
             raise WorkshopError("there are no benchmarks yet: tests/bench/__main__.py is missing")
         replace_process(in_venv("python"), "tests/bench", *arguments)
+    elif name in ("package", "interop"):
+        replace_process(in_venv("python"), f"tests/{name}", *arguments)
     return {"lint": lint, "build": build, "constraints": constraints}[name]()
 
 

@@ -92,6 +92,8 @@ class Loop:
         self._door, self._http, self._handing = door, http, handing
         self._damages = 0
         self._gauges_at = 0.0
+        self._looked = False
+        """Whether what was recorded before this process began was looked at, so that who comes next need not wait."""
         self._wanted: int | None = None
         """Up to which position there must be everything before what was asked is answered; None where nothing was."""
         self._poller = zmq.Poller()
@@ -119,6 +121,9 @@ class Loop:
                 self._serve_http(self._http)
             self._handing.send()
             self._say_how_it_fares()
+            if not (behind or rpc or http or self._looked):
+                self._looked = True
+                self._state.look()
 
     def _hear(self) -> bool:
         """What the ingest says of itself: the last line counts. False at the end of the input."""

@@ -35,6 +35,8 @@ MAX_LOSSES = 5
 """Of a snapshot: enough to know where to look; the question of that name has all."""
 MAX_KEPT = 4
 """Answers kept for the next page of them: a few readers, each at one table."""
+FIRST_LOOK = ("runs", "stages", "judge_accuracy_by_agreement", "majority_accuracy")
+"""What the page and a report ask first: of a large recording that takes seconds, which most questions then need not."""
 MAX_POSITION = (1 << 63) - 1
 """As far as a file reaches on any system."""
 
@@ -70,6 +72,11 @@ class State:
         if items:
             self._kept.clear()
         self.position = position
+
+    def look(self) -> None:
+        """Make what every first look at a recording needs: the trees, and what was answered in them."""
+        for verb in FIRST_LOOK:
+            self.parts.ask({"verb": verb, "options": {"pool": True}})
 
     def rows(self, query: Mapping[str, Any]) -> Rows:
         """The rows of one question; those of the last few are kept until something new comes. Raises QueryError."""

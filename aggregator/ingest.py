@@ -17,7 +17,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import zmq
 
@@ -109,12 +109,14 @@ class Ingest:
         retention: Retention | None = None,
         clock: Callable[[], float] = time.monotonic,
         handed: Handed | None = None,
+        beside: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """`handed` is what comes from the analyst, beside the doors."""
+        """`handed` is what comes from the analyst, beside the doors; `beside` what others count, for the state."""
         self.doors = doors
         self.collector = collector
         self.writer = writer
         self._retention = retention
+        self._beside = beside
         self._space_tried_at: float | None = None
         """When there was no space to write; None while there is."""
         self._retain_at = clock()
@@ -171,7 +173,7 @@ class Ingest:
 
     def state(self) -> State:
         """How it fares, as who inspects it is told."""
-        return self.collector.state(self._ground())
+        return self.collector.state(self._ground(), self._beside())
 
     def _ground(self) -> Ground:
         try:

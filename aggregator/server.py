@@ -24,11 +24,13 @@ import zmq
 
 from aggregator.child import MEMORY, Analyst, Orders
 from aggregator.collector import Collector, Identity
+from aggregator.export_child import Exporter, ExportOrders
 from aggregator.gate import Gate
 from aggregator.handing import Handed
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, ConfigError, MissingExtraError, SecurityError
+from embertrace.interop.otlp_http import traces_url
 from embertrace.keys import ServerKey, read_token
 from embertrace.recording import Limits, RecordingWriter, Retention
 
@@ -52,6 +54,9 @@ class Options:
     keys: Path | None = None
     limits: Limits | None = None
     memory: int = MEMORY
+    otlp: str | None = None
+    """The receiver that gets spans as they come about."""
+    phoenix: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ def serve(
         analyst = Analyst(_orders(options, host, port, handed.given))
         stack.callback(analyst.stop)
         analyst.start()
+        exporter = _start_exporter(options, writer.synced, stack)
         identity = Identity(
             writer.id, writer.name, doors.push_port, analyst.rpc_port, options.advertise,
             sys.modules["embertrace"].__version__, os.getpid(), time.time_ns(), analyst.http_port,
@@ -114,8 +120,37 @@ def serve(
         announce(_ready(options, host, identity, doors.control_port))
         collector = Collector(identity, writer.marks, writer.begun)
         retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
-        ingest = Ingest(doors, collector, writer, retention, handed=handed)
-        ingest.run(lambda: stopping.is_set() or analyst.supervise(ingest.state))
+        ingest = Ingest(
+            doors, collector, writer, retention, handed=handed,
+            beside=lambda: exporter.counters if exporter is not None else {},
+        )  # fmt: skip
+
+        def is_over() -> bool:
+            if exporter is not None:
+                exporter.supervise()
+            return stopping.is_set() or analyst.supervise(ingest.state)
+
+        ingest.run(is_over)
+
+
+def _start_exporter(options: Options, start: int, stack: contextlib.ExitStack) -> Exporter | None:
+    """The exporter, where there is to be one; a first one begins at position `start`. Raises ConfigError."""
+    if options.otlp is None:
+        return None
+    url = traces_url(options.otlp)
+    if not _is_installed("opentelemetry.proto"):
+        raise MissingExtraError("OTLP export", "otlp")
+    exporter = Exporter(ExportOrders(str(options.directory), url, options.phoenix, start))
+    stack.callback(exporter.stop)
+    exporter.start()
+    return exporter
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is in
+        return False
 
 
 def _ready(options: Options, host: str, who: Identity, control_port: int) -> Ready:

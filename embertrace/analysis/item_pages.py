@@ -58,14 +58,14 @@ def page_of_items(
     found = _begin(forest, filters, options)
     if found is None:
         return None
-    selection, chosen = found
+    selection, chosen, answer = found
     known = selection.trees.items
     end = start + count
     if end < FEW * len(chosen):
         order = heapq.nsmallest(end, chosen.tolist(), key=known.identities.__getitem__)
     else:
         order = sorted(chosen.tolist(), key=known.identities.__getitem__)
-    return Page(_rows(selection, order[start:end], options), len(chosen))
+    return Page(_rows(selection, order[start:end], answer), len(chosen))
 
 
 def rows_that_may_say(
@@ -76,15 +76,18 @@ def rows_that_may_say(
     found = _begin(forest, filters, options)
     if found is None:
         return None
-    selection, chosen = found
+    selection, chosen, answer = found
     about = _said_in(selection, wanted)
     if about is None:
         return None
     some = np.intersect1d(chosen, about)
-    return _rows(selection, some.tolist(), options) if len(some) <= MOST_FOUND else None
+    return _rows(selection, some.tolist(), answer) if len(some) <= MOST_FOUND else None
 
 
-def _begin(forest: Forest, filters: Sequence[Sequence[Any]], options: Mapping[str, Any]) -> tuple[_Some, Array] | None:
+def _begin(
+    forest: Forest, filters: Sequence[Sequence[Any]], options: Mapping[str, Any]
+) -> tuple[_Some, Array, Any] | None:
+    """What is asked, the numbers of the items that have rows, and the rule of answers."""
     question = understood({"verb": "items", "filters": filters, "options": options})
     if question.every_attempt or not question.options.keys() <= {"answer"}:
         return None
@@ -92,15 +95,15 @@ def _begin(forest: Forest, filters: Sequence[Sequence[Any]], options: Mapping[st
     if question.alone:
         check_runs(describe_runs(selection.trees, forest.ended), selection.runs)
     chosen = _chosen(selection)
-    return None if chosen is None else (selection, chosen)
+    return None if chosen is None else (selection, chosen, question.options.get("answer"))
 
 
-def _rows(selection: _Some, numbers: Sequence[int], options: Mapping[str, Any]) -> Rows:
+def _rows(selection: _Some, numbers: Sequence[int], answer: Any) -> Rows:
     """Of the items with these keys and epochs, by number."""
     wanted = np.zeros(len(selection.trees.items.identities) + 1, bool)  # the last is that of NONE
     wanted[list(numbers)] = True
     selection.look_at(np.flatnonzero(wanted[_identities(selection)]))
-    rows = with_gaps(finish_items(items(selection, answer=options.get("answer"))), selection.forest)
+    rows = with_gaps(finish_items(items(selection, answer=answer)), selection.forest)
     assert isinstance(rows, Rows)
     return rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -377,6 +378,32 @@ def test_what_is_not_there_is_said(opened: Any, served: dict[str, Any]) -> None:
         page.open(view)
         page.see(said)
     page.complaints.clear()  # the browser's line about the answer 400
+
+
+def test_producers_whose_clocks_are_wrong_are_drawn_in_the_order_of_causes(opened: Any, tmp_path: pathlib.Path) -> None:
+    hour = 3600 * 10**9
+    story = Story("skewed")
+    root = story.begin("pipeline", item={"key": "q"})
+    early = story.begin("early", "member", parent=root, at=1_700_000_000_000_000_000 - hour)
+    story.end(early, "A")
+    story.end(root, "A")
+    other = Story("of another process", first_id=100)
+    other.end(other.begin("late", parent=root, slot=1, at=1_700_000_000_000_000_000 + hour, item={"key": "r"}), "B")
+    with aggregator(tmp_path / "rec") as (ready, _):
+        emitters = [emit(ready["endpoint"], story)]
+        page = opened(ready)
+        page.open("trace?item=q")
+        page.see("early")
+        begins = page.tab.eval_on_selector_all(".fall rect", "all => all.map(one => parseFloat(one.getAttribute('x')))")
+        assert len(begins) == 2 and all(0 <= begin < 100 for begin in begins), begins
+        assert re.search(r"0 … [\d.]+ (ns|µs)", page.text), "an hour of skew is no hour of work"
+        emitters.append(emit(ready["endpoint"], other))
+        page.see("late")
+        for view in ("overview", "time", "items", "health"):
+            page.open(view)
+            assert "failed:" not in page.text
+        for emitter in emitters:
+            emitter.close(10)
 
 
 def test_a_hundred_thousand_traces_and_a_trace_of_as_many_calls(opened: Any, tmp_path: pathlib.Path) -> None:

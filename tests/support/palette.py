@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 COLOURS = 256
+FREQUENT = 64
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -72,14 +73,19 @@ def _paeth(left: int, above: int, corner: int) -> int:
 
 
 def _palette(colours: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The colours to use, and of each given one which. The most frequent are kept; others go to the nearest of them."""
-    order = np.argsort(-counts, kind="stable")[:COLOURS]
-    palette = colours[order]
-    nearest = np.empty(len(colours), np.int64)
-    for start in range(0, len(colours), 1024):
-        part = colours[start : start + 1024]
-        nearest[start : start + 1024] = ((part[:, None, :] - palette[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)
-    return palette, nearest
+    """The colours to use, and of each given one which: the most frequent, then those that the others are worst for."""
+    chosen = np.argsort(-counts, kind="stable")[:FREQUENT].tolist()
+    distance = np.full(len(colours), np.inf)
+    nearest = np.zeros(len(colours), np.int64)
+    place = 0
+    while place < len(chosen):
+        apart = ((colours - colours[chosen[place]]) ** 2).sum(axis=1)
+        nearest[apart < distance] = place
+        distance = np.minimum(apart, distance)
+        place += 1
+        if place == len(chosen) and place < COLOURS and distance.any():
+            chosen.append(int((distance * counts).argmax()))
+    return colours[chosen], nearest
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

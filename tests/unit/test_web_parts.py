@@ -48,6 +48,16 @@ def state(tmp_path: pathlib.Path) -> State:
     return found
 
 
+def test_a_first_look_makes_what_is_asked_first(state: State, tmp_path: pathlib.Path) -> None:
+    state.look()
+    trees = state.forest.trees
+    call(state, "query", {"verb": "judge_accuracy"})
+    assert state.forest.trees is trees
+    with RecordingWriter(tmp_path / "empty", clock_ns=ticking()):
+        pass
+    State(Recording.open(tmp_path / "empty")).look()
+
+
 # Jobs
 
 
@@ -301,6 +311,27 @@ def test_metrics_can_be_read_at_any_time(state: State) -> None:
     assert found["embertrace_http_streams",] == 2
     assert found["embertrace_ingest_malformed_total",] == 1
     assert ("embertrace_recording_free_bytes",) not in found
+
+
+def test_metrics_follow_the_conventions(state: State) -> None:
+    """As `promtool check metrics` has it: base units, counters (and nothing else) end in _total, help texts."""
+    exported = ("spans", "evaluations", "refused", "given_up", "requests", "retries", "unfinished")
+    counters = {f"otlp_{name}": 3 for name in (*exported, "waiting", "failing", "behind_bytes")}
+    state.ingest = {"counters": counters, "free_bytes": 9, "started_ns": 5, "received_ns": 6}
+    lines = exposition(read_gauges(state, 1.0), 2.0).decode().splitlines()
+    kinds = {line.split()[2]: line.split()[3] for line in lines if line.startswith("# TYPE ")}
+    helps = {line.split()[2]: line.split(" ", 3)[3] for line in lines if line.startswith("# HELP ")}
+    assert kinds.keys() == helps.keys() and len(kinds) == sum(line.startswith("# TYPE ") for line in lines)
+    assert {f"embertrace_otlp_{name}_total" for name in exported} <= kinds.keys()
+    foreign = ("milliseconds", "microseconds", "nanoseconds", "ms", "ns", "kb", "mb", "minutes", "percent")
+    for name, kind in kinds.items():
+        assert name.startswith("embertrace_") and name == name.lower() and helps[name].endswith(".")
+        assert kind in ("counter", "gauge") and (kind == "counter") == name.endswith("_total"), name
+        assert not set(name.split("_")) & {*foreign, "counter", "gauge", "count", "sum", "bucket"}, name
+        assert {"seconds", "bytes"}.isdisjoint(name.split("_")[:-2]), f"the unit comes last in {name}"
+    families = {family.name: family for family in text_string_to_metric_families("\n".join(lines) + "\n")}
+    assert families["embertrace_otlp_spans"].type == "counter"
+    assert families["embertrace_otlp_behind_bytes"].type == "gauge"
 
 
 def test_one_word_says_how_it_fares(state: State) -> None:
