@@ -16,7 +16,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from embertrace.errors import AggregatorError
@@ -37,6 +37,11 @@ MAX_LINE = 4096
 
 MEMORY = 2 << 30
 """Bytes that events may take in memory, unless somebody says otherwise: some ten million of them."""
+
+
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
+"""Arrays of a MiB go back to the system once they are freed. Left alone, glibc raises that size with each one it frees,
+and what a cut lets go of stays with the process: nearly twice the bound was resident."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Child:
 
     module: ClassVar[str]
     name: ClassVar[str]
+    variables: ClassVar[Mapping[str, str]] = {}
+    """Of its environment, where nothing else is set there."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -123,8 +130,9 @@ class Child:
         """In a session of its own: Ctrl-C is this process's to handle."""
         command = [sys.executable, "-m", self.module, self.argument]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=self.descriptors
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=self.descriptors,
+            env={**self.variables, **os.environ},
+        )  # fmt: skip
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)
         self._process = process
@@ -141,6 +149,7 @@ class Analyst(Child):
     """The query process. `rpc_port` and `http_port` are known once it was started."""
 
     module, name = "aggregator.analyst", "query process"
+    variables = ALLOCATION
 
     def __init__(self, orders: Orders) -> None:
         super().__init__()

@@ -172,15 +172,14 @@ class Collector:
         replies, self._at_once = self._at_once, []
         return replies
 
-    def state(self, ground: Ground, beside: Mapping[str, int] | None = None) -> State:
-        """How the aggregator fares, for who inspects it; `beside` is what others count."""
+    def state(self, ground: Ground) -> State:
+        """How the aggregator fares, for who inspects it."""
         who = self.identity
         counters = {
             **bounded(self.counters),
             "producers": len(self._marks.keys() | self._lives.names()),
             "connected": self._lives.connected,
             "ended": len(self._lives.ended),
-            **(beside or {}),
         }
         return State(
             who.recording, who.name, who.library, who.pid, who.started_ns, ground.now_ns, ground.received_ns,

@@ -173,7 +173,8 @@ class Ingest:
 
     def state(self) -> State:
         """How it fares, as who inspects it is told."""
-        return self.collector.state(self._ground(), self._beside())
+        state = self.collector.state(self._ground())
+        return dataclasses.replace(state, counters={**state.counters, **self._beside()})
 
     def _ground(self) -> Ground:
         try:

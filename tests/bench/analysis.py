@@ -7,6 +7,7 @@ that questions made of the calls is made again. "Asked again" is what a second q
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import embertrace as et
+from aggregator.child import ALLOCATION
 from bench import peers, seed
 from bench.harness import Figure, Options, Timing, timed
 from bench.questionnaire import write_recording
@@ -81,6 +83,7 @@ def _memory(large: pathlib.Path, events: int) -> Iterator[Figure]:
     yield Figure("P7", "  payloads, bytes an event", f"{kept:.0f}", kept, key="payload_bytes")
     done = subprocess.run(
         [sys.executable, str(pathlib.Path(__file__).with_name("bounded.py")), str(large), str(MEMORY)],
+        env={**ALLOCATION, **os.environ},
         check=True,
         capture_output=True,
         text=True,

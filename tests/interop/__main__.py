@@ -26,6 +26,8 @@ SERVERS = {"phoenix": phoenix_server, "mlflow": mlflow_server}
 PAGE = TESTS.parent / "docs" / "interop.md"
 BEGIN, END = "<!-- servers: python3 dev.py interop --write -->", "<!-- end of servers -->"
 
+HEAD = ("| server | version | date | result |", "| --- | --- | --- | --- |")
+
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py interop", description=__doc__)
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.write and not options.names:
         page = PAGE.read_text()
         pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-        PAGE.write_text(re.sub(pattern, lambda _: "\n".join([BEGIN, *lines, END]), page, flags=re.DOTALL))
+        PAGE.write_text(re.sub(pattern, lambda _: "\n".join([BEGIN, *HEAD, *lines, END]), page, flags=re.DOTALL))
     return 0 if all_well else 1
 
 

@@ -16,6 +16,10 @@ from support.aggregators import aggregator
 from support.forests import Placed, Story
 
 PACKAGE = "arize-phoenix"
+WHAT = (
+    "tree, names, kinds, status, exceptions; scores and late labels as annotations, a changed one replaced "
+    "(it keeps no links)"
+)
 
 
 def run(directory: pathlib.Path) -> tuple[str, list[str], str]:
@@ -38,8 +42,7 @@ def run(directory: pathlib.Path) -> tuple[str, list[str], str]:
         with contextlib.suppress(TimeoutError):  # then it is said what is missing
             wait_for(lambda: len(read(base).nodes) >= wanted, READ_S, "the spans did not come")
         found = differences(read(base), links=False) + label_twice(base, ready["endpoint"])
-    what = "tree, names, kinds, status, exceptions; scores and late labels as annotations, a changed one replaced"
-    return version_of(programs, PACKAGE), found, what
+    return version_of(programs, PACKAGE), found, WHAT
 
 
 def label_twice(base: str, endpoint: str) -> list[str]:

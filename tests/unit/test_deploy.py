@@ -196,3 +196,15 @@ def test_the_commands_of_the_readme_name_files_that_exist() -> None:
     for name in re.findall(r"deploy/[\w./-]+[\w]", text):
         assert (DEPLOY.parent / name).exists(), name
     assert str(UNIT.name).removesuffix(".service") in text
+
+
+def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package: prometheus)")
+    (tmp_path / "token").write_text("x" * 40)
+    text = (DEPLOY / "prometheus.yaml").read_text().replace("/run/embertrace/http.token", str(tmp_path / "token"))
+    (tmp_path / "prometheus.yaml").write_text(text)
+    command = [promtool, "check", "config", str(tmp_path / "prometheus.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

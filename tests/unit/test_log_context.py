@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 
@@ -60,3 +61,19 @@ def test_the_structlog_processor_adds_fields_inside_calls_only() -> None:
         found = et.structlog_processor(None, "info", {"event": "e", "operator": "mine"})
     (call,) = et.OperatorAnalysis(events).calls
     assert found == {"event": "e", "trace_id": call.trace_id, "call_id": f"{call.call_id:016x}", "operator": "mine"}
+
+
+def test_structlog_itself_writes_the_fields() -> None:
+    structlog = pytest.importorskip("structlog", reason="structlog is not installed")
+    stream = io.StringIO()
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(stream), processors=[et.structlog_processor, structlog.processors.JSONRenderer()]
+    )
+    logger.info("before")
+    with et.collect_events() as events, et.operator("op"):
+        logger.info("inside", answer=42)
+    (call,) = et.OperatorAnalysis(events).calls
+    before, inside = map(json.loads, stream.getvalue().splitlines())
+    assert before == {"event": "before"}
+    ids = {"trace_id": call.trace_id, "call_id": f"{call.call_id:016x}", "operator": "op"}
+    assert inside == {"event": "inside", "answer": 42, **ids}

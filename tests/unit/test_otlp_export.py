@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +18,9 @@ import embertrace as et
 from embertrace.analysis import LocalSource, OperatorAnalysis
 from embertrace.errors import ConfigError, ExportError
 from embertrace.interop.otlp import MAX_SPANS, Exported, OtlpExporter
-from embertrace.interop.otlp_http import Answer, Poster, retry_after_s, traces_url
+from embertrace.interop.otlp_http import Answer, Poster, headers_of, retry_after_s, traces_url
 from embertrace.interop.otlp_mapping import ATTRIBUTES, MAPPING_VERSION
+from embertrace.interop.phoenix import annotations_url
 from support.forests import Story
 from support.otlp_receiver import Receiver, attributes, receiving
 
@@ -351,3 +353,38 @@ def test_a_span_can_be_made_alone_for_those_who_send_as_calls_end() -> None:
     analysis = asked(told())
     span = Spans(analysis.selection()).span(analysis.calls[0])
     assert isinstance(span, Span) and span.name == "pipeline"
+
+
+def test_phoenix_gets_scores_and_labels_as_annotations_after_their_spans() -> None:
+    sent: list[tuple[str, bytes]] = []
+
+    def post(body: bytes, headers: Any) -> Answer:
+        sent.append((headers["Content-Type"], body))
+        return Answer(200, None, b"{}" if headers["Content-Type"] == "application/json" else b"")
+
+    done = OtlpExporter("http://127.0.0.1:1", phoenix=True, post=post).export(asked(told()))
+    assert (done.spans, done.evaluations, done.rejected, done.requests) == (6, 2, 0, 2)
+    assert "2 scores and labels as annotations" in str(done)
+    assert [kind for kind, _ in sent] == ["application/x-protobuf", "application/json"]
+    held = json.loads(sent[1][1])["data"]
+    assert [(one["name"], one["identifier"], one["result"]) for one in held] == [
+        ("truth", "human:ann", {"score": None, "label": "a"}),
+        ("accuracy", "embertrace", {"score": 0.5, "label": None}),
+    ]
+
+
+def test_annotations_go_beside_the_traces_and_refusals_are_counted() -> None:
+    assert annotations_url("http://h:6006/v1/traces") == "http://h:6006/v1/span_annotations"
+    assert annotations_url("https://h/base/v1/traces") == "https://h/base/v1/span_annotations"
+
+    def post(body: bytes, headers: Any) -> Answer:
+        return Answer(422 if headers["Content-Type"] == "application/json" else 200, None, b"unprocessable")
+
+    done = OtlpExporter("http://127.0.0.1:1", phoenix=True, post=post).export(asked(told()))
+    assert (done.rejected, done.evaluations, done.reasons) == (2, 0, ("annotations: status 422 (unprocessable)",))
+
+
+def test_headers_from_the_environment_are_as_opentelemetry_has_them() -> None:
+    assert headers_of("") == {}
+    found = headers_of("Authorization=Bearer%20abc, x-team = a=b,,=no")
+    assert found == {"Authorization": "Bearer abc", "x-team": "a=b"}

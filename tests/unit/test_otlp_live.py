@@ -207,6 +207,17 @@ def test_one_endless_trace_is_cut_and_its_open_calls_keep_their_context(monkeypa
     assert names(follow.due(LATER)) == ["run"] and follow.export.traces.unfinished == 0
 
 
+def test_traces_at_rest_make_room_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "MAX_EVENTS", 20)
+    follow = Following(questions())
+    follow.tell()
+    follow.due(LATER, everything=True)
+    follow.story.begin("young")
+    follow.tell(LATER)
+    assert not follow.due(LATER).spans
+    assert follow.export.traces.events == 13, "two of three were let go"
+
+
 def test_calls_that_never_end_are_let_go_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "MAX_EVENTS", 5)
     follow = Following(Story())

@@ -7,6 +7,8 @@ import json
 import math
 import pathlib
 import select
+import shutil
+import subprocess
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
@@ -329,9 +331,20 @@ def test_metrics_follow_the_conventions(state: State) -> None:
         assert kind in ("counter", "gauge") and (kind == "counter") == name.endswith("_total"), name
         assert not set(name.split("_")) & {*foreign, "counter", "gauge", "count", "sum", "bucket"}, name
         assert {"seconds", "bytes"}.isdisjoint(name.split("_")[:-2]), f"the unit comes last in {name}"
-    families = {family.name: family for family in text_string_to_metric_families("\n".join(lines) + "\n")}
+    text = "\n".join(lines) + "\n"
+    families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["embertrace_otlp_spans"].type == "counter"
     assert families["embertrace_otlp_behind_bytes"].type == "gauge"
+
+
+def test_promtool_has_no_complaint(state: State) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package: prometheus)")
+    state.ingest = {"counters": {"otlp_spans": 1, "otlp_behind_bytes": 2, "events": 3}, "free_bytes": 9}
+    text = exposition(read_gauges(state, 1.0), 2.0)
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_one_word_says_how_it_fares(state: State) -> None:

@@ -4,8 +4,9 @@ Rules:
 - A trace is due once all calls that began in it have ended and nothing came for QUIET_S: then whatever belongs together
   is there, and it is sent as an offline export would. One that goes on is due every PARTIAL_S for what has ended.
 - A trace at rest is kept for KEEP_S, so that what comes late finds its parents; then it is let go.
-- No more than MAX_EVENTS are held. Beyond, the oldest are made due; of what was sent, only the beginnings of calls
-  that go on are kept. If that is still too many, the oldest are let go: their open calls count as `unfinished`.
+- No more than MAX_EVENTS are held. Beyond, traces at rest are let go early. If that does not do, all are made due, and
+  of what was sent only the beginnings of calls that go on are kept. If that is still too many, the oldest are let go:
+  their open calls count as `unfinished`.
 """
 
 from __future__ import annotations
@@ -108,10 +109,10 @@ class Traces:
         """The traces to send now, oldest first, as many as make a portion; those that are over are let go."""
         for name in [name for name, trace in self.held.items() if trace.is_over(now)]:
             self._let_go(name)
-        chosen: Iterable[Trace] = (trace for trace in self.held.values() if trace.is_due(now))
+        self._make_room()
         if self.events > MAX_EVENTS:
-            chosen = self._pressed()
-        return list(_portion(chosen))
+            return list(_portion(self._pressed()))
+        return list(_portion(trace for trace in self.held.values() if trace.is_due(now)))
 
     def rest(self) -> list[Trace]:
         """As `due`, whatever the time: before the end."""
@@ -130,6 +131,15 @@ class Traces:
         """From where on the recording is needed again, if this is forgotten; `followed` is where it was read up to."""
         needed = (trace.position for trace in self.held.values() if trace.dirty or trace.open)
         return min(needed, default=followed)
+
+    def _make_room(self) -> None:
+        """Let go of traces at rest before their time, the oldest first, as far as that is needed."""
+        for name in list(self.held) if self.events > MAX_EVENTS else ():
+            trace = self.held[name]
+            if not trace.dirty and not trace.open:
+                self._let_go(name)
+            if self.events <= MAX_EVENTS:
+                break
 
     def _pressed(self) -> Iterator[Trace]:
         """Those that can be sent; and where nothing can, room is made."""
