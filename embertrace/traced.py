@@ -195,8 +195,8 @@ def _emit_left(parent: Context) -> None:
     parent.unended = None  # only now: if there was no room after all, the next one up repeats it
 
 
-_latest_root: tuple[Scope, bytes] = (NO_SCOPE, b"")
-"""The scope of the latest root, and what its event added: roots of one run or item mostly come in a row."""
+_latest_root: tuple[tuple[object, ...], bytes] = ((), b"")
+"""What the latest root's event added, and of what it was made: roots of one run or item mostly come in a row."""
 
 
 def _added(
@@ -211,9 +211,10 @@ def _added(
         frames = parent.frames() if parent is not None else ()
         return pack_context(Added(frames, scope.run, scope.item, scope.tags, member))
     known, added = _latest_root
-    if known is not scope:
-        added = pack_context(Added((), scope.run, scope.item, scope.tags))
-        _latest_root = scope, added
+    told = (scope.run, scope.item, scope.tags)
+    if known != told:
+        added = pack_context(Added((), *told))
+        _latest_root = told, added
     return added
 
 
