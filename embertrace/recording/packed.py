@@ -38,6 +38,9 @@ MAGIC = b"\x89ETP"
 STREAMS, PIECE = 1, 2
 BLOCK_BYTES = 1024 * 1024
 """Of a segment in one block: larger ones save 4% of the size, and cost memory and whoever wants one record."""
+MAX_SEGMENT_BYTES = 256 * 1024 * 1024
+"""Of a segment unpacked, four times what is written into one: a header that states more is not believed, so that what
+a forged file unpacks to stays bounded."""
 LEVEL = 6
 """Of zlib, its default: half of the time goes into taking events apart."""
 _BLOCK = struct.Struct("<4sBB2xQQQIIIII")
@@ -62,7 +65,9 @@ class Block(NamedTuple):
 
 
 def pack_segment(raw: bytes, base: int) -> bytes | None:
-    """The packed form of a segment's bytes; None if not everything in it is readable."""
+    """The packed form of a segment's bytes; None if not everything in it is readable, or it is too long."""
+    if len(raw) > MAX_SEGMENT_BYTES:
+        return None
     try:
         head = unpack_segment_header(raw, base).length
     except RecordingError:
@@ -129,6 +134,8 @@ def _block_at(packed: bytes, at: int, base: int) -> Block | None:
         return None
     _, version, coding, stated, whole, offset, length, size, crc, packed_crc, place = _BLOCK.unpack_from(packed, at)
     if version != VERSION or stated != base or place != at or offset + length > whole:
+        return None
+    if whole > MAX_SEGMENT_BYTES:
         return None
     return Block(coding, whole, offset, length, size, crc, packed_crc, end + _CRC_BYTES)
 

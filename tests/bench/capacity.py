@@ -166,8 +166,8 @@ def _million(measured: Measured) -> list[str]:
         f"2. The {second} is next: one carries {found[1].carries:,.0f} calls/s, so {more:.0f} shards are needed. "
         f"{CONSEQUENCES[second]}",
         f"3. Memory: live tables grow by {memory / 1e6:,.0f} MB/s over all shards. Beyond "
-        f"{MEMORY_BYTES / 2**30:.0f} GiB each (`--memory`), traces that are over are read again from the recording for each new question: questions "
-        "about everything then take as long as loading it.",
+        f"{MEMORY_BYTES / 2**30:.0f} GiB each (`--memory`), traces that are over are read again from the recording for "
+        "each new question: questions about everything then take as long as loading it.",
         f"4. Disk: {bytes_s * 86_400 / 1e12:,.0f} TB a day, {bytes_s / 1e6:,.0f} MB/s of synced appends, over all.",
         f"5. Operators: {MILLION * measured.call_cpu_spool:.0f} cores of the cluster do nothing but trace; with calls "
         f"that take a second each that is {measured.call_cpu_spool:.4%} of it.",

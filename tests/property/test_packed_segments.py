@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,16 @@ def test_what_is_no_packed_segment_gives_nothing(junk: bytes, seed: int) -> None
         broken[chance.randrange(len(broken))] = chance.randrange(256)
     items: list[Any] = list(scan_segment(unpack_segment(bytes(broken), BASE), BASE))
     assert all(isinstance(item, Record | Damage) for item in items)
+
+
+def test_a_header_that_states_too_much_is_not_believed() -> None:
+    raw = segment([(ordinary(4), 4)])
+    found = pack_segment(raw, BASE)
+    assert found is not None
+    for length in (packed.MAX_SEGMENT_BYTES + 1, 2**63):
+        fields = [*packed._BLOCK.unpack_from(found)]
+        fields[4] = length
+        head = packed._BLOCK.pack(*fields)
+        forged = head + zlib.crc32(head).to_bytes(4, "little") + found[packed.BLOCK_HEADER_BYTES :]
+        assert list(blocks(forged, BASE)) == []
+        assert unpack_segment(forged, BASE) == b""
