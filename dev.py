@@ -2,7 +2,8 @@
 """The workshop: everything one does to a clone of this repository, with nothing but Python 3.11 or newer.
 
     python3 dev.py demo [...]       run the demonstration; further arguments go to `embertrace demo`
-    python3 dev.py test [...]       run the tests; further arguments go to pytest, default: the whole suite
+    python3 dev.py test [...]       run the tests; further arguments go to pytest; without any, the
+                                    whole suite, by two processes
                                     `test --matrix`: where context flows, as a table
     python3 dev.py lint             ruff check, ruff format --check, mypy
     python3 dev.py faults [...]     inject faults and report the figures: rows of docs/reliability.md, --full
@@ -48,6 +49,8 @@ CHILD_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
+WHOLE_SUITE = ("-n", "2", "--dist", "loadgroup")
+"""Two processes: half of the suite's time is spent on waiting, for deaths to be noticed and clusters to start."""
 CONSTRAINTS_HEAD = "# The versions this project is developed and tested with. Made by: python3 dev.py constraints\n"
 
 PIP_FAILED = (
@@ -255,7 +258,7 @@ def command(name: str, arguments: Sequence[str]) -> int:
     if name == "demo":
         replace_process(in_venv("embertrace"), "demo", *arguments, directory=Path.cwd())
     elif name == "test":
-        replace_process(in_venv("python"), "-m", "pytest", *arguments)
+        replace_process(in_venv("python"), "-m", "pytest", *(arguments or WHOLE_SUITE))
     elif name == "faults":
         replace_process(in_venv("python"), "tests/fault/report.py", *arguments)
     elif name == "screenshots":

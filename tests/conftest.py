@@ -40,6 +40,13 @@ def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) 
     return None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What stays together where several processes run tests: those of a file, and all that share the Ray cluster."""
+    for item in items:
+        shares_cluster = "cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if shares_cluster else item.nodeid.partition("::")[0]))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The matrix, one line per row."""
     if not config.getoption("--matrix"):

@@ -80,6 +80,7 @@ def test_a_cancelled_call_ends_with_an_error(cluster: None) -> None:
 def test_killed_calls_are_lost_once_their_producers_are_known_dead(cluster: None, tmp_path: pathlib.Path) -> None:
     from support.aggregators import aggregator
     from support.operators import Gate, Stuck, stuck
+    from support.spools import until
 
     with aggregator(tmp_path / "rec") as (ready, _):
         with et.init(ready["endpoint"]) as run:
@@ -94,8 +95,7 @@ def test_killed_calls_are_lost_once_their_producers_are_known_dead(cluster: None
                     ray.get(reference)
             analysis = et.connect(ready["endpoint"])
             assert {call.outcome for call in analysis.calls if "stuck" in call.operator_id} == {"open"}
-            while len(analysis.lost()) < 2:  # three heartbeats
-                pass
+            until(lambda: len(analysis.lost()) == 2, "both calls to be lost, after three heartbeats")
             assert {row["operator"] for row in analysis.lost()} == {"Stuck.stuck", "stuck"}
             assert {call.outcome for call in analysis.calls if "stuck" in call.operator_id} == {"lost"}
             ray.get([gate.open.remote() for gate in gates])
