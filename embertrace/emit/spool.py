@@ -19,6 +19,7 @@ is appended, removes from the front, and has rooms ready.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -216,15 +217,15 @@ class Spool:
 def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[bytes], int]:
     """Events from `seq` on within both limits, and their bytes."""
     starts, first = extent.starts, seq - extent.first
-    stop, most = first, min(len(starts) - 1, first + max_events)
-    used = 0
-    while stop < most:
-        size = starts[stop + 1] - starts[stop] - HEAD_BYTES
-        if used + size > max_bytes and not (at_least_one and stop == first):
-            break
-        used += size
+    most = min(len(starts) - 1, first + max_events)
+
+    def size(stop: int) -> int:
+        return starts[stop] - starts[first] - HEAD_BYTES * (stop - first)
+
+    stop = first + bisect_right(range(first + 1, most + 1), max_bytes, key=size)
+    if stop == first and at_least_one and most > first:
         stop += 1
     assert extent.room is not None
     base = starts[first]
     span = bytes(extent.room.buffer[base : starts[stop]])
-    return [span[starts[at] + HEAD_BYTES - base : starts[at + 1] - base] for at in range(first, stop)], used
+    return [span[starts[at] + HEAD_BYTES - base : starts[at + 1] - base] for at in range(first, stop)], size(stop)
