@@ -16,7 +16,6 @@ import contextlib
 import heapq
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -204,7 +203,7 @@ class EventList(Sequence[OperatorEvent]):
     """
 
     def __init__(self, limit: int) -> None:
-        self.producer = secrets.token_bytes(16)
+        self.producer = os.urandom(16)
         self.dropped = 0
         self.elsewhere: dict[str, Elsewhere] = {}
         """By endpoint: where other processes send the events of calls that were submitted in the block."""

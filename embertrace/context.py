@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -160,8 +159,8 @@ _trace_base = b""
 def _new_base() -> None:
     """Fresh id ranges: at import, and in a forked child."""
     global _ids, _trace_base
-    _ids = itertools.count(secrets.randbits(64))
-    _trace_base = secrets.token_bytes(8)
+    _ids = itertools.count(int.from_bytes(os.urandom(8)))
+    _trace_base = os.urandom(8)
 
 
 _new_base()

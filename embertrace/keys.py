@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import re
-import secrets
 import stat
 import threading
 from collections.abc import Sequence
@@ -97,7 +96,9 @@ def make_keys(directory: str | os.PathLike[str], clients: Sequence[str], new_pai
             public, secret = new_pair()
             made.append(_write(home / "aggregator.key", {"public": public.decode(), "secret": secret.decode()}))
         if not (home / TOKEN).exists():
-            made.append(_write_text(home / TOKEN, secrets.token_urlsafe(TOKEN_BYTES)))
+            from secrets import token_urlsafe  # takes as long to load as a tenth of embertrace
+
+            made.append(_write_text(home / TOKEN, token_urlsafe(TOKEN_BYTES)))
         server = ServerKey.read(home)
         for name in clients:
             public, secret = new_pair()

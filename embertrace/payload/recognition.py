@@ -14,7 +14,6 @@ import enum
 import pathlib
 import re
 import sys
-import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -48,7 +47,8 @@ def _standard(value: Any) -> Plain | None:
         return Plain(value.isoformat())
     if isinstance(value, datetime.timedelta):
         return Plain(value.total_seconds())
-    if isinstance(value, uuid.UUID | pathlib.PurePath):
+    uuid = sys.modules.get("uuid")
+    if isinstance(value, pathlib.PurePath) or (uuid is not None and isinstance(value, uuid.UUID)):
         return Plain(str(value))
     if isinstance(value, dict):
         return Plain(dict.copy(value))

@@ -22,7 +22,8 @@ STOP_S = 60.0
 def environment() -> dict[str, str]:
     """This process's own, in which children find this clone and the benchmarks."""
     paths = [str(ROOT), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(("EMBERTRACE_", "OTEL_"))}
+    left_out = ("EMBERTRACE_", "OTEL_", "PYTHONDONTWRITEBYTECODE")  # installed packages, the peers, are compiled too
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**mine, "PYTHONPATH": os.pathsep.join(paths)}
 
 
