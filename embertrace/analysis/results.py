@@ -16,6 +16,7 @@ from embertrace.analysis.drilling import Count, Drilled, Origin, counted
 from embertrace.analysis.presented import Presented
 from embertrace.analysis.statistics import holm
 from embertrace.errors import QueryError
+from embertrace.markup import printable, shortened
 from embertrace.payload import Cut, Summary
 
 NAN = float("nan")
@@ -42,7 +43,7 @@ class _Result(Presented, Drilled):
     def _remarks(self) -> str:
         said = [f"{count} {reason}" for reason, count in sorted(self.left_out.items())]
         text = f" (left out: {', '.join(said)})" if said else ""
-        return "".join([text, *(f" [{note}]" for note in self.notes)])
+        return printable("".join([text, *(f" [{note}]" for note in self.notes)]))
 
     def _common(self) -> dict[str, Any]:
         return {"result": self.kind, "left_out": plain(self.left_out), "notes": plain(self.notes)}
@@ -149,9 +150,9 @@ class Groups(Table):
         return holm(tests)
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {row!r}" for name, row in self.items()]
+        lines = [f"{printable(name)}: {row!r}" for name, row in self.items()]
         adjusted = ", ".join(f"{name} {_number(p)}" for name, p in self.p_holm.items())
-        lines += [f"p, Holm: {adjusted}"] if adjusted else []
+        lines += [printable(f"p, Holm: {adjusted}")] if adjusted else []
         return "\n".join(lines or ["no groups"]) + self._remarks()
 
 
@@ -192,7 +193,7 @@ class Rows(list[dict[str, Any]], _Result):
         if "depth" in self[0]:
             return "\n".join([*(_branch(row) for row in self), *([self._remarks().strip()] if self._remarks() else [])])
         columns = list(self[0])
-        cells = [columns, *([_cell(row.get(column)) for column in columns] for row in self)]
+        cells = [[*map(_cell, columns)], *([_cell(row.get(column)) for column in columns] for row in self)]
         widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
@@ -288,8 +289,7 @@ def _number(value: float) -> str:
 
 def _cell(value: Any) -> str:
     text = "" if value is None else _number(value) if isinstance(value, float) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+    return shortened(" ".join(text.split()), MAX_SHOWN)
 
 
 def _branch(row: Mapping[str, Any]) -> str:
@@ -298,4 +298,4 @@ def _branch(row: Mapping[str, Any]) -> str:
         for name, cell in row.items()
         if name not in ("depth", "operator") and cell not in (None, {}, [], "") and (name, cell) != ("attempt", 0)
     ]
-    return f"{'  ' * row['depth']}{row.get('operator')} {' '.join(told)}".rstrip()
+    return f"{'  ' * row['depth']}{_cell(row.get('operator'))} {' '.join(told)}".rstrip()

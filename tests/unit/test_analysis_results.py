@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from embertrace.analysis.forest import Forest
-from embertrace.analysis.results import Estimate, Rows, Table, result_from_data
+from embertrace.analysis.results import Estimate, Groups, Rows, Table, result_from_data
 from embertrace.analysis.verbs import VERBS, answer
 from embertrace.errors import QueryError
 from support.forests import Story
@@ -105,3 +105,13 @@ def test_bad_queries_are_one_clear_sentence(query: dict[str, Any], says: str) ->
 def test_an_answer_of_a_kind_nobody_knows() -> None:
     with pytest.raises(QueryError, match="same embertrace on both sides"):
         result_from_data({"result": "hologram"})
+
+
+def test_what_an_operator_says_cannot_steer_a_terminal() -> None:
+    hostile = "\x1b[2J\x9b31m\u202eevil\nline"
+    rows = Rows([{"depth": 0, "operator": hostile, "answer": hostile}])
+    flat = Rows([{"operator": hostile, hostile: 1}])
+    groups = Groups({hostile: Estimate(1.0, n=1)}, {hostile: 2}, [hostile])
+    for shown in (str(rows), str(flat), str(groups), repr(Table({hostile: 1}))):
+        assert "evil" in shown
+        assert not any(char in shown for char in "\x1b\x9b\u202e")
