@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
-from embertrace import config, context, lineage, payload
+from embertrace import config, context, lineage, payload, sampling
 from embertrace.config import Settings
 from embertrace.context import Sink
 from embertrace.errors import ConfigError
@@ -40,7 +40,8 @@ enabled = False
 sinks: tuple[Sink, ...] = ()
 failed_sinks: list[Sink] = []
 settings = Settings()
-"""Set by `configure`, as are the rules for what must not leave this process (`context.redaction`)."""
+"""Set by `configure`, as are the rules for what must not leave this process (`context.redaction`), and what is recorded
+(`context.sampling`)."""
 _lock = threading.Lock()
 _pinned = False
 _reported: set[str] = set()
@@ -52,6 +53,7 @@ def configure(new: Settings) -> None:
     settings = new
     rules = new.redact_keys or new.redact_patterns
     context.redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
+    context.sampling = sampling.of(new)
 
 
 def adopt(travelled: Mapping[str, Any]) -> None:
@@ -103,6 +105,11 @@ def put(packed: bytes, destination: tuple[Sink, ...]) -> None:
             sink.put(packed)
         except Exception:  # whatever a sink does, the operator goes on
             _retire(sink)
+
+
+def destination_of(scope: context.Scope) -> tuple[Sink, ...]:
+    """Where the events of calls in `scope` go; nowhere for those that are not recorded."""
+    return sinks if scope.sinks is None else scope.sinks
 
 
 def _retire(sink: Sink) -> None:
@@ -281,11 +288,26 @@ class EventCollector:
 
     @classmethod
     def emit(cls, event: OperatorEvent) -> None:
-        """Send one event wherever events of the current code go. Does nothing when tracing is off."""
+        """Send one event wherever events of the current code go. Does nothing when tracing is off.
+
+        What is said about a call that is not recorded (see `sampling`) is not kept either.
+        """
         if not enabled:
             return
-        scope = context.position()[1]
-        destination = scope.sinks if scope.sinks is not None else sinks
+        here, scope, _ = context.position()
+        if here is None or here.is_recorded:
+            cls._emit(event, scope)
+
+    @classmethod
+    def emit_always(cls, event: OperatorEvent) -> None:
+        """As `emit`, also where nothing is recorded of the current code: a label, which may be about other items."""
+        if enabled:
+            scope = context.position()[1]
+            cls._emit(event, scope.aside or scope)
+
+    @staticmethod
+    def _emit(event: OperatorEvent, scope: context.Scope) -> None:
+        destination = destination_of(scope)
         if destination:
             put(pack_event(_raw(event, destination)), destination)
 
@@ -341,6 +363,7 @@ def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
         item=payload.pack(item, context.ITEM_BYTES, context.redaction) if item else b"",
         tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"",
         member=event.context.get("member") is not False,
+        share=event.context.get("share", 1.0),
     )
     return RawEvent(
         type=EVENT_TYPES.index(event.event_type),

@@ -31,7 +31,7 @@ fetch_key: Callable[[str], ClientKey | None] = _nobody
 
 def reaches(scope: Scope) -> bool:
     """Whether events of calls in `scope` may go to an aggregator."""
-    return any(isinstance(sink, AddressedSink | EventList) for sink in destination(scope))
+    return any(isinstance(sink, AddressedSink | EventList) for sink in _reached(scope))
 
 
 def depart(
@@ -50,7 +50,7 @@ def depart_many(position: Position) -> bytes | None:
     packed = _carrier(position, 0, (), None)
     if packed is not None and position[0] is None and scope.trace_id is None:
         trace_id = unpack_carrier(packed).trace_id
-        for sink in destination(scope):
+        for sink in collect.destination_of(scope):
             if isinstance(sink, EventList) and trace_id is not None:
                 sink.traces[trace_id] = None
     return packed
@@ -61,7 +61,7 @@ def _carrier(
 ) -> bytes | None:
     try:
         parent, scope, follows = position
-        address = _address(destination(scope))
+        address = _address(_reached(scope))
         if address is None:
             return None
         endpoint, key = address
@@ -78,6 +78,7 @@ def _carrier(
             tags=scope.tags,
             endpoint=endpoint,
             key=key.name if key is not None else None,
+            share=scope.share,
             settings=collect.settings.travelling(),
             roles=roles,
         )
@@ -89,7 +90,7 @@ def _carrier(
 
 def expect(scope: Scope, call_id: int) -> None:
     """A call was submitted with a carrier: the `collect_events` blocks it began in wait for its events."""
-    for sink in destination(scope):
+    for sink in collect.destination_of(scope):
         if isinstance(sink, EventList):
             sink.expected[call_id] = None
 
@@ -103,7 +104,7 @@ def tell_links(packed: bytes, links: Iterable[int], call_id: int, parent: Contex
     held = {*carrier.links}
     left = tuple(link for link in wanted if link not in held)
     if left:
-        continuation.tell_links(left, call_id, carrier.trace_id, parent, destination(scope))
+        continuation.tell_links(left, call_id, carrier.trace_id, parent, collect.destination_of(scope))
 
 
 def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrier | None:
@@ -133,7 +134,10 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
             sinks=(emit.emitter_for(carrier.endpoint, key=key),),
             trace_id=carrier.trace_id,
             arrival=Arrival(call_id, carrier.slot, attempt, carrier.links) if call_id is not None else None,
+            share=carrier.share,
         )
+        if carrier.share == 0:
+            scope = scope.passed_over()
         collect.adopt(carrier.settings)
         collect.pin()
         context.arrive(carrier.frames, carrier.trace_id, scope, carrier.follows)
@@ -151,9 +155,10 @@ def leave() -> None:
     context.current.set(context.NOWHERE)
 
 
-def destination(scope: Scope) -> tuple[Sink, ...]:
-    """Where the events of calls in `scope` go."""
-    return collect.sinks if scope.sinks is None else scope.sinks
+def _reached(scope: Scope) -> tuple[Sink, ...]:
+    """Where events of calls in `scope` go; where they would go, of those that are not recorded: what runs below them may
+    begin items that are."""
+    return collect.destination_of(scope.aside or scope)
 
 
 def _address(sinks: tuple[Sink, ...]) -> tuple[str, ClientKey | None] | None:

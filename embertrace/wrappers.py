@@ -137,7 +137,8 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
             fail(call, error, outside)
             raise
         _suspend(call, outside)
-        yielded.add(value)
+        if call.destination:
+            yielded.add(value)
         try:
             sent = yield value
         except GeneratorExit:  # the consumer has enough: that is an end, not an error
@@ -173,7 +174,8 @@ def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., 
                 raise
             if call is not None and outside is not None:
                 _suspend(call, outside)
-                yielded.add(value)
+                if call.destination:
+                    yielded.add(value)
             try:
                 sent = yield value
             except GeneratorExit:  # as in drive; an async generator must not yield once it is being closed

@@ -7,7 +7,8 @@
     follows      call id, 0 for none
     links        call ids whose results are among the arguments
     run, item, tags   as in the event's context (item and tags packed, see wire.context)
-    settings     map: what holds for the whole run (capture, limits, redaction), where it is not the default
+    share        float: the decision about the root, as in the event's context; absent where none was taken yet
+    settings     map: what holds for the whole run (capture, limits, redaction, sampling), where it is not the default
     roles        map: set where remote functions of others are instrumented, name → {type, stage, name, …}
     endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
 
@@ -54,7 +55,8 @@ class Carrier:
     shard: int = 0
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     roles: Mapping[str, Mapping[str, str]] | None = None
-    sampled: bool = True
+    share: float | None = None
+    """Decided: the share that is recorded, 0 where this one is not. None: whoever begins a root decides."""
 
 
 def pack_carrier(carrier: Carrier) -> bytes:
@@ -84,7 +86,7 @@ def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) 
     message: dict[str, Any] = {"version": VERSION, "slot": carrier.slot}
     if carrier.trace_id is not None:
         parent = frames[-1].call_id if frames else 0
-        message["traceparent"] = pack_traceparent(carrier.trace_id, parent, carrier.sampled)
+        message["traceparent"] = pack_traceparent(carrier.trace_id, parent, carrier.share != 0)
     optional_fields = {
         "frames": frames,
         "follows": carrier.follows,
@@ -98,6 +100,8 @@ def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) 
         "settings": carrier.settings,
     }
     message.update((key, value) for key, value in optional_fields.items() if value)
+    if carrier.share is not None:
+        message["share"] = carrier.share
     if carrier.roles is not None:
         message["roles"] = carrier.roles
     return msgpack.packb(message)
@@ -131,8 +135,14 @@ def unpack_carrier(packed: bytes) -> Carrier:
         shard=unsigned(message, "shard", "carrier", 0),
         settings=field(message, "settings", dict, "carrier", {}),
         roles=_roles(optional(message, "roles", dict, "carrier")),
-        sampled=known.sampled if known is not None else True,
+        share=_share(optional(message, "share", float, "carrier")),
     )
+
+
+def _share(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        raise WireError(f"a carrier whose share is {value}; it must be from 0 to 1")
+    return value
 
 
 def _roles(values: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, str]] | None:

@@ -6,6 +6,10 @@
     item       binary: packed map `key`, and where given `truth`, `epoch`, `group`
     tags       binary: packed map of the tags this call adds to its parent's
     member     false where the call is to be no member of its ensemble
+    share      float: the share of all items that are recorded, this one among them; 0 where it was not chosen, and
+               these events are here because a call raised. Beside `run` and `item`; 1 where it is not said
+    withheld   on result and error: how many of the calls begun under this one are not recorded because a filter says
+               so. On a metric event without data: 1, the call that the event names is such a one
 
 Nothing to add is no bytes at all. Item and tags are packed once, where they are set, and stay packed on the way.
 """
@@ -33,6 +37,8 @@ class Added(NamedTuple):
     item: bytes = b""
     tags: bytes = b""
     member: bool = True
+    share: float = 1.0
+    withheld: int = 0
 
 
 NOTHING_ADDED = Added()
@@ -47,6 +53,10 @@ def pack_context(added: Added) -> bytes:
     present = {key: value for key, value in values.items() if value}
     if not added.member:
         present["member"] = False
+    if added.share != 1.0:
+        present["share"] = added.share
+    if added.withheld:
+        present["withheld"] = added.withheld
     return msgpack.packb(present) if present else b""
 
 
@@ -62,12 +72,15 @@ def unpack_context(packed: bytes) -> Added:
     except WireError:
         return NOTHING_ADDED
     run, item, tags = value.get("run"), value.get("item"), value.get("tags")
+    share, withheld = value.get("share"), value.get("withheld")
     return Added(
         frames=frames,
         run=run if isinstance(run, str) else None,
         item=item if isinstance(item, bytes) else b"",
         tags=tags if isinstance(tags, bytes) else b"",
         member=value.get("member") is not False,
+        share=share if isinstance(share, float) and 0 <= share <= 1 else 1.0,
+        withheld=withheld if type(withheld) is int and withheld > 0 else 0,
     )
 
 

@@ -1,0 +1,68 @@
+"""One call between its two events, and what the first of them adds to its parent's context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from embertrace import context, payload
+from embertrace.context import NO_SCOPE, Context, Position, Scope, Sink
+from embertrace.wire.context import Added, pack_context
+
+if TYPE_CHECKING:
+    from embertrace.traced import Yielded
+
+
+class Held(NamedTuple):
+    """What the first event of a call would say, should it have to be told after all."""
+
+    scope: Scope
+    tags: Mapping[str, Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class Call(Context):
+    """One call between its events: the context of what runs inside, where it came from, where its events go."""
+
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
+    """Kept for the metrics that are attached to it."""
+    yielded: Yielded | None = None
+    held: Held | None = None
+    """Of a call that is told only if it raises, or one below it."""
+    end: tuple[int, int, Any] = (0, 0, None)
+    """Kind, duration and outcome, where the end was left with the parent."""
+    sibling: Call | None = None
+    """The next of the ends left with the same parent."""
+    outer: Position
+    inside: Position
+    destination: tuple[Sink, ...]
+    """Nobody where this call is not recorded."""
+    started_ns: int
+
+
+_latest_root: tuple[Scope, bytes] = (NO_SCOPE, b"")
+"""The scope of the latest root, and what its event added: roots of one run or item mostly come in a row."""
+
+
+def added(
+    parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: tuple[Sink, ...]
+) -> bytes:
+    """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
+    global _latest_root
+    if parent is not None and parent.announced is destination:
+        packed = payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b""
+        return pack_context(Added(tags=packed, member=member))
+    if parent is not None or not member:
+        return pack_context(whole(parent, scope)._replace(member=member))
+    known, packed = _latest_root
+    if known is not scope:
+        packed = pack_context(whole(None, scope))
+        _latest_root = scope, packed
+    return packed
+
+
+def whole(parent: Context | None, scope: Scope) -> Added:
+    """All that stands above a call."""
+    frames = parent.frames() if parent is not None else ()
+    return Added(frames, scope.run, scope.item, scope.tags, share=1.0 if scope.share is None else scope.share)
