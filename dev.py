@@ -7,6 +7,10 @@
     python3 dev.py lint             ruff check, ruff format --check, mypy
     python3 dev.py faults [...]     inject faults and report the figures: rows of docs/reliability.md, --full
     python3 dev.py bench [...]      run the benchmarks; further arguments go to them
+    python3 dev.py screenshots      take the pictures in docs/pictures anew, from a new run of the demo; an argument
+                                    names a recording of it instead. Needs Chromium
+    python3 dev.py package [--demo] build both packages, install the wheel into an empty environment, and use it there
+    python3 dev.py interop [...]    send spans to Arize Phoenix and mlflow, read them back, compare; installs both
     python3 dev.py build            wheel and source distribution, into dist/
     python3 dev.py constraints      write constraints.txt anew: the versions everybody gets
 
@@ -35,7 +39,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "dev-stamp"
 OLDEST_PYTHON = (3, 11)
-COMMANDS = ("demo", "test", "lint", "faults", "bench", "build", "constraints")
+COMMANDS = ("demo", "test", "lint", "faults", "bench", "screenshots", "package", "interop", "build", "constraints")
 
 CHILD_ENVIRONMENT = {
     # Under `uv run`, Ray would give each worker an environment of its own, without what is installed here.
@@ -218,9 +222,6 @@ def lint() -> int:
 
 def build() -> int:
     say("building into dist/")
-    code = pip("hatchling>=1.25")
-    if code:
-        raise WorkshopError(PIP_FAILED.format(code=code, venv=VENV))
     return run(in_venv("python"), "-m", "hatchling", "build", "-d", "dist").returncode
 
 
@@ -257,10 +258,14 @@ def command(name: str, arguments: Sequence[str]) -> int:
         replace_process(in_venv("python"), "-m", "pytest", *arguments)
     elif name == "faults":
         replace_process(in_venv("python"), "tests/fault/report.py", *arguments)
+    elif name == "screenshots":
+        replace_process(in_venv("python"), "tests/browser/pictures.py", *arguments)
     elif name == "bench":
         if not (ROOT / "tests" / "bench" / "__main__.py").exists():
             raise WorkshopError("there are no benchmarks yet: tests/bench/__main__.py is missing")
         replace_process(in_venv("python"), "tests/bench", *arguments)
+    elif name in ("package", "interop"):
+        replace_process(in_venv("python"), f"tests/{name}", *arguments)
     return {"lint": lint, "build": build, "constraints": constraints}[name]()
 
 

@@ -7,9 +7,11 @@ import logging
 import sys
 from pathlib import Path
 
+from aggregator.child import MEMORY
 from aggregator.server import Options, Ready, serve
 from embertrace.errors import EmbertraceError
 from embertrace.recording import Limits
+from embertrace.recording.retention import parse_size
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +36,9 @@ def _options(given: argparse.Namespace) -> Options:
         given.with_parent,
         Path(given.keys) if given.keys else None,
         Limits.parse(given.keep_bytes, given.keep_days),
+        parse_size(given.memory, "--memory") if given.memory is not None else MEMORY,
+        given.otlp,
+        given.phoenix,
     )
 
 
@@ -57,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keys", metavar="DIR", help="take only clients that have a key in this directory")
     parser.add_argument("--keep-bytes", metavar="SIZE", help="remove the oldest segments beyond this, such as 10GB")
     parser.add_argument("--keep-days", type=float, metavar="DAYS", help="remove segments that are older than this")
+    parser.add_argument("--memory", metavar="SIZE", help="what events may take in memory (default: 2GiB)")
+    parser.add_argument("--otlp", metavar="URL", help="send spans to this OTLP/HTTP receiver as they come about")
+    parser.add_argument("--phoenix", action="store_true", help="give it scores and labels as Phoenix's annotations")
     parser.add_argument("--insecure-bind", action="store_true", help="listen beyond this machine without keys")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input ends")
     parser.add_argument("--ready-json", action="store_true", help="print one line of JSON when ready")

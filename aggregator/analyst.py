@@ -1,7 +1,8 @@
 """The query process: follows the recording as an offline analysis reads it, and answers questions meanwhile.
 
 `python -m aggregator.analyst ORDERS` (JSON, see child), started and restarted by the server. It prints where it
-listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable.
+listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable: what
+readers say of items it hands over to be recorded (see handing), and so reads again.
 
 One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of
 what is new; so no question sees half an event, and none needs a lock. A question waits until all is taken in that was
@@ -15,17 +16,22 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import zmq
 
-from aggregator.api import State
-from aggregator.child import Listening, Orders
+from aggregator.api import State, call
+from aggregator.child import MEMORY, Listening, Orders
 from aggregator.gate import Gate
 from aggregator.gauges import read_gauges
+from aggregator.handing import Handing
 from aggregator.ingest import bind
+from aggregator.labels import event_of
 from aggregator.rpc import Door
 from aggregator.web.door import HttpDoor, open_http
+from aggregator.web.jobs import LABEL
 from embertrace.keys import ServerKey
 from embertrace.recording import Follower, Recording
 
@@ -53,7 +59,7 @@ def main(orders: Orders) -> int:
         told = Listening(rpc_port, http.port if http is not None else None)
         sys.stdout.write(f"{told.to_json()}\n")
         sys.stdout.flush()
-        Loop(orders.directory, door, http).run()
+        Loop(orders.directory, door, http, Handing(orders.labels), orders.memory).run()
     finally:
         if http is not None:
             http.close()
@@ -78,12 +84,16 @@ def take_over(door: Door, host: str, port: int) -> int:
 class Loop:
     """Take in what is new, answer what was asked; again and again."""
 
-    def __init__(self, directory: str, door: Door, http: HttpDoor | None) -> None:
+    def __init__(
+        self, directory: str, door: Door, http: HttpDoor | None, handing: Handing, memory: int = MEMORY
+    ) -> None:
         recording = Recording.open(directory)
-        self._follower, self._state = Follower(recording), State(recording)
-        self._door, self._http = door, http
+        self._follower, self._state = Follower(recording), State(recording, memory)
+        self._door, self._http, self._handing = door, http, handing
         self._damages = 0
         self._gauges_at = 0.0
+        self._looked = False
+        """Whether what was recorded before this process began was looked at, so that who comes next need not wait."""
         self._wanted: int | None = None
         """Up to which position there must be everything before what was asked is answered; None where nothing was."""
         self._poller = zmq.Poller()
@@ -109,7 +119,11 @@ class Loop:
                 self._door.serve(self._state)
             if self._http is not None and http:
                 self._serve_http(self._http)
+            self._handing.send()
             self._say_how_it_fares()
+            if not (behind or rpc or http or self._looked):
+                self._looked = True
+                self._state.look()
 
     def _hear(self) -> bool:
         """What the ingest says of itself: the last line counts. False at the end of the input."""
@@ -124,6 +138,7 @@ class Loop:
         follower, state = self._follower, self._state
         records = follower.poll()
         state.extend(records, follower.position)
+        self._handing.see(records)
         state.extend(follower.damages[self._damages :], follower.position)
         self._damages = len(follower.damages)
         state.forest.removed_segments = follower.removed_segments
@@ -135,7 +150,14 @@ class Loop:
             http.start(self._state.recording)
             self._poller.register(http.wanted, zmq.POLLIN)
         elif self._wanted is None:
-            http.jobs.serve(self._state)
+            http.jobs.serve(self._answer)
+
+    def _answer(self, method: str, params: Mapping[str, Any]) -> Any:
+        """What HTTP asks; a label is answered once it is durable."""
+        if method != LABEL:
+            return call(self._state, method, params)
+        self._handing.check()
+        return self._handing.give(event_of(self._state.parts, params, time.time_ns()))
 
     def _say_how_it_fares(self) -> None:
         now = time.monotonic()

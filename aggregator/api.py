@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregator import browse
+from aggregator.child import MEMORY
 from aggregator.drawing import drawing
 from aggregator.paging import asked_page, cut, filters
+from aggregator.parts import Parts
 from aggregator.producers import Roll, order
 from aggregator.recent import Recent
 from embertrace.analysis import Forest, Rows
 from embertrace.analysis.compare import compare as compare_outcomes
 from embertrace.analysis.results import plain
-from embertrace.analysis.verbs import VERBS, answer, ask
+from embertrace.analysis.verbs import VERBS
 from embertrace.analysis.window import DEFAULT_WINDOW, check_window, rates
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
 from embertrace.recording import Damage, Record, Recording
-from embertrace.recording.plant import plant, sign_of
+from embertrace.recording.plant import sign_of
 from embertrace.wire.batch import BATCH
 from embertrace.wire.event import BadEvent, iter_events, pack_event
 
@@ -33,29 +35,37 @@ MAX_LOSSES = 5
 """Of a snapshot: enough to know where to look; the question of that name has all."""
 MAX_KEPT = 4
 """Answers kept for the next page of them: a few readers, each at one table."""
+FIRST_LOOK = ("runs", "stages", "judge_accuracy_by_agreement", "majority_accuracy")
+"""What the page and a report ask first: of a large recording that takes seconds, which most questions then need not."""
 MAX_POSITION = (1 << 63) - 1
 """As far as a file reaches on any system."""
 
 
 class State:
-    """What the analyst knows: the forest of what it followed, who sent it, and the recording itself for the events.
+    """What the analyst knows: what it followed, in parts, who sent it, and the recording itself for the events.
 
     `ingest` is what the process that records last said of itself; empty if it never did.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, memory: int = MEMORY) -> None:
+        """`memory` is how many bytes the events may take."""
         self.recording = recording
-        self.forest = Forest()
+        self.parts = Parts(recording, memory)
         self.recent = Recent(recording)
         self.roll = Roll()
         self.position = 0
         self.ingest: Mapping[str, Any] = {}
         self._kept: dict[bytes, Rows] = {}
 
+    @property
+    def forest(self) -> Forest:
+        """What is in memory: it knows all counts, and of all producers."""
+        return self.parts.live
+
     def extend(self, items: list[Record] | list[Damage], position: int) -> None:
         """Take in what the follower read; `position` is where it has got to."""
         for item in items:
-            plant(self.forest, item)
+            self.parts.take(item)
             if isinstance(item, Record):
                 self.recent.trail.take(item)
                 self.roll.take(item)
@@ -63,11 +73,16 @@ class State:
             self._kept.clear()
         self.position = position
 
+    def look(self) -> None:
+        """Make what every first look at a recording needs: the trees, and what was answered in them."""
+        for verb in FIRST_LOOK:
+            self.parts.ask({"verb": verb, "options": {"pool": True}})
+
     def rows(self, query: Mapping[str, Any]) -> Rows:
         """The rows of one question; those of the last few are kept until something new comes. Raises QueryError."""
         name = canonical(query)
         if name not in self._kept:
-            found = ask(self.forest, query)
+            found = self.parts.ask(query)
             if not isinstance(found, Rows):
                 raise QueryError(f"{query.get('verb')!r} gives no rows")
             if len(self._kept) >= MAX_KEPT:
@@ -102,7 +117,7 @@ def info(state: State, params: Mapping[str, Any]) -> Any:
 
 def query(state: State, params: Mapping[str, Any]) -> Any:
     """One question of the analysis: {verb, filters, options}."""
-    return answer(state.forest, params)
+    return state.parts.ask(params).to_data()
 
 
 def snapshot(state: State, params: Mapping[str, Any]) -> Any:
@@ -125,7 +140,7 @@ def snapshot(state: State, params: Mapping[str, Any]) -> Any:
 
 def runs(state: State, params: Mapping[str, Any]) -> Any:
     """All runs in the recording."""
-    return answer(state.forest, {"verb": "runs"})
+    return state.parts.ask({"verb": "runs"}).to_data()
 
 
 def progress(state: State, params: Mapping[str, Any]) -> Any:
@@ -133,7 +148,7 @@ def progress(state: State, params: Mapping[str, Any]) -> Any:
     run = params.get("run")
     if run is not None and not isinstance(run, str):
         raise QueryError(f"run is {run!r}; it must be a run's id")
-    return plain(state.forest.progress(run))
+    return plain(state.parts.progress(run))
 
 
 def events(state: State, params: Mapping[str, Any]) -> Any:
@@ -191,23 +206,34 @@ def verbs(state: State, params: Mapping[str, Any]) -> Any:
 
 def items(state: State, params: Mapping[str, Any]) -> Any:
     """A page of items: {filters, options} as of the question, {search, sort, descending, only, cursor, limit}."""
-    given = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
-    return {**browse.page_of_items(state.rows(given), params), "position": state.position}
+    given: dict[str, Any] = {"verb": "items", "filters": filters(params), "options": params.get("options") or {}}
+    page = None
+    if not len(state.parts):  # else items may lie in several
+        page = _page_of_columns(state.forest, given, params)
+    return {**(page or browse.page_of_rows(state.rows(given), params)), "position": state.position}
+
+
+def _page_of_columns(forest: Forest, given: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A page for which not all rows have to be made; None where they have to."""
+    if not browse.needs_rows(params):
+        return browse.page_of_items(forest, given, params)
+    found = browse.rows_of_search(forest, given, params)
+    return None if found is None else browse.page_of_rows(found, params)
 
 
 def trace(state: State, params: Mapping[str, Any]) -> Any:
     """A page of one tree of calls, see browse.trace."""
-    return {**browse.trace(state.forest, params), "position": state.position}
+    return {**browse.trace(state.parts, params), "position": state.position}
 
 
 def flow_drawing(state: State, params: Mapping[str, Any]) -> Any:
     """The flow of operators laid out for a picture, see drawing.drawing."""
-    return plain(drawing(state.forest, params))
+    return plain(drawing(state.parts.ask, params))
 
 
 def one_call(state: State, params: Mapping[str, Any]) -> Any:
     """One call with its payloads: {call, attempt}."""
-    return browse.call(state.forest, params)
+    return browse.call(state.parts, params)
 
 
 def compare(state: State, params: Mapping[str, Any]) -> Any:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
+from aggregator.finding import Finder
 from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text, yes
-from embertrace.analysis import Forest, Rows
+from aggregator.parts import Parts
+from embertrace.analysis import Forest, Rows, item_pages
 from embertrace.analysis.calls import Call
-from embertrace.analysis.naming import Names
-from embertrace.analysis.query import Selection, key_of
-from embertrace.analysis.questions.items import described, walk
+from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import check_attempts
 from embertrace.errors import QueryError
@@ -30,41 +31,97 @@ ONLY: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "right": lambda row: row["correct"] == 1,
     "wrong": lambda row: row["correct"] is not None and row["correct"] < 1,
     "unlabelled": lambda row: row["correct"] is None,
-    "failed": lambda row: FAILED in [row["judge"], *(row["answers"] or {}).values()],
+    "failed": lambda row: has_failed(row),
+    "whole": lambda row: not has_failed(row),
 }
 """Which items are shown, by name."""
 FAILED = "(failed)"
-COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "calls")
+SILENT = [FAILED, "(abstained)", "(missing)", "(unknown)"]
+"""What stands in the place of an answer."""
+COLUMNS = ("item", "epoch", "truth", "agreement", "judge", "correct", "cost", "calls")
 """Columns of items that can be sorted by."""
+MOST_ANSWERS = 100
+"""Of one item in a page: a wide ensemble has thousands, which its trace shows."""
 
 
-def page_of_items(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
+def has_failed(row: Mapping[str, Any]) -> bool:
+    """Whether a member or the judge of an item failed."""
+    return FAILED in [row["judge"], *(row["answers"] or {}).values()]
+
+
+def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     """One page of the rows of the `items` question: searched, then sorted, then cut.
 
-    {columns, rows, total (found), next, left_out, notes}. `search` is text in any cell, `only` one of ONLY,
-    `agreement` as "3/5".
+    {columns, rows, total (found), next, left_out, notes}. `search` is text in key, truth or answers, `only` some of
+    ONLY, separated by commas, `agreement` as "3/5". Of each row MOST_ANSWERS answers are given; `more_answers` counts
+    the others.
     """
     cursor, limit = asked_page(params)
     search, sort, only = (text(params, name) for name in ("search", "sort", "only"))
     if sort is not None and sort not in COLUMNS:
         raise QueryError(f"sort is {sort!r}; it is one of {', '.join(COLUMNS)}")
     agreement = text(params, "agreement")
-    if only is not None and only not in ONLY:
-        raise QueryError(f"only is {only!r}; it is one of {', '.join(ONLY)}")
-    found = rows.search(search) if search else rows
-    if only is not None:
-        found = Rows(filter(ONLY[only], found))
+    kinds = [kind for kind in (only or "").split(",") if kind]
+    if any(kind not in ONLY for kind in kinds):
+        raise QueryError(f"only is {only!r}; it is some of {', '.join(ONLY)}, separated by commas")
+    found: list[dict[str, Any]] = [row for row in rows if says(row, search.casefold())] if search else rows
+    for kind in kinds:
+        found = list(filter(ONLY[kind], found))
     if agreement:
-        found = Rows(row for row in found if row["agreement"] == agreement.replace(" ", ""))
+        wanted = agreement.replace(" ", "")
+        found = [row for row in found if row["agreement"] == wanted]
     ordered = sorted(found, key=lambda row: in_order(row[sort]), reverse=yes(params, "descending")) if sort else found
     if sort:
         ordered = sorted(ordered, key=lambda row: is_empty(row[sort]))
     page, following = cut(ordered, cursor, limit)
-    about = {"left_out": rows.left_out, "notes": list(rows.notes), "total": len(found), "next": following}
-    return {"columns": list(rows[0]) if rows else [], "rows": [plain(row) for row in page], **plain(about)}
+    return _items_page(rows, page, len(found), following)
 
 
-def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
+def needs_rows(params: Mapping[str, Any]) -> bool:
+    """Whether a page depends on what stands in rows."""
+    return any(params.get(name) for name in ("search", "sort", "only", "agreement"))
+
+
+def rows_of_search(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> Rows | None:
+    """The rows of the question `given` in which the text that is searched may stand, without making the others; None
+    where that can't be."""
+    search = text(params, "search")
+    return item_pages.rows_that_may_say(forest, given["filters"], given["options"], search) if search else None
+
+
+def page_of_items(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """As `page_of_rows`, of the question `given`, without making the rows of other pages; None where that can't be."""
+    cursor, limit = asked_page(params)
+    found = item_pages.page_of_items(forest, given["filters"], given["options"], cursor, limit)
+    if found is None:
+        return None
+    following = cursor + limit if cursor + limit < found.total else None
+    return _items_page(found.rows, found.rows, found.total, following)
+
+
+def _items_page(rows: Rows, page: list[dict[str, Any]], total: int, following: int | None) -> dict[str, Any]:
+    about = {"left_out": rows.left_out, "notes": list(rows.notes), "total": total, "next": following}
+    return {
+        "columns": list(rows[0]) if rows else [],
+        "rows": [plain(_cut_answers(row)) for row in page],
+        **plain(about),
+    }
+
+
+def says(row: Mapping[str, Any], folded: str) -> bool:
+    """Whether an item's key, truth, or any answer has a text in it. `folded` is the text as `str.casefold` has it."""
+    cells = (row["item"], row["truth"], row["judge"], *(row["answers"] or {}).values())
+    return any(cell is not None and cell not in SILENT and folded in str(cell).casefold() for cell in cells)
+
+
+def _cut_answers(row: dict[str, Any]) -> dict[str, Any]:
+    answers = row["answers"] or {}
+    if len(answers) <= MOST_ANSWERS:
+        return row
+    return {**row, "answers": dict(islice(answers.items(), MOST_ANSWERS)), "more_answers": len(answers) - MOST_ANSWERS}
+
+
+def trace(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
     """The tree of calls of an item, of a trace, or around one call, parents first: {rows, next}.
 
     One of `item` (its key), `trace` (32 hexadecimal digits) and `call` (16) says which; `filters` narrow it, as to one
@@ -72,28 +129,35 @@ def trace(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     cursor, limit = asked_page(params)
     every_attempt = check_attempts(params.get("attempts", "selected")) == "all"
-    selection = Selection(forest, filters(params), every_attempt=every_attempt)
+    finder = Finder(parts, filters(params), every_attempt)
     show = details if yes(params, "payloads") else summary
-    chosen = _places(selection, params)
-    page, following = cut(chosen, cursor, limit)
-    rows = [{"depth": depth, **show(call)} for depth, call in page]
-    return {"rows": plain(rows), "next": following}
+    chosen = islice(_places(finder, params), cursor, None)
+    page, more = cut((plain({"depth": depth, **show(call)}) for depth, call in chosen), 0, limit)
+    return {"rows": page, "next": cursor + limit if more is not None else None}
 
 
-def call(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
+def call(parts: Parts, params: Mapping[str, Any]) -> dict[str, Any]:
     """One call with everything that was kept of it. `call` is its id, `attempt` which (default: the one that
     counts)."""
+    return dict(plain(details(find_call(parts, params))))
+
+
+def find_call(parts: Parts, params: Mapping[str, Any]) -> Call:
+    """The call that `call` and `attempt` name. Raises QueryError."""
     wanted = _call_id(params.get("call"))
     attempt = params.get("attempt")
-    if attempt is None:
+
+    def find(forest: Forest) -> Call | None:
         found = forest.trees.by_id.get(wanted)
-    else:
-        trees = forest.trees_of(every_attempt=True)
-        found = next((one for one in trees.calls if one.key == (wanted, attempt)), None)
+        if attempt is None or (found is not None and found.attempt == attempt):
+            return found
+        return next((one for one in forest.trees_of(every_attempt=True).calls if one.key == (wanted, attempt)), None)
+
+    found = find(parts.where(lambda forest: find(forest) is not None))
     if found is None:
         which = "" if attempt is None else f", attempt {attempt!r}"
         raise QueryError(f"there is no call {call_hex(wanted)}{which} in this recording")
-    return dict(plain(details(found)))
+    return found
 
 
 def summary(call: Call) -> dict[str, Any]:
@@ -132,42 +196,15 @@ def _place_of(call: Call) -> dict[str, Any]:
     }
 
 
-def _places(selection: Selection, params: Mapping[str, Any]) -> Iterator[tuple[int, Call]]:
+def _places(finder: Finder, params: Mapping[str, Any]) -> Iterator[tuple[int, Call]]:
     """The calls that were asked for, each with its depth below its root."""
     given = [name for name in ("item", "trace", "call") if params.get(name) is not None]
     if len(given) != 1:
         raise QueryError(f"a trace is chosen by one of item, trace, call, not by {' and '.join(given) or 'nothing'}")
-    for root in _roots(selection, given[0], params[given[0]]):
-        yield from ((depth, found) for depth, found in walk(root) if selection.has(found))
-
-
-def _roots(selection: Selection, name: str, value: Any) -> list[Call]:
-    if name == "call":
-        found = selection.trees.by_id.get(_call_id(value))
-        return [found.root] if found is not None else []
-    if name == "trace":
-        return [root for root in selection.trees.roots if root.trace_id == value]
-    names = Names(selection)
-    final = names.finish()
-    keyed = [({key_of(final(key)) for key in _keys_below(names, root)}, root) for root in selection.trees.roots]
-    for wanted in _readings(value):
-        roots = [root for keys, root in keyed if wanted in keys]
-        if roots:
-            return roots
-    return []
-
-
-def _keys_below(names: Names, root: Call) -> list[Any]:
-    """The item of a root, and those that its children brought along."""
-    return [names.of(root)[0], *(child.item["key"] for child in root.children if "key" in child.item)]
-
-
-def _readings(key: Any) -> list[bytes]:
-    """An item's key as it is compared; what is written like a number may also be one."""
-    readings = [key_of(key)]
-    if isinstance(key, str) and len(key) < 20 and key.lstrip("-").isdecimal() and key.isascii():
-        readings.append(key_of(int(key)))
-    return readings
+    value = params[given[0]]
+    if given[0] == "call":
+        return finder.around(_call_id(value))
+    return finder.of_trace(value) if given[0] == "trace" else finder.of_item(value)
 
 
 def _call_id(value: Any) -> int:

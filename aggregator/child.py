@@ -1,8 +1,9 @@
 """The analyst's process, from outside: started, told how the ingest fares, restarted, stopped.
 
-Between the two there are two pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
-are
-lines of JSON, each the counters of the ingest, for whoever asks how the aggregator fares; their end tells it to stop.
+Between the two there are three pipes. What the analyst prints is one line, when it listens (`Listening`). What it reads
+are lines of JSON, each the counters of the ingest, for whoever asks how the aggregator fares; their end tells it to
+stop. Through the third it hands over what readers say, to be recorded (see handing). `Child` is what it has in common
+with the exporter's process.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from embertrace.errors import AggregatorError
 from embertrace.wire.control import State
@@ -33,9 +35,21 @@ MAX_LINE = 4096
 """Bytes that a pipe takes whole or not at all (PIPE_BUF)."""
 
 
+MEMORY = 2 << 30
+"""Bytes that events may take in memory, unless somebody says otherwise: some ten million of them."""
+
+
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
+"""Arrays of a MiB go back to the system once they are freed. Left alone, glibc raises that size with each one it frees,
+and what a cut lets go of stays with the process: nearly twice the bound was resident."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Orders:
-    """What an analyst is to do, as one argument of its command line. Port 0 takes any; `http_port` None opens none."""
+    """What an analyst is to do, as one argument of its command line. Port 0 takes any; `http_port` None opens none.
+
+    `memory` is how many bytes the events may take that are not read from disk for each question anew.
+    """
 
     directory: str
     host: str
@@ -43,6 +57,9 @@ class Orders:
     http_port: int | None = None
     keys: str | None = None
     advertise: str | None = None
+    labels: int | None = None
+    """The descriptor through which labels are handed over; None where nobody records."""
+    memory: int = MEMORY
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -59,14 +76,93 @@ class Listening:
         return json.dumps(dataclasses.asdict(self))
 
 
-class Analyst:
-    """The process. `rpc_port` and `http_port` are known once it was started."""
+class Child:
+    """A process of this aggregator: started with one argument, restarted if it dies, stopped by the end of its input.
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
+    Recording goes on whatever becomes of it.
+    """
+
+    module: ClassVar[str]
+    name: ClassVar[str]
+    variables: ClassVar[Mapping[str, str]] = {}
+    """Of its environment, where nothing else is set there."""
+
+    def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._restart_at = 0.0
+
+    @property
+    def argument(self) -> str:
+        """What it is told, as its command line has it."""
+        raise NotImplementedError
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What it inherits beside its input and output."""
+        return ()
+
+    def restart_if_dead(self, now: float) -> bool:
+        """Start it again if it died, without waiting for it; whether that was done. No more than once in RESTART_S."""
+        process = self._process
+        if process is None or process.poll() is None or now < self._restart_at:
+            return False
+        self._restart_at = now + RESTART_S
+        log.warning("the %s ended with %s and is restarted; recording goes on", self.name, process.returncode)
+        self._close_pipes(process)
+        self._spawn()
+        return True
+
+    def stop(self) -> None:
+        """The end of its standard input tells it to stop."""
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:  # in the middle of something heavy
+            process.kill()
+            process.wait()
+        self._close_pipes(process)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """In a session of its own: Ctrl-C is this process's to handle."""
+        command = [sys.executable, "-m", self.module, self.argument]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=self.descriptors,
+            env={**self.variables, **os.environ},
+        )  # fmt: skip
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)
+        self._process = process
+        return process
+
+    @staticmethod
+    def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+class Analyst(Child):
+    """The query process. `rpc_port` and `http_port` are known once it was started."""
+
+    module, name = "aggregator.analyst", "query process"
+    variables = ALLOCATION
+
+    def __init__(self, orders: Orders) -> None:
+        super().__init__()
+        self._orders = orders
         self._tell_at = 0.0
+
+    @property
+    def argument(self) -> str:
+        return self._orders.to_json()
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return () if self._orders.labels is None else (self._orders.labels,)
 
     @property
     def rpc_port(self) -> int:
@@ -90,17 +186,9 @@ class Analyst:
         self._orders = dataclasses.replace(self._orders, rpc_port=told.rpc_port, http_port=told.http_port)
 
     def supervise(self, state: Callable[[], State]) -> bool:
-        """Restart it at its ports if it died, without waiting for it: recording goes on. Now and then, tell it `state`.
-
-        False: no reason to stop.
-        """
-        process, now = self._process, time.monotonic()
-        if process is not None and process.poll() is not None and now >= self._restart_at:
-            self._restart_at = now + RESTART_S
-            log.warning("the query process ended with %s and is restarted; recording goes on", process.returncode)
-            self._close_pipes(process)
-            self._spawn()
-        elif now >= self._tell_at:
+        """Restart it at its ports if it died. Now and then, tell it `state`. False: no reason to stop."""
+        now = time.monotonic()
+        if not self.restart_if_dead(now) and now >= self._tell_at:
             self._tell_at = now + TELL_S
             self._tell(state())
         return False
@@ -115,32 +203,3 @@ class Analyst:
                 os.write(self._process.stdin.fileno(), line)
         except (BlockingIOError, BrokenPipeError):
             pass
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        """In a session of its own: Ctrl-C is this process's to handle."""
-        command = [sys.executable, "-m", "aggregator.analyst", self._orders.to_json()]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        assert process.stdin is not None
-        os.set_blocking(process.stdin.fileno(), False)
-        self._process = process
-        return process
-
-    def stop(self) -> None:
-        """The end of its standard input tells it to stop."""
-        process = self._process
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:  # in the middle of a heavy question
-            process.kill()
-            process.wait()
-        self._close_pipes(process)
-
-    @staticmethod
-    def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()

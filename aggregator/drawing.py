@@ -6,31 +6,30 @@ The layout is that of `embertrace.flow`, so that the page, a report and a DOT fi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from embertrace.analysis import Forest, LocalSource, OperatorAnalysis, Table
-from embertrace.analysis.verbs import ask
+from embertrace.analysis.results import Result
 from embertrace.errors import QueryError
 from embertrace.flow import FlowNode, Layout, flow_graph, layout
 from embertrace.flow.layout import LINE_HEIGHT, PADDING_Y
 from embertrace.flow.text import node_lines
 
+Ask = Callable[[Mapping[str, Any]], Result]
 MAX_NODES = 400
 """More operators are no picture any more, and their layout would hold up everybody's questions."""
 THICKEST = 2.5
 """Pixels of the edge that was passed most often; others by the logarithm of theirs."""
 
 
-def drawing(forest: Forest, params: Mapping[str, Any]) -> dict[str, Any]:
+def drawing(ask: Ask, params: Mapping[str, Any]) -> dict[str, Any]:
     """{width, height, nodes, edges, left_out, notes} of the calls that `filters` leave; no nodes where there are none.
 
     A node has its place and size, its operator, type and stage, and `lines`: {kind, text, y}. An edge has its kind, its
     `curve` (a point, then three for each cubic piece), `text` at `at`, and `weight`, its width.
     """
-    found = ask(
-        forest, {"verb": "flow", "filters": params.get("filters") or [], "options": params.get("options") or {}}
-    )
+    found = ask({"verb": "flow", "filters": params.get("filters") or [], "options": params.get("options") or {}})
     assert isinstance(found, Table)
     rows = {row["id"]: row for row in found["nodes"]}
     if len(rows) > MAX_NODES:

@@ -17,11 +17,12 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import zmq
 
 from aggregator.collector import Collector, Entry, Ground, Reply
+from aggregator.handing import Handed
 from embertrace.errors import NoSpaceError, RecordingError, WireError
 from embertrace.handshake import secure_server
 from embertrace.keys import ServerKey
@@ -46,6 +47,8 @@ TRY_AGAIN_S = 1.0
 KEEPALIVE_S = 60
 """A connection on which nothing comes for so long is probed. By TCP, not by ZeroMQ's heartbeats: those can abort the
 process (an assertion in its engine) where one end was stopped for a while."""
+NOWHERE = b"\0"
+"""A return address that nobody has: the analyst sees what is durable for itself."""
 POLL_MS = 500
 """How often an idle loop looks whether it should stop."""
 
@@ -105,11 +108,15 @@ class Ingest:
         writer: RecordingWriter,
         retention: Retention | None = None,
         clock: Callable[[], float] = time.monotonic,
+        handed: Handed | None = None,
+        beside: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        """`handed` is what comes from the analyst, beside the doors; `beside` what others count, for the state."""
         self.doors = doors
         self.collector = collector
         self.writer = writer
         self._retention = retention
+        self._beside = beside
         self._space_tried_at: float | None = None
         """When there was no space to write; None while there is."""
         self._retain_at = clock()
@@ -120,6 +127,9 @@ class Ingest:
         self._poller = zmq.Poller()
         self._poller.register(doors.control, zmq.POLLIN)
         self._poller.register(doors.push, zmq.POLLIN)
+        self._handed = handed
+        if handed is not None:
+            self._poller.register(handed.wanted, zmq.POLLIN)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Until `stop()`; then what has arrived by then is drained. Raises RecordingError if the disk fails."""
@@ -146,6 +156,8 @@ class Ingest:
             self._drain_control()
         if self.doors.push in ready:
             self._drain_push()
+        if self._handed is not None and self._handed.wanted in ready:
+            self._drain_handed(self._handed)
         self._tick()  # after what has come: it speaks for those who sent it
         self._commit()
         self._answer_inspectors()
@@ -161,7 +173,8 @@ class Ingest:
 
     def state(self) -> State:
         """How it fares, as who inspects it is told."""
-        return self.collector.state(self._ground())
+        state = self.collector.state(self._ground())
+        return dataclasses.replace(state, counters={**state.counters, **self._beside()})
 
     def _ground(self) -> Ground:
         try:
@@ -258,6 +271,17 @@ class Ingest:
                 self._report(error)
                 continue
             for entry in self.collector.on_control(address, message, time.time_ns()):
+                self._append(entry)
+
+    def _drain_handed(self, handed: Handed) -> None:
+        for batch in handed.take():
+            hello, end = handed.life_around(batch)
+            now = time.time_ns()
+            for entry in self.collector.on_control(NOWHERE, hello, now):
+                self._append(entry)
+            for entry in self.collector.on_batch(batch):
+                self._append(entry)
+            for entry in self.collector.on_control(NOWHERE, end, now):
                 self._append(entry)
 
     def _append(self, entry: Entry) -> None:

@@ -22,12 +22,15 @@ from pathlib import Path
 
 import zmq
 
-from aggregator.child import Analyst, Orders
+from aggregator.child import MEMORY, Analyst, Orders
 from aggregator.collector import Collector, Identity
+from aggregator.export_child import Exporter, ExportOrders
 from aggregator.gate import Gate
+from aggregator.handing import Handed
 from aggregator.ingest import Doors, Ingest
 from embertrace.config import check_endpoint
 from embertrace.errors import AggregatorError, ConfigError, MissingExtraError, SecurityError
+from embertrace.interop.otlp_http import traces_url
 from embertrace.keys import ServerKey, read_token
 from embertrace.recording import Limits, RecordingWriter, Retention
 
@@ -50,6 +53,10 @@ class Options:
     with_parent: bool = False
     keys: Path | None = None
     limits: Limits | None = None
+    memory: int = MEMORY
+    otlp: str | None = None
+    """The receiver that gets spans as they come about."""
+    phoenix: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,9 +104,12 @@ def serve(
         stack.callback(gate.close)
         doors = _open_doors(context, host, port, key)
         stack.callback(doors.close)
-        analyst = Analyst(_orders(options, host, port))
+        handed = Handed(writer.id)
+        stack.callback(handed.close)
+        analyst = Analyst(_orders(options, host, port, handed.given))
         stack.callback(analyst.stop)
         analyst.start()
+        exporter = _start_exporter(options, writer.synced, stack)
         identity = Identity(
             writer.id, writer.name, doors.push_port, analyst.rpc_port, options.advertise,
             sys.modules["embertrace"].__version__, os.getpid(), time.time_ns(), analyst.http_port,
@@ -110,8 +120,37 @@ def serve(
         announce(_ready(options, host, identity, doors.control_port))
         collector = Collector(identity, writer.marks, writer.begun)
         retention = Retention(options.directory, options.limits or Limits(), clock_ns=time.time_ns)
-        ingest = Ingest(doors, collector, writer, retention)
-        ingest.run(lambda: stopping.is_set() or analyst.supervise(ingest.state))
+        ingest = Ingest(
+            doors, collector, writer, retention, handed=handed,
+            beside=lambda: exporter.counters if exporter is not None else {},
+        )  # fmt: skip
+
+        def is_over() -> bool:
+            if exporter is not None:
+                exporter.supervise()
+            return stopping.is_set() or analyst.supervise(ingest.state)
+
+        ingest.run(is_over)
+
+
+def _start_exporter(options: Options, start: int, stack: contextlib.ExitStack) -> Exporter | None:
+    """The exporter, where there is to be one; a first one begins at position `start`. Raises ConfigError."""
+    if options.otlp is None:
+        return None
+    url = traces_url(options.otlp)
+    if not _is_installed("opentelemetry.proto"):
+        raise MissingExtraError("OTLP export", "otlp")
+    exporter = Exporter(ExportOrders(str(options.directory), url, options.phoenix, start))
+    stack.callback(exporter.stop)
+    exporter.start()
+    return exporter
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is in
+        return False
 
 
 def _ready(options: Options, host: str, who: Identity, control_port: int) -> Ready:
@@ -137,14 +176,15 @@ def _address(options: Options) -> tuple[str, int]:
     return host, 0 if any_port else port
 
 
-def _orders(options: Options, host: str, port: int) -> Orders:
+def _orders(options: Options, host: str, port: int, labels: int) -> Orders:
     """What the analyst is to do. That there will be no HTTP, and why, is said here, once."""
     closed = _why_no_http(options, host)
     if closed is not None:
         log.info("no page and no HTTP: %s", closed)
     keys = str(options.keys) if options.keys is not None else None
     http_port = None if closed is not None else port + 3 if port else 0
-    return Orders(str(options.directory), host, port + 2 if port else 0, http_port, keys, options.advertise)
+    rpc_port = port + 2 if port else 0
+    return Orders(str(options.directory), host, rpc_port, http_port, keys, options.advertise, labels, options.memory)
 
 
 def _why_no_http(options: Options, host: str) -> str | None:

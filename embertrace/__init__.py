@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from embertrace.analysis import OperatorAnalysis
     from embertrace.embedded import session
     from embertrace.flow import visualize_operator_flow
+    from embertrace.llm import llm_call
+    from embertrace.logs import logging_filter, structlog_processor
     from embertrace.monitor import OperatorMonitor
     from embertrace.playback import replay
     from embertrace.run import init
@@ -36,13 +38,16 @@ _LAZY = {
     "connect": "embertrace.sources",
     "init": "embertrace.run",
     "instrument_threads": "embertrace.threads",
+    "llm_call": "embertrace.llm",
+    "logging_filter": "embertrace.logs",
     "open": "embertrace.sources",
     "replay": "embertrace.playback",
     "session": "embertrace.embedded",
+    "structlog_processor": "embertrace.logs",
     "uninstrument_threads": "embertrace.threads",
     "visualize_operator_flow": "embertrace.flow",
 }
-"""Names that need numpy or zmq, loaded when first used: `import embertrace` stays small."""
+"""Names that need numpy or zmq, or that few programs need, loaded when first used: `import embertrace` stays small."""
 
 __all__ = [
     "AccuracyMetric",
@@ -69,11 +74,14 @@ __all__ = [
     "label",
     "link",
     "linked",
+    "llm_call",
+    "logging_filter",
     "open",
     "operator",
     "replay",
     "score",
     "session",
+    "structlog_processor",
     "trace",
     "traceparent",
     "uninstrument_threads",

@@ -47,6 +47,10 @@ class QueryError(EmbertraceError):
     """A question that cannot be answered: unknown verb, bad option, several runs where one is meant."""
 
 
+class ExportError(EmbertraceError):
+    """Another tool could not be given what it was to get: not reached, or it refused."""
+
+
 class MissingExtraError(EmbertraceError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 

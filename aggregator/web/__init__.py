@@ -8,6 +8,7 @@
     app        the application: what is where, and errors as {error, code}
     resources  /v1/…: parameters become a call of the table
     asking     one call of the table, with its deadline
+    labels     POST /v1/labels: what readers say of items and answers
     formats    answers as JSON, NDJSON or Arrow
     tail       events of the recording from a position on
     events     /v1/events: pages of them

@@ -19,6 +19,7 @@ from aggregator.web.events import events_router
 from aggregator.web.formats import JSON, MEDIA, to_json
 from aggregator.web.guard import Guard
 from aggregator.web.jobs import Jobs
+from aggregator.web.labels import labels_router
 from aggregator.web.metrics import CONTENT_TYPE, exposition
 from aggregator.web.pages import pages_router, read_files
 from aggregator.web.resources import resources_router
@@ -28,7 +29,8 @@ from embertrace.recording import Recording
 
 ABOUT = (
     "Questions to a recording of operators' events, and the events as they come. Answers are JSON; errors are "
-    "{error: a sentence, code: a word}. Nothing is changed by asking."
+    "{error: a sentence, code: a word}. Nothing is changed by asking; what readers say of answers is added to what was "
+    "recorded."
 )
 BUSY_S = 3.0
 """Gauges are made every second; older ones mean that the analyst is in the middle of a question."""
@@ -73,6 +75,7 @@ def make_app(
     app.include_router(stream_router(recording, streams, cut))
     app.include_router(events_router(recording))
     app.include_router(resources_router(jobs))
+    app.include_router(labels_router(jobs))
     app.include_router(pages_router(read_files(), app.openapi))
     _add_operations(app, streams, gauges, clock)
     _describe_errors(app)

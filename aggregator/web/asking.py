@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from aggregator.handing import NobodyRecords
 from aggregator.web.formats import to_json
 from aggregator.web.jobs import Busy, Fault, Jobs
 from embertrace.errors import MissingExtraError, QueryError, RecordingError
@@ -50,6 +51,8 @@ def refused_for(error: Exception) -> Refused:
         return error
     if isinstance(error, Busy):
         return Refused(503, "busy", f"{error}; try again in a moment")
+    if isinstance(error, NobodyRecords):
+        return Refused(409, "read_only", str(error))
     if isinstance(error, QueryError):
         return Refused(400, "query", str(error))
     if isinstance(error, MissingExtraError):

@@ -4,7 +4,7 @@ Rules:
 - The port is open from the start; web libraries are imported, and the thread started, when somebody first knocks. Until
   then HTTP costs a descriptor. The first answer comes a second later for it.
 - The server has an event loop of its own and touches the forest never: see jobs.
-- Closing ends event streams first, then the server: within a second, whoever is connected.
+- Closing ends questions and event streams first, then the server: within a second, whoever is connected.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ class HttpDoor:
         self._thread.start()
 
     def close(self) -> None:
-        """End streams, connections and the thread."""
+        """End questions, streams, connections and the thread."""
         self._closing.set()
+        self.jobs.stop()
         if self._thread is not None and self._loop is not None:
             try:
                 self._loop.call_soon_threadsafe(self._stop)

@@ -96,6 +96,34 @@ def _of_ingest(ingest: Mapping[str, object]) -> Iterator[Family]:
     free = ingest.get("free_bytes")
     if isinstance(free, int):
         yield _gauge("recording_free_bytes", "What the recording's file system has left.", free)
+    if isinstance(counters, Mapping):
+        yield from _of_export(counters)
+
+
+_EXPORT = {
+    "spans": "Spans of calls that the OTLP receiver took.",
+    "evaluations": "Scores and labels that it took, beside those in their spans.",
+    "refused": "Spans, scores and labels that it refused.",
+    "given_up": "Spans, scores and labels that it did not take for too long.",
+    "requests": "Requests to it.",
+    "retries": "Of these, those that tried again.",
+    "unfinished": "Calls that were let go before they ended: too many were open.",
+}
+_EXPORT_NOW = {
+    "waiting": ("waiting_requests", "Requests that wait for it."),
+    "failing": ("failing", "Whether it did not take the last request."),
+    "behind_bytes": ("behind_bytes", "What is durable, and not yet read for it."),
+}
+
+
+def _of_export(counters: Mapping[str, object]) -> Iterator[Family]:
+    """Of the OTLP exporter; nothing where there is none."""
+    for name, text in _EXPORT.items():
+        if isinstance(value := counters.get(f"otlp_{name}"), int):
+            yield _counter(f"otlp_{name}", text, value)
+    for name, (shown, text) in _EXPORT_NOW.items():
+        if isinstance(value := counters.get(f"otlp_{name}"), int):
+            yield _gauge(f"otlp_{shown}", text, value)
 
 
 def _counter(name: str, text: str, value: float) -> Family:

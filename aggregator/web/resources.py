@@ -156,8 +156,8 @@ def _add_items(router: APIRouter, jobs: Jobs) -> None:
         cursor: Cursor = 0,
         limit: Limit = 100,
     ) -> Response:
-        """{columns, rows, total, next, position}: searched, then sorted, then cut. `only` is right, wrong, unlabelled
-        or failed (of a member or the judge), `agreement` as 3/5."""
+        """{columns, rows, total, next, position}: searched, then sorted, then cut. `only` is right, wrong, unlabelled,
+        failed (a member or the judge) or whole, or several of them with commas between; `agreement` as 3/5."""
         options = {"answer": answer} if answer is not None else {}
         view = {"search": search, "sort": sort, "descending": descending, "only": only, "agreement": agreement}
         page = {"cursor": cursor, "limit": limit}
@@ -172,6 +172,7 @@ def _add_traces(router: APIRouter, jobs: Jobs) -> None:
         trace: Text = None,
         call: Text = None,
         run: Text = None,
+        epoch: Text = None,
         attempts: Attempts = "selected",
         payloads: bool = False,
         cursor: Cursor = 0,
@@ -180,7 +181,8 @@ def _add_traces(router: APIRouter, jobs: Jobs) -> None:
         """{rows, next, position}: calls, parents first, `depth` steps below their root; chosen by one of item (its
         key), trace (32 hexadecimal digits) and call (16). Answers are cut to their beginning without `payloads`."""
         chosen_by = {"item": item, "trace": trace, "call": call}
-        filters = [["run", run]] if run is not None else []
+        filters: list[list[Any]] = [["run", run]] if run is not None else []
+        filters += [["epoch", read_value(epoch)]] if epoch is not None else []
         page = {"payloads": payloads, "cursor": cursor, "limit": limit, "attempts": attempts}
         return await _answer(jobs, "trace", {**chosen_by, "filters": filters, **page})
 

@@ -2,6 +2,8 @@
 
     table                   events as columns: what a forest stands on
     forest, trees, calls    events in any order become calls with parents, attempts, scores, runs, labels
+    known                   what is known of producers, and how many events there are in all
+    cutting, sieves         which traces a forest can let go of; which events a part of a forest takes
     attributes              what a call reads from its trees
     answers, correctness    what a call answered, and whether that is right
     ensembles, links        members and their votes; which ensemble fed which judge

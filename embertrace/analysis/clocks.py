@@ -14,7 +14,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
+import numpy as np
+
 from embertrace.analysis.calls import Origin
+from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.shape import Shape
 from embertrace.wire.clock import Offset
 
@@ -39,13 +42,52 @@ class ProducerClock:
             return origin.nanoseconds
         return origin.nanoseconds + self._add[max(bisect_right(self._from, origin.seq) - 1, 0)]
 
+    def differences(self, seqs: Array) -> Array:
+        """What to add to the times of events with these seqs."""
+        if not self._add:
+            return np.zeros(len(seqs), np.int64)
+        period = np.searchsorted(np.array(self._from, np.uint64), seqs.astype(np.uint64), "right") - 1
+        return np.array(self._add, np.int64)[np.maximum(period, 0)]
+
+    @property
+    def largest(self) -> int:
+        return max(map(abs, self._add), default=0)
+
 
 def _likeliest(offset: Offset) -> int:
     return 0 if offset.low_ns <= 0 <= offset.high_ns else (offset.low_ns + offset.high_ns) // 2
 
 
+FAR_NS = 1 << 62
+"""Sums of times within this fit 64 bits."""
+
+
 def starts_of(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> list[int]:
     """When each call of a shape started, by place."""
+    table = shape.events
+    times = table.times(shape.first_row)
+    clocks = [ProducerClock(offsets.get(producer, ())) for producer in table.producers]
+    near = len(times) == 0 or int(np.abs(times).max()) < FAR_NS
+    if not table.is_exact or not near or any(clock.largest >= FAR_NS for clock in clocks):
+        return _starts_one_by_one(shape, offsets)
+    producers, seqs = table.emitted(shape.first_row)
+    order = np.lexsort((seqs, producers))
+    starts = np.zeros(len(times), np.int64)
+    bounds = np.searchsorted(producers[order], np.arange(len(clocks) + 1))
+    for number, clock in enumerate(clocks):
+        own = order[bounds[number] : bounds[number + 1]]
+        starts[own] = np.maximum.accumulate(np.maximum(times[own] + clock.differences(seqs[own]), 0))
+    above = np.where(shape.parent >= 0, shape.parent, np.arange(len(starts)))
+    while True:  # each round looks twice as far up
+        starts = np.maximum(starts, starts[above])
+        further = above[above]
+        if (further == above).all():
+            found: list[int] = starts.tolist()
+            return found
+        above = further
+
+
+def _starts_one_by_one(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> list[int]:
     table = shape.events
     origins = [Origin(*table.origin(row)) for row in shape.first_row.tolist()]
     starts = [0] * len(origins)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from embertrace.analysis import frames
 from embertrace.analysis.calls import Call
+from embertrace.analysis.plain import optional_text
 from embertrace.event import OperatorEvent, call_hex, optional_call_hex, parse_call_id
 
 T = TypeVar("T")
@@ -107,28 +108,30 @@ class CallsView(View[Call]):
 def _event(event: OperatorEvent) -> dict[str, Any]:
     looked = _Looked(event)
     named = {name: getattr(event, name) for name in frames.EVENT_SCHEMA if hasattr(event, name)}
-    about = {"run": looked.run, "item": looked.item.get("key"), "tags": dict(looked.tags)}
-    return {**named, **about, "timestamp": round(event.timestamp * 1e9)}
+    about = {"run": looked.run, "item_key": looked.item.get("key"), "tags": dict(looked.tags)}
+    took = None if event.duration_s is None else round(event.duration_s * 1e9)
+    return {**named, **about, "time": round(event.timestamp * 1e9), "duration_ns": took}
 
 
 def _call(call: Call) -> dict[str, Any]:
-    error = call.error
+    error = call.error or {}
     return {
         "start": call.start_ns,
-        "operator": call.operator_id,
-        "type": call.operator_type,
+        "operator_id": call.operator_id,
+        "operator_type": call.operator_type,
         "stage": call.stage,
         "outcome": call.outcome,
-        "duration_s": call.duration_s,
+        "duration_ns": call.duration_ns,
         "trace_id": call.trace_id,
         "call_id": call_hex(call.call_id),
         "parent_call_id": optional_call_hex(call.parent_key[0]),
         "attempt": call.attempt,
         "run": call.run,
-        "item": call.item.get("key"),
+        "item_key": call.item.get("key"),
         "tags": dict(call.tags),
-        "answer": call.answer if error is None else None,
-        "error": f"{error.get('type')}: {error.get('message')}" if error is not None else None,
+        "answer": call.answer if call.error is None else None,
+        "error_type": optional_text(error.get("type")),
+        "error_message": optional_text(error.get("message")),
         "scores": dict(call.scores),
     }
 

@@ -10,12 +10,18 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from embertrace.analysis.calls import Origin, Sighting
+from embertrace.analysis.known import Known
 from embertrace.analysis.losses import Gaps, Loss
 from embertrace.analysis.runs import describe_runs
-from embertrace.analysis.table.intake import Intake
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.events import EventTable
+from embertrace.analysis.table.executions import Executions
+from embertrace.analysis.table.intake import Intake, Keeps
+from embertrace.analysis.table.texts import Texts
 from embertrace.analysis.trees import Trees
 from embertrace.wire.clock import Offset
 from embertrace.wire.event import RawEvent
@@ -29,38 +35,75 @@ class Forest:
     recording; what they held is unknown. `removed_segments` were removed by retention before they could be read.
     """
 
-    def __init__(self) -> None:
-        self.damaged_bytes = 0
-        self.removed_segments = 0
-        self._intake = Intake()
-        self._told_undecodable = self._told_unplaced = 0
-        """What others counted, beside what the intake did."""
-        self._gaps: dict[bytes, Gaps] = {}
-        self._hosts: dict[bytes, tuple[str, int]] = {}
-        self._lives: dict[bytes, tuple[int, bool, int]] = {}
-        """Of each producer the last that is known of its life: (when, whether it goes on, the last seq till then)."""
-        self._offsets: dict[bytes, set[Offset]] = {}
+    def __init__(self, keeps: Keeps | None = None, known: Known | None = None) -> None:
+        """`keeps` says which of the events take a place here (None: all); `known` is what was known before."""
+        self._known = Known() if known is None else known
+        self._intake = Intake(self._known, keeps)
+        self._elsewhere: tuple[int, ...] | None = None
         self._trees: dict[bool, Trees] = {}
+
+    def part(self, keeps: Keeps, elsewhere: Iterable[int] = ()) -> Forest:
+        """An empty forest for some of the events that were seen here: its counts and its producers are this one's.
+
+        `elsewhere` are ids of calls that go on in another part: `progress` counts them there.
+        """
+        found = Forest(keeps)
+        found._known, found._elsewhere = self.known, tuple(elsewhere)
+        return found
+
+    def going_on(self, rows: Array, keeps: Keeps) -> Forest:
+        """A forest in the place of this one, with its events in some rows (ascending) only. This one is used up."""
+        found = Forest(keeps, self._known)
+        found._intake.carry(self.table, rows)
+        return found
+
+    def adopt(self, other: Forest, rows: Array) -> None:
+        """Take over another forest's events in some rows (ascending), as far as they are not here already."""
+        self._intake.flush()
+        self._intake.adopt(other.table, rows)
+        self._trees.clear()
 
     @property
     def events(self) -> int:
-        return self._taken.distinct
+        return self.known.events
 
     @property
     def unplaced(self) -> int:
-        return self._told_unplaced + self._taken.unplaced
+        return self.known.unplaced
 
     @unplaced.setter
     def unplaced(self, count: int) -> None:
-        self._told_unplaced = count - self._taken.unplaced
+        self.known.unplaced = count
 
     @property
     def undecodable(self) -> int:
-        return self._told_undecodable + self._taken.undecodable
+        return self.known.undecodable
 
     @undecodable.setter
     def undecodable(self, count: int) -> None:
-        self._told_undecodable = count - self._taken.undecodable
+        self.known.undecodable = count
+
+    @property
+    def damaged_bytes(self) -> int:
+        return self._known.damaged_bytes
+
+    @damaged_bytes.setter
+    def damaged_bytes(self, count: int) -> None:
+        self._known.damaged_bytes = count
+
+    @property
+    def removed_segments(self) -> int:
+        return self._known.removed_segments
+
+    @removed_segments.setter
+    def removed_segments(self, count: int) -> None:
+        self._known.removed_segments = count
+
+    @property
+    def known(self) -> Known:
+        """What is known of producers, and of all events, with nothing waiting to be counted."""
+        self._intake.flush()
+        return self._known
 
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
         """Take in one event; one that was seen already changes nothing."""
@@ -78,11 +121,20 @@ class Forest:
         self._intake.flush()
         return self._intake
 
+    def flush(self) -> None:
+        """Read what waits."""
+        self._intake.flush()
+
+    @property
+    def waits(self) -> bool:
+        """Whether something waits to be read."""
+        return self._intake.waits
+
     def note_begin(self, producer: bytes, at_ns: int, host: str = "", pid: int = 0) -> None:
         """A producer's stream began, or went on, at a time of whoever recorded it. `host` is "" if it said none."""
         self._note_life(producer, (at_ns, True, 0))
         if host:
-            self._hosts[producer] = min((host, pid), self._hosts.get(producer, (host, pid)))
+            self._known.hosts[producer] = min((host, pid), self._known.hosts.get(producer, (host, pid)))
 
     def note_end(self, producer: bytes, at_ns: int, last_seq: int) -> None:
         """A producer was gone at that time, after `last_seq`: what it left without an end is lost.
@@ -93,28 +145,22 @@ class Forest:
 
     def note_offset(self, producer: bytes, offset: Offset) -> None:
         """How far a producer's clock is from the aggregator's."""
-        self._offsets.setdefault(producer, set()).add(offset)
+        self._known.note_offset(producer, offset)
         self._trees.clear()
 
     def _note_life(self, producer: bytes, sign: tuple[int, bool, int]) -> None:
-        self._intake.meet(producer)
-        self._lives[producer] = max(sign, self._lives.get(producer, sign))
+        self._known.note_life(producer, sign)
         self._trees.clear()
 
     @property
     def ended(self) -> set[bytes]:
         """The producers that are known to be gone."""
-        taken = self._taken
-        return {
-            producer
-            for producer, (_, goes_on, last_seq) in self._lives.items()
-            if not goes_on and taken.last_seq(producer) <= last_seq
-        }
+        return self.known.ended
 
     def note_gap(self, producer: bytes, first_seq: int, count: int, reason: str = "dropped") -> None:
         """`count` events from `first_seq` on were dropped or trimmed, and will not come."""
         if count > 0:
-            self._gaps.setdefault(producer, Gaps()).add(first_seq, count, reason)
+            self._known.gaps.setdefault(producer, Gaps()).add(first_seq, count, reason)
 
     @property
     def gaps(self) -> int:
@@ -124,15 +170,34 @@ class Forest:
     @property
     def losses(self) -> list[Loss]:
         """Where those were lost, and why."""
-        return [
-            Loss(producer, *self._hosts.get(producer, ("", 0)), events, reason)
-            for producer, gaps in sorted(self._gaps.items())
-            for reason, events in sorted(gaps.by_reason().items())
-        ]
+        return self._known.losses
 
     @property
     def producers(self) -> int:
-        return self._taken.producers
+        return len(self.known.seen)
+
+    @property
+    def table(self) -> EventTable:
+        """The events that are here, as columns."""
+        return self._taken.events
+
+    @property
+    def executions(self) -> Executions:
+        return self._taken.executions
+
+    @property
+    def texts(self) -> Texts:
+        return self._taken.texts
+
+    @property
+    def rows(self) -> int:
+        """How many events are in the table, beside those that wait."""
+        return len(self._intake.events)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns and payloads that are here, and of what waits."""
+        return self._intake.nbytes
 
     @property
     def trees(self) -> Trees:
@@ -147,7 +212,7 @@ class Forest:
     def trees_of(self, *, every_attempt: bool) -> Trees:
         """As `trees`, or with every attempt as a call of its own."""
         if every_attempt not in self._trees:
-            self._trees[every_attempt] = Trees(self._taken, self.ended, self._offsets, every_attempt)
+            self._trees[every_attempt] = Trees(self._taken, self.ended, self._known.offsets, every_attempt)
         return self._trees[every_attempt]
 
     def runs(self) -> list[dict[str, Any]]:
@@ -164,7 +229,7 @@ class Forest:
         `open` calls have no end yet, `missing` are children that ended calls announced and nobody saw, `roots` are
         distinct calls under no other. A run is complete when nothing is open or missing and its roots are all there.
         """
-        return self.trees.progress(run, self.events)
+        return self.trees.progress(run, self.events, self._elsewhere)
 
     def sightings(self) -> list[Sighting]:
         """Every event that is kept, in the order of their origins."""

@@ -4,7 +4,7 @@ Rules:
 - A column of booleans, whole numbers, numbers or texts is one; everything else (lists, mappings, mixed cells, whole
   numbers beyond 63 bits) is text of JSON. NaN is null; bytes are hexadecimal text. A column of nothing is of text.
 - Events and calls have the schemas written here, whatever was recorded: a new column may be added at the end, none
-  changes its type. Their payloads are text of JSON.
+  changes its type. A column of the Parquet files (`interop.tables`), which have more of them, is the same there.
 - Libraries are imported when asked for; without them the error names the extra `frames`.
 """
 
@@ -16,15 +16,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from embertrace.analysis.optional import library
+from embertrace.analysis.plain import as_json, optional_text
 from embertrace.errors import QueryError
 
 MAX_INT = 1 << 63
 Record = Mapping[str, Any]
 
-TIME, TEXT, JSON, NUMBER, WHOLE = "time", "text", "json", "number", "whole"
+TIME, TEXT, VALUE, JSON, WHOLE = "time", "text", "value", "json", "whole"
+"""Nanoseconds UTC; text; a text as it is or anything else as JSON; JSON; 64 bits."""
 
 EVENT_SCHEMA = {
-    "timestamp": TIME,
+    "time": TIME,
     "event_type": TEXT,
     "operator_id": TEXT,
     "operator_type": TEXT,
@@ -34,29 +36,30 @@ EVENT_SCHEMA = {
     "parent_call_id": TEXT,
     "attempt": WHOLE,
     "run": TEXT,
-    "item": JSON,
+    "item_key": VALUE,
     "tags": JSON,
-    "duration_s": NUMBER,
+    "duration_ns": WHOLE,
     "data": JSON,
 }
-"""Columns of `analysis.events`. `timestamp` is in nanoseconds, UTC; `item` is its key."""
+"""Columns of `analysis.events`. `time` is on the clock of who emitted it."""
 
 CALL_SCHEMA = {
     "start": TIME,
-    "operator": TEXT,
-    "type": TEXT,
+    "operator_id": TEXT,
+    "operator_type": TEXT,
     "stage": TEXT,
     "outcome": TEXT,
-    "duration_s": NUMBER,
+    "duration_ns": WHOLE,
     "trace_id": TEXT,
     "call_id": TEXT,
     "parent_call_id": TEXT,
     "attempt": WHOLE,
     "run": TEXT,
-    "item": JSON,
+    "item_key": VALUE,
     "tags": JSON,
-    "answer": JSON,
-    "error": TEXT,
+    "answer": VALUE,
+    "error_type": TEXT,
+    "error_message": TEXT,
     "scores": JSON,
 }
 """Columns of `analysis.calls`. `start` is on the aggregator's clock."""
@@ -115,12 +118,11 @@ def _kind(cell: Any) -> type:
 def _typed(pa: Any, cells: list[Any], kind: str) -> Any:
     if kind == TIME:
         return pa.array(cells, pa.timestamp("ns", tz="UTC"))
-    if kind == NUMBER:
-        return pa.array(cells, pa.float64())
     if kind == WHOLE:
         return pa.array(cells, pa.int64())
-    told = cells if kind == TEXT else [_json(cell) for cell in cells]
-    return pa.array([None if cell is None else _text(cell) for cell in told], pa.string())
+    if kind == JSON:
+        return pa.array([None if cell is None else as_json(cell) for cell in cells], pa.string())
+    return pa.array([optional_text(cell) for cell in cells], pa.string())
 
 
 def _text(cell: Any) -> str:

@@ -36,8 +36,8 @@ class Names:
     def __init__(self, selection: Selection) -> None:
         self._of: dict[int, Keyless] = {}
         for left_out, trees in ((False, selection.forest.trees), (True, selection.trees)):
-            for root in trees.roots:
-                if "key" not in root.item and root.call_id not in self._of:
+            for root in trees.keyless_roots():
+                if root.call_id not in self._of:
                     name = f"args:{digest(canonical([root.args, root.kwargs])).hex()[:12]}"
                     self._of[root.call_id] = Keyless(left_out, root.origin, root.run, name)
         self._keyless = set(self._of.values())
@@ -86,9 +86,10 @@ class ByItem(Generic[P]):
         """(key, epoch, state) of every item, in the order of their packed keys."""
         final = self.names.finish()
         named: dict[Any, tuple[Any, Any, P]] = {}
-        for key, epoch, state in self._found.values():
-            place = (canonical(final(key)), canonical(epoch))
-            _gather(named, {place: (final(key), epoch, state)})
+        for place, (key, epoch, state) in self._found.items():
+            if isinstance(key, Keyless):
+                place, key = (canonical(final(key)), canonical(epoch)), final(key)
+            _gather(named, {place: (key, epoch, state)})
         return (named[place] for place in sorted(named))
 
 

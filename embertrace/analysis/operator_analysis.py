@@ -176,7 +176,15 @@ class OperatorAnalysis(
 
         Columns: `frames.CALL_SCHEMA`.
         """
-        return CallsView(lambda: self._selection().calls)
+        return CallsView(lambda: self.selection().calls)
+
+    def selection(self, *, every_attempt: bool | None = None) -> Selection:
+        """The selected calls with the trees they stand in, their links and labels: for what carries them elsewhere.
+
+        `every_attempt` decides whether retried calls show all attempts; None is as this analysis was made.
+        """
+        every = self._every_attempt if every_attempt is None else every_attempt
+        return Selection(self._forest, self._filters, every_attempt=every)
 
     @property
     def trees(self) -> CallsView:
@@ -184,11 +192,8 @@ class OperatorAnalysis(
         return CallsView(self._roots)
 
     def _roots(self) -> list[Call]:
-        roots = {call.root.key: call.root for call in self._selection().calls}
+        roots = {call.root.key: call.root for call in self.selection().calls}
         return sorted(roots.values(), key=lambda root: root.origin)
-
-    def _selection(self) -> Selection:
-        return Selection(self._forest, self._filters, every_attempt=self._every_attempt)
 
     def __repr__(self) -> str:
         filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)

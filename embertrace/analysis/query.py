@@ -19,14 +19,13 @@ import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
-from embertrace.analysis.arrays.votes import Votes, votes_of
+from embertrace.analysis.arrays.votes import Votes, places_of_type, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.correctness import Correctness
-from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge, read_ensemble, read_named
+from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.rounds import Rounds
-from embertrace.analysis.runs import describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.trees import SCORE, Trees
@@ -107,14 +106,20 @@ BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "between", "where"}
 _PARTS = {"operator": 0, "type": 1, "stage": 2}
 
 
-def passing_places(trees: Trees, entry: Filter) -> Array | None:
+def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any]]) -> Array | None:
     """By place whether a call passes a filter; None for a filter that has to look at each call."""
     name, *arguments = entry
-    part = _PARTS.get(name)
-    if part is None or len(arguments) != 1:
+    if len(arguments) != 1:
         return None
-    wanted = trees.table.names.which(lambda names: names[part] == arguments[0])
-    found: Array = wanted[trees.shape.name]
+    found: Array | None = None
+    if name in _PARTS:
+        part = _PARTS[name]
+        found = trees.table.names.which(lambda names: names[part] == arguments[0])[trees.shape.name]
+    elif name == "run":
+        wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
+        found = np.fromiter((run in wanted for run in runs), bool, len(runs))[trees.shape.run]
+    elif name == "item":
+        found = trees.items.having(key_of(arguments[0]))[trees.shape.item]
     return found
 
 
@@ -186,16 +191,19 @@ class Selection:
 
     @cached_property
     def calls(self) -> list[Call]:
-        if not self.filtered:
-            return self.trees.calls
-        return [self.trees.at(place) for place in np.flatnonzero(self.mask).tolist()]
+        return [self.trees.at(place) for place in self.places.tolist()] if self.filtered else self.trees.calls
+
+    @property
+    def places(self) -> Array:
+        """Those of the selected calls, in order."""
+        return np.flatnonzero(self.mask)
 
     @cached_property
     def mask(self) -> Array:
         """By place whether a call passes all filters."""
         mask = np.ones(len(self.trees.shape), bool)
         for entry, test in zip(self._filters, self._tests, strict=True):
-            passing = passing_places(self.trees, entry)
+            passing = passing_places(self.trees, entry, self._run_ids)
             if passing is not None:
                 mask &= passing
             else:
@@ -261,11 +269,10 @@ class Selection:
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         """Every ensemble call that counts, with the members it counts over."""
-        for call in self.trees.calls:
-            if is_ensemble(call):
-                found = self._ensemble(call, answers)
-                if found is not None:
-                    yield found
+        for place in np.flatnonzero(places_of_type(self.trees, "ensemble")).tolist():
+            found = self._ensemble(self.trees.at(place), answers)
+            if found is not None:
+                yield found
 
     def ensemble(self, call: Call, answers: Answers) -> Ensemble | None:
         """As `ensembles`, of one ensemble call; None where it does not count."""
@@ -291,8 +298,8 @@ class Selection:
 
     def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
         """Every judge call that counts, the ensembles that fed it as far as they count, and whether it is linked."""
-        for judge in self.trees.calls:
-            found = self.judge(judge, answers) if is_judge(judge) else None
+        for place in np.flatnonzero(places_of_type(self.trees, "judge")).tolist():
+            found = self.judge(self.trees.at(place), answers)
             if found is not None:
                 yield found
 
@@ -305,18 +312,12 @@ class Selection:
         ensembles = [part for part in parts if part is not None]
         return (judge, ensembles, True) if ensembles else None
 
-    def check_runs(self, pool: bool) -> None:
-        """Raises QueryError where the selected calls are of several runs and nobody asked to pool them."""
+    @cached_property
+    def runs(self) -> set[str]:
+        """The runs of the selected calls."""
         shape = self.trees.shape
         numbers = self.trees.all_runs if not self.filtered else counted(shape.run[self.mask])[0].tolist()
-        chosen = {shape.contexts.runs[number] for number in numbers} - {None}
-        if pool or len(chosen) < 2:
-            return
-        runs = [run for run in describe_runs(self.trees, self.forest.ended).items() if run[0] in chosen]
-        names = [(run, known.about.get("name")) for run, known in runs[:20]]
-        listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
-        more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
-        raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+        return {run for number in numbers if (run := shape.contexts.runs[number]) is not None}
 
 
 def _whole(feed: Feed, answers: Answers) -> Ensemble:

@@ -8,10 +8,13 @@ random id can change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from embertrace.analysis.calls import Origin
+from embertrace.errors import QueryError
 
 if TYPE_CHECKING:
     from embertrace.analysis.trees import Trees
@@ -39,6 +42,17 @@ class Run(NamedTuple):
         return Run(min(self.began, other.began), {**described.about, "calls": calls})
 
 
+def _calls_of(trees: Trees) -> Iterator[tuple[str, Origin, int]]:
+    """Of each run that calls are of its id, the origin of the first of them, and how many they are."""
+    shape = trees.shape
+    names = shape.contexts.runs
+    numbers, places, counts = np.unique(shape.run, return_index=True, return_counts=True)
+    for number, place, count in zip(numbers.tolist(), places.tolist(), counts.tolist(), strict=True):
+        name = names[number]
+        if name is not None:
+            yield name, Origin(*trees.table.origin(int(shape.first_row[place]))), count
+
+
 def describe_runs(trees: Trees, ended: set[bytes]) -> dict[str, Run]:
     """The runs by their ids, in the order in which they began."""
     runs: dict[str, dict[str, Any]] = {}
@@ -55,10 +69,20 @@ def describe_runs(trees: Trees, ended: set[bytes]) -> dict[str, Run]:
         if known["status"] == "running" and producers[run] <= ended:
             known["status"] = "crashed"
     counts: dict[str, int] = {}
-    for call in trees.calls:
-        if call.run is not None:
-            counts[call.run] = counts.get(call.run, 0) + 1
-            began[call.run] = min(call.origin, began.get(call.run, call.origin))
+    for run, first, count in _calls_of(trees):
+        counts[run] = count
+        began[run] = min(first, began.get(run, first))
     unknown = {run: {"id": run, "status": UNKNOWN} for run in counts.keys() - runs.keys()}
     found = {run: Run(began[run], {**known, "calls": counts.get(run, 0)}) for run, known in (runs | unknown).items()}
     return dict(sorted(found.items(), key=lambda entry: entry[1].began))
+
+
+def check_runs(known: Mapping[str, Run], chosen: Set[str]) -> None:
+    """Raises QueryError where calls are of several runs: nobody said that they may be pooled."""
+    if len(chosen) < 2:
+        return
+    runs = [run for run in sorted(known.items(), key=lambda entry: entry[1].began) if run[0] in chosen]
+    names = [(run, described.about.get("name")) for run, described in runs[:20]]
+    listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
+    more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
+    raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")

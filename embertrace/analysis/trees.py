@@ -24,8 +24,9 @@ from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
+from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
-from embertrace.event import METRIC
+from embertrace.event import FOREIGN_SLOT, METRIC
 from embertrace.wire.clock import Offset
 
 
@@ -75,6 +76,16 @@ class Trees:
     @cached_property
     def roots(self) -> list[Call]:
         return [self.at(place) for place in np.flatnonzero(self.shape.parent < 0).tolist()]
+
+    def roots_about(self, key: bytes) -> list[Call]:
+        """Those that are about an item with this packed key, or above a call that is."""
+        about = self.items.having(key)[self.shape.item]
+        return [self.at(place) for place in np.unique(self.shape.root[about]).tolist()]
+
+    def keyless_roots(self) -> list[Call]:
+        """Those whose items have no key."""
+        places = np.flatnonzero((self.shape.parent < 0) & (self.items.identity()[self.shape.item] == NONE))
+        return [self.at(place) for place in places.tolist()]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -155,23 +166,35 @@ class Trees:
         places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
         return places, self._executions.are_known(calls, upto)
 
-    def progress(self, run: str | None, events: int) -> dict[str, int]:
-        """As `Forest.progress` has it; `events` are those of all runs."""
+    def progress(self, run: str | None, events: int, elsewhere: Iterable[int] | None = None) -> dict[str, int]:
+        """As `Forest.progress` has it; `events` are those of all runs.
+
+        `elsewhere` makes it the progress of a part: without the calls of these ids, and without what all parts have.
+        """
         shape, runs = self.shape, self.shape.contexts.runs
         numbers = np.array([run is None or name == run for name in runs])
         chosen = numbers[shape.run]
+        going_on = [call.place for call in map(self.by_id.get, elsewhere or ()) if call is not None]
+        chosen[going_on] = False
         outcomes = np.bincount(shape.outcome[chosen], minlength=len(OUTCOMES))
         if run is not None:
             halves = (shape.begin_row[chosen] >= 0).sum() + (shape.end_row[chosen] >= 0).sum()
-            events = int(halves) + sum(metric.run == run for metric in self.metrics)
+            everywhere = np.isin(self.metric_kinds, (LABEL, RUN)) & (elsewhere is not None)
+            metrics = zip(self.metrics, everywhere.tolist(), strict=True)
+            events = int(halves) + sum(metric.run == run for metric, left_out in metrics if not left_out)
         return {
             "calls": int(chosen.sum()),
             "open": int(outcomes[OPEN]),
             "lost": int(outcomes[LOST]),
-            "missing": shape.missing_among(chosen),
+            "missing": shape.missing_among(chosen) - self._seen_below(going_on, chosen),
             "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
             "events": events,
         }
+
+    def _seen_below(self, places: list[int], chosen: Any) -> int:
+        """How many chosen calls are children that such calls will announce."""
+        slots = self.table.slot.values[self.shape.first_row]
+        return int((chosen & np.isin(self.shape.parent, places) & (slots < FOREIGN_SLOT)).sum())
 
     def sighting(self, row: int) -> Sighting:
         """The event in a row of the table."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ from embertrace.analysis.questions import (
     voting,
 )
 from embertrace.analysis.results import Estimate, Result, Table
+from embertrace.analysis.runs import Run, check_runs, describe_runs
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
 
@@ -118,8 +119,50 @@ VERBS: dict[str, Verb] = {
 VERBS["explain"] = Verb(functools.partial(explaining.explain, dict(VERBS)), explaining.Explained.finish, attempts=True)
 
 
-def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
-    """The result of one query. Raises QueryError for what it does not know, and for runs pooled silently."""
+class Partial(NamedTuple):
+    """What one part of the events says to a question; `state` is None once the runs in question are too many."""
+
+    state: Any
+    chosen: frozenset[str]
+    known: Mapping[str, Run]
+
+    def merge(self, other: Partial) -> Partial:
+        """Both parts together. Neither is used again."""
+        chosen, known = self.chosen | other.chosen, dict(self.known)
+        for name, run in other.known.items():
+            known[name] = known[name].merge(run) if name in known else run
+        together = len(chosen) < 2 and self.state is not None and other.state is not None
+        return Partial(self.state.merge(other.state) if together else None, chosen, known)
+
+
+class Question(NamedTuple):
+    """A query that was understood. What it is asked of may be several forests, one after the other: see `Forest.part`.
+
+    `alone`: whether the calls must be of one run.
+    """
+
+    verb: Verb
+    filters: Sequence[Sequence[Any]]
+    options: Mapping[str, Any]
+    every_attempt: bool
+    alone: bool
+
+    def of(self, forest: Forest) -> Partial:
+        """What one forest says. Raises QueryError for filters and options that mean nothing."""
+        selection = Selection(forest, self.filters, every_attempt=self.every_attempt)
+        chosen: frozenset[str] = frozenset(selection.runs) if self.alone else frozenset()
+        known = describe_runs(forest.trees, forest.ended) if chosen else {}
+        state = self.verb.partial(selection, **self.options) if len(chosen) < 2 else None
+        return Partial(state, chosen, known)
+
+    def finish(self, found: Partial, forest: Forest) -> Result:
+        """The result of all parts, `forest` being one of them. Raises QueryError for runs pooled silently."""
+        check_runs(found.known, found.chosen)
+        return with_gaps(self.verb.finish(found.state), forest)
+
+
+def understood(query: Mapping[str, Any]) -> Question:
+    """The question that a query is. Raises QueryError for what is none."""
     name, options = query.get("verb"), query.get("options") or {}
     if not isinstance(options, Mapping):
         raise QueryError(f"options are a mapping of names to values, not {options!r}")
@@ -139,10 +182,13 @@ def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
     filters = query.get("filters") or ()
     if not isinstance(filters, list | tuple) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
-    selection = Selection(forest, filters, every_attempt=attempts == "all" and verb.attempts)
-    if not verb.pools:
-        selection.check_runs(bool(pool))
-    return _with_gaps(verb(selection, **options), forest)
+    return Question(verb, filters, options, attempts == "all" and verb.attempts, not verb.pools and not pool)
+
+
+def ask(forest: Forest, query: Mapping[str, Any]) -> Result:
+    """The result of one query. Raises QueryError for what it does not know, and for runs pooled silently."""
+    question = understood(query)
+    return question.finish(question.of(forest), forest)
 
 
 def check_attempts(attempts: Any) -> str:
@@ -166,7 +212,7 @@ def _parameters(partial: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(partial).parameters
 
 
-def _with_gaps(result: Result, forest: Forest) -> Result:
+def with_gaps(result: Result, forest: Forest) -> Result:
     """Events that never arrived concern every answer."""
     missing = {
         "damaged bytes": forest.damaged_bytes,
@@ -175,9 +221,10 @@ def _with_gaps(result: Result, forest: Forest) -> Result:
     }
     result.left_out.update({reason: count for reason, count in missing.items() if count})
     lost = note(forest.events, forest.losses, forest.undecodable)
-    if lost is not None:
-        result.notes = (*result.notes, lost)
+    split = forest.known.in_pieces
+    pieces = f"traces too large for memory, counted in pieces: {split}" if split else None
+    result.notes = (*result.notes, *(told for told in (lost, pieces) if told is not None))
     return result
 
 
-__all__ = ["VERBS", "Estimate", "Table", "Verb", "answer", "ask"]
+__all__ = ["VERBS", "Estimate", "Partial", "Question", "Table", "Verb", "answer", "ask", "understood"]

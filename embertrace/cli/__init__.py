@@ -6,6 +6,7 @@
     watching      top
     labelling     label
     recordings    replay, check
+    exporting     export otlp, export chrome, export parquet
     about         demo, version
 
 Rules: results on stdout, everything else on stderr; `--json` prints one JSON document; colours and progress bars only
@@ -25,7 +26,7 @@ except ImportError:
     raise SystemExit(f"embertrace: {MissingExtraError('the command line', 'cli')}") from None
 
 # Each registers its commands; help lists them in this order.
-from embertrace.cli import serving, asking, watching, labelling, recordings, about  # noqa: F401, I001
+from embertrace.cli import serving, asking, watching, labelling, recordings, exporting, about  # noqa: F401, I001
 from embertrace.cli.shell import app
 
 

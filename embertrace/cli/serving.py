@@ -29,6 +29,16 @@ def aggregate(
     keep_days: Annotated[
         float | None, typer.Option(metavar="DAYS", help="Remove segments that are older than this.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="What events may take in memory, such as 8GiB; older ones are read again."),
+    ] = None,
+    otlp: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send spans to this OTLP/HTTP receiver as they come about.")
+    ] = None,
+    phoenix: Annotated[
+        bool, typer.Option("--phoenix", help="Give it scores and labels as Arize Phoenix's annotations.")
+    ] = False,
     insecure_bind: Annotated[bool, typer.Option(help="Listen beyond this machine without keys or encryption.")] = False,
 ) -> None:
     """Run an aggregator: it records the events that operators send, and answers questions about them."""
@@ -40,6 +50,9 @@ def aggregate(
     command += ["--keys", str(keys)] if keys else []
     command += ["--keep-bytes", keep_bytes] if keep_bytes is not None else []
     command += ["--keep-days", str(keep_days)] if keep_days is not None else []
+    command += ["--memory", memory] if memory is not None else []
+    command += ["--otlp", otlp] if otlp is not None else []
+    command += ["--phoenix"] if phoenix else []
     command += ["--insecure-bind"] if insecure_bind else []
     with subprocess.Popen(command) as process:
         while True:

@@ -75,6 +75,7 @@ def _find_state(endpoint: str, state: State, library: str) -> Iterator[Finding]:
         yield Finding("warn", WHERE, what, "use the same on both sides")
     yield from _find_losses(state)
     yield from _find_strangers(state.counters)
+    yield from _find_export(state.counters)
     free = state.free_bytes
     if free is None:
         yield Finding(
@@ -119,6 +120,23 @@ def _find_strangers(counters: Mapping[str, int]) -> Iterator[Finding]:
     for name, one, more, todo in found:
         if counters.get(name, 0):
             yield Finding("warn", WHERE, many(counters[name], one, more), todo)
+
+
+def _find_export(counters: Mapping[str, int]) -> Iterator[Finding]:
+    """What the OTLP exporter fares like, where there is one."""
+    if counters.get("otlp_failing", 0):
+        behind = size(counters.get("otlp_behind_bytes", 0))
+        todo = "recording goes on and nothing is lost: see whether the receiver runs, and the aggregator's log for why"
+        yield Finding("warn", "OTLP export", f"its receiver takes no spans; {behind} are not read for it yet", todo)
+    for name, one, more, todo in (
+        ("otlp_refused", "span or score was refused", "spans or scores were refused", "the aggregator's log says why"),
+        ("otlp_given_up", "span or score was given up", "spans or scores were given up",
+         "`embertrace export otlp` sends them again, with the same ids"),
+        ("otlp_unfinished", "open call was let go", "open calls were let go",
+         "too many calls went on at once; `embertrace export otlp` sends them once they have ended"),
+    ):  # fmt: skip
+        if counters.get(name, 0):
+            yield Finding("warn", "OTLP export", many(counters[name], one, more), todo)
 
 
 def _find_analyst(aggregator: Aggregator) -> Iterator[Finding]:

@@ -15,7 +15,12 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import ray
+from embertrace.errors import MissingExtraError
+
+try:
+    import ray
+except ImportError:
+    raise MissingExtraError("tracing on Ray", "ray") from None
 
 from embertrace import crossing, embedded
 from embertrace.ray import cluster

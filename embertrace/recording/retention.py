@@ -40,7 +40,7 @@ class Limits(NamedTuple):
         if keep_days is not None and not 0 < keep_days < 1e5:
             raise ConfigError(f"--keep-days is {keep_days}; it must be a number of days above 0, such as 30")
         keep_ns = None if keep_days is None else int(keep_days * DAY_NS)
-        return cls(None if keep_bytes is None else _parse_size(keep_bytes), keep_ns)
+        return cls(None if keep_bytes is None else parse_size(keep_bytes, "--keep-bytes"), keep_ns)
 
 
 def count_expired(sealed: Sequence[Sealed], active_bytes: int, limits: Limits, now_ns: int) -> int:
@@ -58,8 +58,9 @@ def count_expired(sealed: Sequence[Sealed], active_bytes: int, limits: Limits, n
     return len(sealed)
 
 
-def _parse_size(text: str) -> int:
+def parse_size(text: str, option: str) -> int:
+    """Bytes, from what people type for an option: "10GB" or "500 MiB". Raises ConfigError."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or match[2].upper() not in _UNITS or not float(match[1]) > 0:
-        raise ConfigError(f"--keep-bytes is {text!r}; it must be a size above 0, such as 10GB or 500MiB")
+        raise ConfigError(f"{option} is {text!r}; it must be a size above 0, such as 10GB or 500MiB")
     return int(float(match[1]) * _UNITS[match[2].upper()])

@@ -80,9 +80,9 @@ def write_recording(directory: pathlib.Path, events: int) -> int:
     return written
 
 
-def packed_questions(piece: dict[str, Any]) -> Any:
-    """The packed events of questions, one question a row."""
-    template = b"".join(map(pack_event, _template()))
+def packed_questions(piece: dict[str, Any], text: str = "") -> Any:
+    """The packed events of questions, one question a row. `text` is a further argument of each call."""
+    template = b"".join(map(pack_event, _template(text)))
     rows = np.tile(np.frombuffer(template, np.uint8), (len(piece["number"]), 1))
     for place, marker in enumerate(_IDS.values()):
         _put(rows, template, marker.to_bytes(8, "big"), _bytes_of(piece["ids"][:, place]))
@@ -117,7 +117,7 @@ def _constant(text: bytes, rows: int) -> Any:
     return np.tile(np.frombuffer(text, np.uint8), (rows, 1))
 
 
-def _template() -> list[RawEvent]:
+def _template(text: str) -> list[RawEvent]:
     """One question, with markers where questions differ."""
     names = {
         "root": ("pipeline", "function", "default"),
@@ -144,7 +144,7 @@ def _template() -> list[RawEvent]:
             )
         )  # fmt: skip
 
-    begun = {"args": [_KEY], "kwargs": {}}
+    begun = {"args": [_KEY, text] if text else [_KEY], "kwargs": {}}
     emit(CALL, "root", begun)
     emit(CALL, "panel", begun)
     for place in range(3):

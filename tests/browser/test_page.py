@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import embertrace as et
 from embertrace.emit import Emitter, emitter_for
 from embertrace.handshake import new_pair
 from embertrace.keys import make_keys, read_token
@@ -27,7 +29,7 @@ VIEWS = {
     "overview": ["33.3%", "100.0%", "n 8", "Members disagree", "75", "1 raised, 0 lost"],
     "items": ["q0", "3/3", "2/3", "✗ wrong", "✓ right", "1–13 of 13"],
     "flow": [],
-    "members": ["m0", "chooser", "panel"],
+    "members": ["m0", "chooser", "panel", "12 of 13", "100.0%", "75.8% … 100.0%"],
     "time": ["Throughput", "Latency", "Disagreement"],
     "compare": ["66.7%", "100.0%", "−33.3%", "4 got worse, 0 better", "exact McNemar"],
     "runs": ["monday", "tuesday", "finished"],
@@ -111,8 +113,10 @@ def test_nothing_serious_is_in_the_way_of_anybody(opened: Any, served: dict[str,
     """By axe-core: names, roles, contrast."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = opened(served, theme=theme)
-    for view in VIEWS:
+    for view in (*VIEWS, "items?run=tuesday&label=%22q1%22"):
         page.open(view)
+        if "label" in view:
+            page.see("What was answered")
         found = axe.run(page.tab).response["violations"]
         grave = [one for one in found if one["impact"] in ("serious", "critical")]
         serious = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in grave]
@@ -138,9 +142,19 @@ def test_items_are_searched_sorted_and_cut_by_what_they_are(opened: Any, served:
     assert "search=q1" in page.tab.url
     page.tab.get_by_label("Search").fill("")
     page.see("1–13 of 13")
-    page.tab.get_by_label("Which items").select_option("wrong")
+    page.tab.get_by_label("Right or wrong").select_option("wrong")
     page.see("1–4 of 4")
-    page.tab.get_by_label("Which items").select_option("")
+    page.tab.get_by_label("Right or wrong").select_option("")
+    page.tab.get_by_label("Errors").select_option("failed")
+    page.see("1–1 of 1")
+    page.tab.get_by_label("Right or wrong").select_option("right")
+    page.see("No items that these filters leave")
+    assert "correct=right" in page.tab.url and "errors=failed" in page.tab.url
+    page.tab.go_back()
+    page.see("1–1 of 1")
+    assert page.tab.get_by_label("Right or wrong").input_value() == ""
+    page.tab.get_by_label("Errors").select_option("")
+    page.see("1–13 of 13")
     page.tab.get_by_label("Agreement").fill("2/3")
     page.tab.get_by_label("Agreement").press("Enter")
     page.see("1–8 of 8")
@@ -164,6 +178,89 @@ def test_one_call_is_shown_with_all_that_was_kept(opened: Any, served: dict[str,
     page.tab.reload()
     page.drawn()
     page.see("Arguments")
+
+
+def test_items_are_cut_by_what_ran_about_them_and_every_cut_has_an_address(opened: Any, served: dict[str, Any]) -> None:
+    page = opened(served)
+    page.open("items?run=tuesday")
+    for title, choice, address, left in (
+        ("Stage", "judge_1", "stage=judge_1", "1–12 of 12"),
+        ("Operator", "chooser", "operator=chooser", "1–12 of 12"),
+        ("Type", "ensemble", "type=ensemble", "No items that these filters leave"),
+    ):
+        page.tab.locator("label", has_text=title).locator("select").select_option(choice)
+        page.see(left)
+        assert address in page.tab.url
+    page.tab.get_by_role("button", name="Clear").click()
+    page.see("1–13 of 13")
+    assert "null" not in page.text
+    page.open("items?run=tuesday&correct=wrong&errors=whole&agreement=3/3&search=q")
+    assert "1–4 of 4" in page.text
+    assert page.tab.get_by_label("Right or wrong").input_value() == "wrong"
+    assert page.tab.get_by_label("Agreement").input_value() == "3/3"
+
+
+def test_an_item_is_labelled_and_the_label_is_kept(opened: Any, tmp_path: pathlib.Path) -> None:
+    story = Story("unlabelled", run="monday")
+    story.question("q0", ["A", "B", "A"], verdict="A")
+    story.question("17", [1, 2], verdict=2)
+    with aggregator(tmp_path / "rec") as (ready, _):
+        emitter = emit(ready["endpoint"], story)
+        page = opened(ready)
+        page.open("items")
+        page.tab.get_by_role("link", name="Label q0").click()
+        page.tab.get_by_label("Your name").fill("ann")
+        page.tab.get_by_label("Truth").fill("A")
+        page.tab.get_by_role("button", name="Save").click()
+        page.see("Recorded.")
+        page.see("human:ann")
+        page.see("✓ right")
+        page.shoot("label")
+        page.tab.get_by_role("button", name="Mark as wrong (chooser)").click()
+        page.see("✗ wrong")
+        page.tab.get_by_role("button", name="wrong: withdraw the mark (chooser)").click()
+        page.see("✓ right")
+        page.tab.get_by_role("button", name="Withdraw", exact=True).click()
+        page.see("withdrawn")
+        page.tab.keyboard.press("Escape")
+        page.tab.wait_for_selector("dialog", state="detached")
+        assert "label=" not in page.tab.url
+        page.open("trace?item=17")
+        page.tab.get_by_role("link", name="Label it").click()
+        page.see("Label 17")
+        page.tab.get_by_label("Truth").fill("3")
+        page.tab.get_by_role("button", name="Save").click()
+        page.see("Recorded.")
+        page.open("trace?item=q0")
+        page.tab.get_by_role("button", name="chooser").click()
+        page.tab.get_by_role("button", name="Mark as right (chooser)").click()
+        page.tab.wait_for_selector(".mark-as.good[aria-pressed=true]")
+        page.tab.goto("about:blank")
+        emitter.close(10)
+    with aggregator(tmp_path / "rec") as (ready, _):
+        page = opened(ready)
+        page.open("items")
+        assert "✓ right" in page.text
+        truths = {row["item"]: row["truth"] for row in et.connect(ready["endpoint"]).items()}
+        assert truths == {"q0": None, "17": 3}, "a number, as the answers are"
+
+
+def test_a_label_that_cannot_be_recorded_says_why(opened: Any, tmp_path: pathlib.Path) -> None:
+    story = Story("keyless")
+    story.judge("A", args=["asked"])
+    with aggregator(tmp_path / "rec") as (ready, _):
+        emitter = emit(ready["endpoint"], story)
+        page = opened(ready)
+        page.open("items")
+        page.tab.locator("a.pen").click()
+        page.tab.get_by_label("Truth").fill("A")
+        page.tab.get_by_role("button", name="Save").click()
+        page.see("can't be labelled, but their calls can")
+        page.tab.get_by_role("button", name="Mark as right").click()
+        page.see("Recorded.")
+        page.see("✓ right")
+        page.complaints.clear()  # the browser's line about the answer 400
+        emitter.close(10)
 
 
 def test_by_keyboard_alone(opened: Any, served: dict[str, Any]) -> None:
@@ -283,11 +380,37 @@ def test_what_is_not_there_is_said(opened: Any, served: dict[str, Any]) -> None:
     page.complaints.clear()  # the browser's line about the answer 400
 
 
+def test_producers_whose_clocks_are_wrong_are_drawn_in_the_order_of_causes(opened: Any, tmp_path: pathlib.Path) -> None:
+    hour = 3600 * 10**9
+    story = Story("skewed")
+    root = story.begin("pipeline", item={"key": "q"})
+    early = story.begin("early", "member", parent=root, at=1_700_000_000_000_000_000 - hour)
+    story.end(early, "A")
+    story.end(root, "A")
+    other = Story("of another process", first_id=100)
+    other.end(other.begin("late", parent=root, slot=1, at=1_700_000_000_000_000_000 + hour, item={"key": "r"}), "B")
+    with aggregator(tmp_path / "rec") as (ready, _):
+        emitters = [emit(ready["endpoint"], story)]
+        page = opened(ready)
+        page.open("trace?item=q")
+        page.see("early")
+        begins = page.tab.eval_on_selector_all(".fall rect", "all => all.map(one => parseFloat(one.getAttribute('x')))")
+        assert len(begins) == 2 and all(0 <= begin < 100 for begin in begins), begins
+        assert re.search(r"0 … [\d.]+ (ns|µs)", page.text), "an hour of skew is no hour of work"
+        emitters.append(emit(ready["endpoint"], other))
+        page.see("late")
+        for view in ("overview", "time", "items", "health"):
+            page.open(view)
+            assert "failed:" not in page.text
+        for emitter in emitters:
+            emitter.close(10)
+
+
 def test_a_hundred_thousand_traces_and_a_trace_of_as_many_calls(opened: Any, tmp_path: pathlib.Path) -> None:
     many = 100_000
     story = Story("many")
     for place in range(many):
-        story.call("answer", "A", item={"key": place, "truth": "A"})
+        story.call("answer", "A", item={"key": f"q{place}", "truth": "A"})
     root = story.begin("fan", "ensemble", item={"key": "wide"})
     for _ in range(many):
         story.call("member", "A", parent=root, type="member")
@@ -298,7 +421,7 @@ def test_a_hundred_thousand_traces_and_a_trace_of_as_many_calls(opened: Any, tmp
         page.tab.set_default_timeout(100_000)
         page.open("items")
         page.see(f"1–50 of {many + 1:,}")
-        page.tab.get_by_label("Search").fill("99999")
+        page.tab.get_by_label("Search").fill("q99999")
         page.see("1–1 of 1")
         page.open("trace?item=wide")
         page.see("500 calls")

@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
 
 import embertrace as et
+from aggregator.web.door import HttpDoor
+from aggregator.web.security import Policy
 from embertrace import embedded
 from embertrace.client import Client
 from embertrace.handshake import new_pair
 from embertrace.keys import make_keys, read_token
+from embertrace.recording import Recording
 from support.aggregators import aggregator
 from support.http_client import Http
+from support.recordings import make_small
 
 
 def children(pid: int) -> list[int]:
@@ -139,3 +145,25 @@ def test_the_page_of_a_session_with_a_key_brings_its_token(tmp_path: pathlib.Pat
     assert embedded.page_address("http://h:1/", str(tmp_path)) == f"http://h:1/#token={read_token(tmp_path)}"
     assert embedded.page_address("http://h:1/", None) == "http://h:1/"
     assert embedded.page_address(None, str(tmp_path)) is None
+
+
+def test_who_waits_for_an_answer_is_told_that_it_stops(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_small(tmp_path / "rec")
+    listener = socket.create_server(("127.0.0.1", 0))
+    door = HttpDoor(listener, Policy(None, frozenset({"localhost"})))
+    door.start(Recording.open(tmp_path / "rec"))
+    http = Http(door.port)
+    with http.stream("/v1/events/stream") as stream, ThreadPoolExecutor() as pool:
+        assert next(iter(stream)).event == "position"
+        question = pool.submit(http.get, "/v1/info")  # which nobody here answers
+        label = pool.submit(http.post, "/v1/labels", {"item": "q", "truth": "A"})
+        handed = []
+        while len(handed) < 2:
+            select.select([door.wanted], [], [])
+            door.jobs.serve(lambda method, _: handed.append(method) or Future())
+        door.close()
+        assert [asked.result(30).code for asked in (question, label)] == ["busy", "busy"]
+        assert list(stream) == []
+    assert "cancelled" not in caplog.text

@@ -66,7 +66,7 @@ def side_by_side(batches: list[tuple[bytes, int]]) -> list[RawEvent]:
     lost = sum(
         event.lost for payload, count in batches for event in iter_events(payload, count) if type(event) is BadEvent
     )
-    assert taken.undecodable == lost
+    assert taken.known.undecodable == lost
     rows = [(taken.events.origin(row)[1:], taken.events.event(row)) for row in range(len(taken.events))]
     return [event for _, event in sorted(rows, key=lambda row: row[0])]
 

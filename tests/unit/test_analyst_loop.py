@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from aggregator import analyst
+from aggregator.handing import Handing
 from aggregator.ingest import bind
 from aggregator.rpc import Door
 from embertrace.recording import Follower, Record, Recording, RecordingWriter
@@ -45,7 +46,7 @@ def test_a_question_is_answered_while_there_is_always_more(
     with zmq.Context() as context:
         door = Door(context)
         port = bind(door.socket, "127.0.0.1", 0)
-        loop = threading.Thread(target=analyst.Loop(str(tmp_path), door, None).run)
+        loop = threading.Thread(target=analyst.Loop(str(tmp_path), door, None, Handing(None)).run)
         with context.socket(zmq.DEALER) as asker:
             asker.linger = 0
             asker.connect(f"tcp://127.0.0.1:{port}")

@@ -34,6 +34,12 @@ def dockerfile() -> list[tuple[str, str]]:
     return [(line[0], line[1]) for line in lines]
 
 
+def test_the_ray_image_has_the_ray_version_that_is_tested() -> None:
+    pinned = re.search(r"^ray==([\d.]+)$", (DEPLOY.parent / "constraints.txt").read_text(), re.MULTILINE)
+    base = re.search(r"^FROM rayproject/ray:([\d.]+)-py312$", (DEPLOY / "ray.Dockerfile").read_text(), re.MULTILINE)
+    assert pinned is not None and base is not None and base[1] == pinned[1]
+
+
 @pytest.fixture(scope="module")
 def unit() -> configparser.ConfigParser:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
@@ -42,13 +48,19 @@ def unit() -> configparser.ConfigParser:
     return parser
 
 
-def test_compose_starts_one_aggregator_and_two_ray_nodes(compose: dict[str, Any]) -> None:
+def test_compose_starts_an_aggregator_two_ray_nodes_and_prometheus(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert set(services) == {"aggregator", "ray-head", "ray-worker"}
-    assert all(service["networks"] == ["tracing"] for service in services.values())
+    assert set(services) == {"keys", "aggregator", "ray-head", "ray-worker", "prometheus"}
+    assert all(service["networks"] == ["tracing"] for name, service in services.items() if name != "keys")
+    assert services["keys"]["network_mode"] == "none"
     assert services["ray-head"]["command"][:3] == ["ray", "start", "--head"]
     assert "--address=ray-head:6379" in services["ray-worker"]["command"]
+    waits = {name: list(service.get("depends_on", {}).items()) for name, service in services.items()}
+    assert waits["aggregator"] == [("keys", {"condition": "service_completed_successfully"})]
+    for name in ("ray-head", "prometheus"):
+        assert waits[name] == [("aggregator", {"condition": "service_healthy"})]
     for node in ("ray-head", "ray-worker"):
+        assert services[node]["environment"]["EMBERTRACE_KEY"] == "/run/embertrace/ray.key"
         assert services[node]["environment"]["EMBERTRACE_ENDPOINT"] == "tcp://aggregator:5557"
         assert services[node]["command"][-1] == "--block"
         assert "ports" not in services[node]
@@ -57,9 +69,32 @@ def test_compose_starts_one_aggregator_and_two_ray_nodes(compose: dict[str, Any]
 def test_the_aggregator_in_compose_is_open_to_this_host_only(compose: dict[str, Any]) -> None:
     aggregator = compose["services"]["aggregator"]
     assert aggregator["command"][:3] == AGGREGATOR
-    assert aggregator["command"][4:] == ["--bind", "tcp://0.0.0.0:5557", "--insecure-bind"]
-    assert all(port.startswith("127.0.0.1:") for port in aggregator["ports"])
-    assert aggregator["ports"] == ["127.0.0.1:5557-5559:5557-5559"]
+    assert aggregator["command"][4:8] == ["--bind", "tcp://0.0.0.0:5557", "--keys", "/etc/embertrace"]
+    assert "--insecure-bind" not in aggregator["command"]
+    assert aggregator["ports"] == ["127.0.0.1:5557-5560:5557-5560"]
+    assert all(port.startswith("127.0.0.1:") for port in compose["services"]["prometheus"]["ports"])
+
+
+def test_secrets_in_compose_reach_only_those_who_need_them(compose: dict[str, Any]) -> None:
+    held = {
+        name: {volume.partition(":")[0] for volume in service.get("volumes", ())}
+        for name, service in compose["services"].items()
+    }
+    assert {name for name, volumes in held.items() if "keys" in volumes} == {"keys", "aggregator"}
+    assert held["ray-head"] == held["ray-worker"] == {"client-keys"}
+    assert held["prometheus"] == {"./prometheus.yaml", "token"}
+    named = {volume for volumes in held.values() for volume in volumes if not volume.startswith(".")}
+    assert named == set(compose["volumes"])
+
+
+def test_prometheus_asks_the_aggregator_with_its_token(compose: dict[str, Any]) -> None:
+    (job,) = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["aggregator:5560"]}]
+    command = compose["services"]["aggregator"]["command"]
+    assert command[command.index("--advertise") + 1] == "aggregator", "else it does not answer to that name"
+    folder, _, name = job["authorization"]["credentials_file"].rpartition("/")
+    assert any(volume == f"token:{folder}:ro" for volume in compose["services"]["prometheus"]["volumes"])
+    assert f"/run/prometheus/{name}" in compose["services"]["keys"]["command"][-1]
 
 
 def test_recordings_in_compose_lie_in_a_volume(compose: dict[str, Any]) -> None:
@@ -83,7 +118,7 @@ def test_the_dockerfile_runs_the_aggregator_without_root(dockerfile: list[tuple[
     after_user = names[names.index("USER") :]
     assert "RUN" not in after_user and "CMD" in after_user
     command = json.loads(dict(dockerfile)["CMD"])
-    assert command[:3] == AGGREGATOR and command[-1] == "--insecure-bind"
+    assert command[:3] == AGGREGATOR and command[-2:] == ["--keys", "/etc/embertrace"]
     assert dict(dockerfile)["STOPSIGNAL"] == "SIGTERM"
 
 
@@ -102,7 +137,7 @@ def test_the_health_check_is_a_program_that_compiles(dockerfile: list[tuple[str,
     command = json.loads(check[check.index("[") :])
     assert command[:2] == ["python", "-c"]
     compile(command[2], "HEALTHCHECK", "exec")
-    assert "tcp://127.0.0.1:5557" in command[2] and '.call("ping")' in command[2].replace("'", '"')
+    assert "http://127.0.0.1:5560/healthz" in command[2]
 
 
 def test_the_unit_starts_the_aggregator_on_loopback(unit: configparser.ConfigParser) -> None:
@@ -131,13 +166,26 @@ def test_the_unit_is_hardened_and_stops_gently(unit: configparser.ConfigParser) 
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+def drop_in() -> str:
+    """What the README says to write with `systemctl edit`."""
+    (text,) = re.findall(r"^```\n(\[Service\]\n.*?)^```", (DEPLOY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as it is", "as the README edits it"])
+def test_systemd_accepts_the_unit(tmp_path: Path, edited: bool) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed (Debian package: systemd)")
+
     # systemd checks that the program is there: here, this Python stands for the installed one.
-    text = UNIT.read_text().replace("/opt/embertrace/bin/python", str(Path(sys.executable)))
+    def here(text: str) -> str:
+        return text.replace("/opt/embertrace/bin/python", str(Path(sys.executable)))
+
     copy = tmp_path / UNIT.name
-    copy.write_text(text)
+    copy.write_text(here(UNIT.read_text()))
+    if edited:
+        (tmp_path / f"{UNIT.name}.d").mkdir()
+        (tmp_path / f"{UNIT.name}.d" / "override.conf").write_text(here(drop_in()))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
     about_us = [line for line in done.stderr.splitlines() if UNIT.name in line]
     assert done.returncode == 0 and not about_us, done.stderr
@@ -145,6 +193,18 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 def test_the_commands_of_the_readme_name_files_that_exist() -> None:
     text = (DEPLOY / "README.md").read_text()
-    for name in re.findall(r"deploy/[\w.-]+", text):
+    for name in re.findall(r"deploy/[\w./-]+[\w]", text):
         assert (DEPLOY.parent / name).exists(), name
     assert str(UNIT.name).removesuffix(".service") in text
+
+
+def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package: prometheus)")
+    (tmp_path / "token").write_text("x" * 40)
+    text = (DEPLOY / "prometheus.yaml").read_text().replace("/run/embertrace/http.token", str(tmp_path / "token"))
+    (tmp_path / "prometheus.yaml").write_text(text)
+    command = [promtool, "check", "config", str(tmp_path / "prometheus.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

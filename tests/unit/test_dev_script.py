@@ -112,5 +112,7 @@ def test_ci_runs_both_and_is_executable() -> None:
     text = script.read_text()
     assert script.stat().st_mode & 0o111
     assert text.startswith("#!/usr/bin/env bash\n") and "set -euo pipefail" in text
-    assert text.rstrip().endswith("python3 dev.py lint\npython3 dev.py test\npython3 dev.py faults R17")
+    assert text.rstrip().endswith(
+        "python3 dev.py lint\npython3 dev.py test\npython3 dev.py package\npython3 dev.py faults R17"
+    )
     subprocess.run(["bash", "-n", str(script)], check=True)

@@ -283,12 +283,22 @@ def test_a_door_that_is_shut_is_named() -> None:
     assert [finding.where for finding in found(aggregator=shut)] == ["aggregator", "analyst"]
 
 
-@pytest.mark.parametrize("counter", ["refused", "malformed", "silent", "gaps"])
+@pytest.mark.parametrize(
+    "counter", ["refused", "malformed", "silent", "gaps", "otlp_refused", "otlp_given_up", "otlp_unfinished"]
+)
 def test_each_counter_of_bad_news_has_its_line(counter: str) -> None:
     finding = of_state(counters={**STATE.counters, counter: 2})
     assert finding.severity == "warn"
     assert "2 " in finding.what
     assert finding.todo
+
+
+def test_a_receiver_of_spans_that_takes_none_is_said() -> None:
+    counters = {**STATE.counters, "otlp_failing": 1, "otlp_behind_bytes": 2048}
+    finding = of_state(counters=counters)
+    assert (finding.severity, finding.where) == ("warn", "OTLP export") and "2.0 KiB" in finding.what.replace(
+        "kB", "KiB"
+    )
 
 
 def test_counters_that_are_none_of_ours_do_no_harm() -> None:

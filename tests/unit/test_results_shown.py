@@ -205,7 +205,7 @@ def test_rows_are_an_arrow_stream() -> None:
 
 @pytest.mark.parametrize("asked", [analysis(), OperatorAnalysis([]), analysis().stage("judge_1")])
 def test_events_and_calls_have_one_schema_whatever_was_recorded(asked: OperatorAnalysis) -> None:
-    types = {"time": "timestamp[ns, tz=UTC]", "text": "string", "json": "string", "number": "double", "whole": "int64"}
+    types = {"time": "timestamp[ns, tz=UTC]", "text": "string", "json": "string", "value": "string", "whole": "int64"}
     for view, schema in ((asked.events, EVENT_SCHEMA), (asked.calls, CALL_SCHEMA)):
         found = view.to_arrow()
         assert {field.name: str(field.type) for field in found.schema} == {n: types[k] for n, k in schema.items()}
@@ -213,8 +213,8 @@ def test_events_and_calls_have_one_schema_whatever_was_recorded(asked: OperatorA
 
 
 def test_a_call_as_a_row() -> None:
-    row = next(row for row in analysis().calls.to_arrow().to_pylist() if row["type"] == "judge")
-    assert (row["operator"], row["outcome"], row["item"], row["answer"]) == ("chooser", "result", '"right"', '"a"')
+    row = next(row for row in analysis().calls.to_arrow().to_pylist() if row["operator_type"] == "judge")
+    assert (row["operator_id"], row["outcome"], row["item_key"], row["answer"]) == ("chooser", "result", "right", "a")
 
 
 def test_sequences_are_lazy_and_behave_as_sequences() -> None:

@@ -7,7 +7,10 @@ import json
 import math
 import pathlib
 import select
+import shutil
+import subprocess
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +18,7 @@ import pyarrow.ipc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from aggregator.api import State
+from aggregator.api import State, call
 from aggregator.gauges import Gauges, read_gauges
 from aggregator.paging import cut, in_order
 from aggregator.web import stream as streaming
@@ -47,6 +50,16 @@ def state(tmp_path: pathlib.Path) -> State:
     return found
 
 
+def test_a_first_look_makes_what_is_asked_first(state: State, tmp_path: pathlib.Path) -> None:
+    state.look()
+    trees = state.forest.trees
+    call(state, "query", {"verb": "judge_accuracy"})
+    assert state.forest.trees is trees
+    with RecordingWriter(tmp_path / "empty", clock_ns=ticking()):
+        pass
+    State(Recording.open(tmp_path / "empty")).look()
+
+
 # Jobs
 
 
@@ -55,7 +68,7 @@ def test_a_job_wakes_the_loop_and_is_answered_by_it(state: State) -> None:
     assert select.select([jobs.wanted], [], [], 0)[0] == []
     asked, wrong = jobs.put("ping", {}), jobs.put("nope", {})
     assert select.select([jobs.wanted], [], [], 0)[0] == [jobs.wanted]
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     assert asked.result(0) == "pong"
     assert isinstance(wrong.exception(0), QueryError)
     assert select.select([jobs.wanted], [], [], 0)[0] == []
@@ -68,7 +81,7 @@ def test_jobs_beyond_the_limit_are_refused_and_those_given_up_never_begun(state:
     with pytest.raises(Busy):
         jobs.put("ping", {})
     assert first.cancel()
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     assert second.result(0) == "pong"
     jobs.put("ping", {})
     jobs.close()
@@ -77,11 +90,11 @@ def test_jobs_beyond_the_limit_are_refused_and_those_given_up_never_begun(state:
 def test_a_fault_of_ours_is_told_as_one_and_harms_nothing(state: State, caplog: pytest.LogCaptureFixture) -> None:
     jobs = Jobs()
     broken = jobs.put("items", {"filters": [["run", "x"]], "options": 7})
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     assert isinstance(broken.exception(0), QueryError)
-    state.forest = None  # type: ignore[assignment]
+    state.parts = None  # type: ignore[assignment]
     broken = jobs.put("runs", {})
-    jobs.serve(state)
+    jobs.serve(partial(call, state))
     fault = broken.exception(0)
     assert isinstance(fault, Fault) and refused_for(fault).to_data()["code"] == "internal"
     assert "runs failed" in caplog.text
@@ -300,6 +313,38 @@ def test_metrics_can_be_read_at_any_time(state: State) -> None:
     assert found["embertrace_http_streams",] == 2
     assert found["embertrace_ingest_malformed_total",] == 1
     assert ("embertrace_recording_free_bytes",) not in found
+
+
+def test_metrics_follow_the_conventions(state: State) -> None:
+    """As `promtool check metrics` has it: base units, counters (and nothing else) end in _total, help texts."""
+    exported = ("spans", "evaluations", "refused", "given_up", "requests", "retries", "unfinished")
+    counters = {f"otlp_{name}": 3 for name in (*exported, "waiting", "failing", "behind_bytes")}
+    state.ingest = {"counters": counters, "free_bytes": 9, "started_ns": 5, "received_ns": 6}
+    lines = exposition(read_gauges(state, 1.0), 2.0).decode().splitlines()
+    kinds = {line.split()[2]: line.split()[3] for line in lines if line.startswith("# TYPE ")}
+    helps = {line.split()[2]: line.split(" ", 3)[3] for line in lines if line.startswith("# HELP ")}
+    assert kinds.keys() == helps.keys() and len(kinds) == sum(line.startswith("# TYPE ") for line in lines)
+    assert {f"embertrace_otlp_{name}_total" for name in exported} <= kinds.keys()
+    foreign = ("milliseconds", "microseconds", "nanoseconds", "ms", "ns", "kb", "mb", "minutes", "percent")
+    for name, kind in kinds.items():
+        assert name.startswith("embertrace_") and name == name.lower() and helps[name].endswith(".")
+        assert kind in ("counter", "gauge") and (kind == "counter") == name.endswith("_total"), name
+        assert not set(name.split("_")) & {*foreign, "counter", "gauge", "count", "sum", "bucket"}, name
+        assert {"seconds", "bytes"}.isdisjoint(name.split("_")[:-2]), f"the unit comes last in {name}"
+    text = "\n".join(lines) + "\n"
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["embertrace_otlp_spans"].type == "counter"
+    assert families["embertrace_otlp_behind_bytes"].type == "gauge"
+
+
+def test_promtool_has_no_complaint(state: State) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package: prometheus)")
+    state.ingest = {"counters": {"otlp_spans": 1, "otlp_behind_bytes": 2, "events": 3}, "free_bytes": 9}
+    text = exposition(read_gauges(state, 1.0), 2.0)
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_one_word_says_how_it_fares(state: State) -> None:

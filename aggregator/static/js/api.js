@@ -35,10 +35,18 @@ export function address(path, params = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-export async function get(path, params, signal) {
+export function get(path, params, signal) {
+  return ask(address(path, params), { headers: headers(), signal });
+}
+
+export function post(path, value) {
+  return ask(path, { method: "POST", headers: { ...headers(), "Content-Type": "application/json" }, body: JSON.stringify(value) });
+}
+
+async function ask(address, request) {
   let answer;
   try {
-    answer = await fetch(address(path, params), { headers: headers(), signal });
+    answer = await fetch(address, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The aggregator does not answer.", "unreachable");

@@ -22,6 +22,12 @@ export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+// Put these, and nothing else, into an element. Those that are nothing are left out.
+export function put(element, ...children) {
+  element.replaceChildren();
+  return fill(element, null, children);
+}
+
 // What a click or Enter on `element` does. Clicks on links and buttons inside it are theirs.
 export function opens(element, open) {
   element.addEventListener("click", (event) => {

@@ -23,7 +23,7 @@ export async function filterBar(view, signal) {
   return [
     ...wanted.map((name) => choice(name, choices[name], params[name])),
     chosen && h("button", { type: "button", class: "quiet", onclick: () => change(Object.fromEntries(FILTERS.map((name) => [name, null]))) }, "Clear"),
-  ].filter(Boolean);
+  ];
 }
 
 function choice(name, choices, chosen) {

@@ -25,10 +25,24 @@ export function seconds(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
   const size = Math.abs(value);
   if (size === 0) return "0 s";
+  if (size < 1e-6) return `${(value * 1e9).toFixed(0)} ns`;
+  if (size < 1e-5) return `${(value * 1e6).toFixed(1)} µs`;
   if (size < 1e-3) return `${(value * 1e6).toFixed(0)} µs`;
   if (size < 1) return `${(value * 1e3).toFixed(size < 0.01 ? 2 : 1)} ms`;
   if (size < 120) return `${value.toFixed(2)} s`;
   return size < 7200 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`;
+}
+
+// An amount of money; small ones to two digits that say something.
+export function dollars(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return NONE;
+  const digits = value && Math.abs(value) < 0.1 ? Math.min(9, 1 - Math.floor(Math.log10(Math.abs(value)))) : 2;
+  return `$${value.toFixed(digits)}`.replace("$-", `${MINUS}$`);
+}
+
+// Names as people order them: rater-2 before rater-10.
+export function inOrder(one, other) {
+  return String(one).localeCompare(String(other), "en", { numeric: true });
 }
 
 export function bytes(value) {
@@ -37,6 +51,12 @@ export function bytes(value) {
   let place = 0;
   while (value >= 1000 && place < units.length - 1) [value, place] = [value / 1000, place + 1];
   return `${place && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[place]}`;
+}
+
+// A time of day to the millisecond: for what is over in seconds.
+export function instant(unix) {
+  const time = new Date(unix * 1000);
+  return Number.isNaN(time.getTime()) ? NONE : `${time.toLocaleTimeString("en-GB")}.${String(time.getMilliseconds()).padStart(3, "0")}`;
 }
 
 // A time of day, with its date where that is not today's.

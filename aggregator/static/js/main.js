@@ -1,8 +1,9 @@
 // Puts a view into the page, and a new picture of it whenever its address changes or events arrive.
 
 import { Failure, get, keepToken, takeToken } from "./api.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { filterBar } from "./filters.js";
+import { followLabel } from "./labelling.js";
 import { listen } from "./live.js";
 import { message } from "./parts.js";
 import { link, route } from "./route.js";
@@ -17,7 +18,8 @@ import { runs } from "./views/runs.js";
 import { time } from "./views/time.js";
 import { trace } from "./views/trace.js";
 
-// Each view is {title, tools(params)?, body(params, signal), live?}; `listed` ones stand in the bar.
+// Each view is {title, tools(params)?, body(params, signal, draw), live?}; `listed` ones stand in the bar. Until its body is
+// complete, a view may draw what it knows.
 const VIEWS = { overview, items, flow, members, time, compare, runs, health, trace };
 const LISTED = ["overview", "items", "flow", "members", "time", "compare", "runs", "health"];
 const REFRESH_MS = 1000;
@@ -39,25 +41,41 @@ async function show() {
   const view = VIEWS[name] ?? VIEWS.overview;
   const key = location.hash;
   nav(name);
+  followLabel();
   asking?.abort();
   asking = new AbortController();
   const signal = asking.signal;
   if (shown?.view !== name) {
     const tools = view.tools?.(params) ?? null;
     const body = h("div", { class: "view loading" });
-    main.replaceChildren(h("h1", { class: LISTED.includes(name) ? "only-read" : null }, view.title), ...(tools ? [tools] : []), body);
+    put(main, h("h1", { class: LISTED.includes(name) ? "only-read" : null }, view.title), tools, body);
     document.title = `${view.title} · embertrace`;
-    shown = { view: name, key, body };
+    shown = { view: name, key, body, tools };
     scrollTo(0, 0);
   }
+  const isNew = key !== shown.key || shown.body.classList.contains("loading");
+  if (key !== shown.key) renewTools(view, params);
   shown.key = key;
   delete document.documentElement.dataset.ready;
-  const [picture, bar] = await Promise.all([attempt(() => view.body(params, signal)), filterBar(view, signal).catch(() => [])]); // why it can't be had, the view says
+  const draw = (picture) => {
+    if (signal.aborted) return;
+    put(shown.body, picture);
+    shown.body.classList.remove("loading");
+  };
+  const body = attempt(() => view.body(params, signal, isNew ? draw : () => {}));
+  const [picture, bar] = await Promise.all([body, filterBar(view, signal).catch(() => [])]); // why it can't be had, the view says
   if (signal.aborted) return;
-  shown.body.replaceChildren(...[picture].flat());
-  shown.body.classList.remove("loading");
-  document.getElementById("filters").replaceChildren(...bar);
+  draw(picture);
+  put(document.getElementById("filters"), bar);
   document.documentElement.dataset.ready = "true"; // for whoever takes pictures of the page
+}
+
+// The address may have changed by going back: the tools say what it says. Whoever types is left alone.
+function renewTools(view, params) {
+  for (const wanted of view.tools?.(params)?.querySelectorAll("[aria-label]") ?? []) {
+    const tool = [...shown.tools.querySelectorAll("[aria-label]")].find((one) => one.ariaLabel === wanted.ariaLabel);
+    if (tool !== document.activeElement || !tool.matches("input")) tool.value = wanted.value;
+  }
 }
 
 async function attempt(make) {
@@ -107,6 +125,7 @@ async function start() {
 takeToken();
 setUpTheme(document.getElementById("theme"));
 addEventListener("hashchange", show);
+addEventListener("labelled", show);
 addEventListener("visibilitychange", refreshSoon);
 addEventListener("resize", refreshSoon);
 start();

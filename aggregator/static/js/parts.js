@@ -22,8 +22,8 @@ export function estimateTile(name, estimate, asLift = false) {
   if (!estimate || !estimate.n) return tile(name, NONE, "nothing to tell it from");
   const show = asLift ? signed : percent;
   const [low, high] = estimate.interval;
-  const sure = low === null ? "" : `${show(low)} … ${show(high)}, `;
-  return tile(name, show(estimate.value), `${sure}n = ${number(estimate.n)}`);
+  const sure = low === null ? null : h("span", {}, `${show(low)} … ${show(high)}`);
+  return tile(name, show(estimate.value), [sure, " ", h("span", {}, `n ${number(estimate.n)}`)].filter(Boolean));
 }
 
 export function notes(result) {
@@ -36,8 +36,9 @@ export function message(sentence, tone = "") {
   return h("p", { class: `message ${tone}`, role: tone === "bad" ? "alert" : null }, sentence);
 }
 
-// columns: {name, title, number?, cell(row)?, sorts?}. `sort` is {by, down, change(name)}; `open` what a row opens.
-export function grid(columns, rows, { caption, sort, open } = {}) {
+// columns: {name, title, number?, cell(row)?, sorts?}. `sort` is {by, down, change(name)}; `open` what a row opens;
+// a grid that `stacks` shows each row as a block of its own where the screen is narrow.
+export function grid(columns, rows, { caption, sort, open, stacks } = {}) {
   const head = columns.map((column) => {
     const sorted = sort && sort.by === column.name;
     const title = sort && column.sorts ? h("button", { type: "button", onclick: () => sort.change(column.name) }, column.title, sorted ? (sort.down ? " ↓" : " ↑") : "") : column.title;
@@ -45,21 +46,21 @@ export function grid(columns, rows, { caption, sort, open } = {}) {
     return h("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": order }, title);
   });
   const body = rows.map((row) => {
-    const cells = columns.map((column) => h("td", { class: column.class ?? (column.number ? "number" : null) }, column.cell ? column.cell(row) : short(row[column.name])));
+    const cells = columns.map((column) => h("td", { class: column.class ?? (column.number ? "number" : null), "data-title": column.title || null }, column.cell ? column.cell(row) : short(row[column.name])));
     const line = h("tr", { class: open ? "opens" : null }, cells);
     return open ? opens(line, () => open(row)) : line;
   });
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    { class: stacks ? "scroll stacks" : "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {}, h("caption", { class: "only-read" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)),
   );
 }
 
-// Where a page of rows stands among all of them, and the way to its neighbours.
+// Where a page of rows stands among all of them (a `total` of null: nobody counted them), and the way to its neighbours.
 export function pager(cursor, limit, shown, total, next, turn) {
   const last = cursor + shown;
-  const place = total ? `${number(cursor + 1)}–${number(last)} of ${number(total)}` : "none";
+  const place = total === 0 ? "none" : `${number(cursor + 1)}–${number(last)} of ${total === null ? "more" : number(total)}`;
   return h(
     "div",
     { class: "pager" },

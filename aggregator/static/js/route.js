@@ -9,8 +9,8 @@ export function route() {
 
 // The address of a view. Filters stay unless they are given anew; other parameters don't.
 export function link(view, params = {}) {
-  const here = route().params;
-  const kept = Object.fromEntries(FILTERS.filter((name) => here[name]).map((name) => [name, here[name]]));
+  const now = route().params;
+  const kept = Object.fromEntries(FILTERS.filter((name) => now[name]).map((name) => [name, now[name]]));
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...kept, ...params })) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
@@ -19,14 +19,19 @@ export function link(view, params = {}) {
   return text ? `#/${view}?${text}` : `#/${view}`;
 }
 
+// The address of the view at hand with some parameters changed.
+export function here(params) {
+  const { view, params: now } = route();
+  return link(view, { ...now, ...params });
+}
+
 export function go(view, params) {
   location.hash = link(view, params);
 }
 
 // Change some parameters of the view at hand.
 export function change(params) {
-  const here = route();
-  go(here.view, { ...here.params, ...params });
+  location.hash = here(params);
 }
 
 // A key as it stands in an address: text as it is, everything else as JSON.

@@ -25,7 +25,7 @@ from embertrace.analysis.arrays.deciding import (
     truths_at,
 )
 from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
-from embertrace.analysis.arrays.votes import ANSWERED, ENDED, MISSING, UNKNOWN, Ballots, answers_at, ballots_of, keys_of
+from embertrace.analysis.arrays.votes import ANSWERED, ENDED, UNKNOWN, Ballots, answers_at, keys_of, standing_of
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import dense, together
@@ -74,35 +74,27 @@ def kinds_of(
 
 
 def _kinds(trees: Trees, answers: Answers, right: Correctness | None, mask: Array | None, by_answer: bool) -> Kinds:
-    shape, ballots = trees.shape, ballots_of(trees)
-    ensembles = ballots.ensemble
-    whole = np.ones(len(ensembles), bool) if mask is None else mask[ensembles]
-    missing_children = shape.missing[ensembles] > 0
-    alone = whole & (ballots.size == 0) & ~missing_children
-    if mask is not None:
-        ballots = ballots.take(whole[ballots.group] | (mask[ballots.member] & ~ballots.nested))
-    missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles)) > 0
-    incomplete = (shape.end_row[ensembles] < 0) | missing | missing_children
+    standing = standing_of(trees, mask)
+    ballots, ensembles = standing.ballots, standing.ballots.ensemble
     votes = _votes(trees, answers, ballots)
     unknown = np.bincount(ballots.group[votes.status == UNKNOWN], minlength=len(ensembles)) > 0
-    comparable = ~incomplete & ~unknown
+    comparable = ~standing.incomplete & ~unknown
     of_operator = trees.shape.name[ballots.member].astype(np.int64)
+    alone = standing.alone | (ballots.size > MOST_MEMBERS)
     member = together(ballots.identity, of_operator, votes.status, (votes.text if by_answer else votes.label) + 1)
-    ensemble = [shape.name[ensembles], incomplete, comparable]
+    ensemble = [trees.shape.name[ensembles], standing.incomplete, comparable]
     if right is not None:
         shares = _shares(trees, right, ballots, votes)
         member = together(member, shares.of_member)
         ensemble.append(shares.labelled)
-        alone |= shares.out_of_the_ordinary
-    alone |= ballots.size > MOST_MEMBERS
-    chosen = ((whole | (ballots.size > 0)) & ~alone).nonzero()[0]
+        alone = alone | shares.out_of_the_ordinary
+    chosen = np.flatnonzero(standing.counts & ~alone)
     size = np.where(comparable, ballots.size, 0)
     kind = _told_apart(together(size, *(column.astype(np.int64) for column in ensemble)), size, ballots.size, member)
-    counts = whole | (ballots.size > 0)
     pairs = ensembles[ballots.group].astype(np.int64) << 32 | np.maximum(votes.key, 0)
     given = np.flatnonzero(votes.status == ANSWERED)
     sorted_pairs, first = np.unique(pairs[given], return_index=True)
-    rest = ensembles[alone & counts]
+    rest = ensembles[alone & standing.counts]
     return Kinds(ensembles[chosen], dense(kind[chosen]), rest, votes.label[given[first]], sorted_pairs)
 
 

@@ -47,6 +47,24 @@ class UnitsOfCalls:
             return "item", self._trees.items.codes[code]
         return "call", canonical(self._trees.at(code - self._keyed).call_id)
 
+    def __reduce__(self) -> tuple[type[KnownUnits], tuple[list[bytes], Array, Array]]:
+        """As a state travels: without the trees."""
+        alone = np.flatnonzero(self._of_items[self._trees.shape.item] == NONE)
+        numbers = self._trees.table.call.values[self._trees.shape.first_row[alone]]
+        return KnownUnits, (self._trees.items.codes[: self._keyed], alone, self._trees.table.ids.ids[numbers])
+
+
+class KnownUnits:
+    """The same units for those to whom the codes were given, long after the trees are gone."""
+
+    def __init__(self, codes: list[bytes], places: Array, call_ids: Array) -> None:
+        self._codes, self._places, self._call_ids = codes, places, call_ids
+
+    def unit(self, code: int) -> Unit:
+        if code < len(self._codes):
+            return "item", self._codes[code]
+        return "call", canonical(int(self._call_ids[np.searchsorted(self._places, code - len(self._codes))]))
+
 
 def units_of_calls(trees: Trees) -> UnitsOfCalls:
     """Those of all calls of these trees; one and the same, whoever asks."""

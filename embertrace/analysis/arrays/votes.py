@@ -162,14 +162,34 @@ def ballots_of(trees: Trees) -> Ballots:
     return found
 
 
-def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
+class Standing(NamedTuple):
+    """The ensembles, and which of their members count where a mask selects calls."""
+
+    ballots: Ballots
+    counts: Array
+    """Of each ensemble whether it counts: it is selected, or a member of it is."""
+    alone: Array
+    """Whether it votes through the list it returned, and so has to be read for itself."""
+    incomplete: Array
+
+
+def standing_of(trees: Trees, mask: Array | None) -> Standing:
+    """With `mask` None, of all calls."""
     shape, ballots = trees.shape, ballots_of(trees)
     ensembles = ballots.ensemble
     whole = np.ones(len(ensembles), bool) if mask is None else mask[ensembles]
     missing_children = shape.missing[ensembles] > 0
-    returns = whole & (ballots.size == 0) & ~missing_children
+    alone = whole & (ballots.size == 0) & ~missing_children
     if mask is not None:
         ballots = ballots.take(whole[ballots.group] | (mask[ballots.member] & ~ballots.nested))
+    missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles)) > 0
+    incomplete = (shape.end_row[ensembles] < 0) | missing | missing_children
+    return Standing(ballots, whole | (ballots.size > 0), alone, incomplete)
+
+
+def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
+    standing = standing_of(trees, mask)
+    ballots, ensembles = standing.ballots, standing.ballots.ensemble
     ended = np.flatnonzero(ballots.status == ENDED)
     group = ballots.group[ended]
     status, key = answers_at(trees, answers, ballots.member[ended])
@@ -177,10 +197,9 @@ def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     unknown = np.bincount(group[status == UNKNOWN], minlength=len(ensembles))
     voted = status == ANSWERED
     answered, distinct, largest = _agreement(group[voted], key[voted], len(ensembles))
-    chosen = (whole & ~returns) | (ballots.size > 0)
-    incomplete = (shape.end_row[ensembles] < 0) | (missing > 0) | missing_children
-    columns = (ensembles, incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
-    return Votes._make([*(column[chosen] for column in columns), ensembles[returns]])
+    chosen = standing.counts & ~standing.alone
+    columns = (ensembles, standing.incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
+    return Votes._make([*(column[chosen] for column in columns), ensembles[standing.alone]])
 
 
 def _late(shape: Shape, members: Array, ensembles: Array) -> Array:

@@ -49,7 +49,7 @@ class MemberQuestions(Asks):
         failed or abstained is worth nothing in that call. The values of a stage add up to its majority_accuracy()
         with failures counted as wrong (Shapley 1953). Columns stage, member, shapley, low, high (t on unit means), n,
         items, error (of sampling; 0 where exact, as always up to 12 members), leave_one_out with its interval,
-        accuracy (of its own answers), answered. Largest first; empty of none.
+        accuracy (of its own answers) with its interval, answered. Largest first; empty of none.
         """
         return self._rows("member_value", answer=answer, grade=grade)
 

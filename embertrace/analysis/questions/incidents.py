@@ -74,7 +74,7 @@ class Runs:
 
     def __init__(self, selection: Selection) -> None:
         self._runs = describe_runs(selection.forest.trees, selection.forest.ended)
-        self._chosen = {call.run for call in selection.calls} if selection.filtered else {*self._runs}
+        self._chosen = selection.runs if selection.filtered else {*self._runs}
 
     def merge(self, other: Runs) -> Runs:
         for name, run in other._runs.items():
@@ -107,13 +107,15 @@ class Health:
     def __init__(self, selection: Selection) -> None:
         forest, shape = selection.forest, selection.trees.shape
         outcomes = np.bincount(shape.outcome[selection.mask], minlength=len(OUTCOMES)).tolist()
-        self.counts = {
+        self._counts = {
             "calls": sum(outcomes),
             "errors": outcomes[ERROR_OUTCOME],
             "lost": outcomes[LOST],
             "open": outcomes[OPEN],
             "missing": shape.missing_among(selection.mask),
             "unlinked": count_unlinked(selection),
+        }
+        self._of_all = {
             "events": forest.events,
             "gaps": forest.gaps,
             "undecodable": forest.undecodable,
@@ -121,11 +123,14 @@ class Health:
             "removed_segments": forest.removed_segments,
             "unplaced": forest.unplaced,
         }
+        """What each part says of all of them: see `Forest.part`."""
 
     def merge(self, other: Health) -> Health:
-        for name, count in other.counts.items():
-            self.counts[name] += count
+        for name, count in other._counts.items():
+            self._counts[name] += count
+        for name, count in other._of_all.items():
+            self._of_all[name] = max(count, self._of_all[name])
         return self
 
     def finish(self) -> Table:
-        return Table(self.counts)
+        return Table({**self._counts, **self._of_all})

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.correctness import Correctness, Grade
@@ -15,6 +17,8 @@ from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.costs import spent_by
 from embertrace.analysis.results import Rows
+from embertrace.analysis.table.counting import last_of_each
+from embertrace.analysis.table.items import NONE
 from embertrace.event import call_hex
 from embertrace.payload import canonical
 
@@ -61,12 +65,7 @@ def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = No
     found = ByItem(names, ItemRow)
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
-    for call in selection.calls:
-        row = found.at(*names.of(call))
-        row.calls += 1
-        truth = right.truth(call)
-        if truth is not None:
-            _say(row.said, "truth", call.origin, truth)
+    _add_calls(found, selection, right)
     _add_costs(found, selection)
     for ensemble in selection.ensembles(answers):
         _describe_votes(found.at(*names.of(ensemble.call)), ensemble)
@@ -77,6 +76,29 @@ def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = No
             _say(row.said, "judge", judge.origin, judge.answer)
             _say(row.said, "correct", judge.origin, None if share is None else float(share))
     return found
+
+
+def _add_calls(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
+    """How many calls there are about each item, and what is true of it. Calls about one item in one run are alike."""
+    trees, places = selection.trees, selection.places
+    alike = trees.items.identity()[trees.shape.item[places]] != NONE
+    if trees.labels.name_calls:
+        alike[:] = False
+    for place in places[~alike].tolist():
+        call = trees.at(place)
+        _add_alike(found.at(*found.names.of(call)), call, 1, right)
+    keyed = places[alike]
+    last, counts = last_of_each(trees.shape.run[keyed].astype(np.int64) << 32 | trees.shape.item[keyed])
+    for place, count in zip(keyed[last].tolist(), counts.tolist(), strict=True):
+        call = trees.at(place)
+        _add_alike(found.at(call.item["key"], call.item.get("epoch")), call, count, right)
+
+
+def _add_alike(row: ItemRow, last: Call, count: int, right: Correctness) -> None:
+    row.calls += count
+    truth = right.truth(last)
+    if truth is not None:
+        _say(row.said, "truth", last.origin, truth)
 
 
 def _add_costs(found: ByItem[ItemRow], selection: Selection) -> None:

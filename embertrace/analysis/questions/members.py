@@ -152,5 +152,7 @@ def _worth(member: str, cast: Cast) -> dict[str, Any]:
         "leave_one_out_low": left["low"],
         "leave_one_out_high": left["high"],
         "accuracy": alone["accuracy"],
+        "accuracy_low": alone["low"],
+        "accuracy_high": alone["high"],
         "answered": alone["n"],
     }

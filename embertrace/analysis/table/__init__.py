@@ -6,6 +6,7 @@
     executions          (call, attempt): the rows of its begin and its end
     contexts            run, item and tags that events brought along
     texts, items        what payloads and items say, read once for all that say the same
+    traces, marks       traces as keys, and whose they are; where in a recording rows came from
     shape               executions put into trees: which count, under whom, in which order
 
 Rules: rows and numbers are given out as events arrive and never change, so that grouping is counting; what depends on

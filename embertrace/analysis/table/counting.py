@@ -37,6 +37,12 @@ def grouped(keys: Array, values: Array) -> Iterator[tuple[int, Array]]:
         start += count
 
 
+def last_of_each(keys: Array) -> tuple[Array, Array]:
+    """Of each distinct key where it stands last, and how often it stands; in the order of the keys."""
+    _, first_from_behind, counts = np.unique(keys[::-1], return_index=True, return_counts=True)
+    return len(keys) - 1 - first_from_behind, counts
+
+
 def dense(numbers: Array) -> Array:
     """For integers ≥ 0 as many numbers 0, 1, 2, … as there are distinct ones; equal ones have equal numbers."""
     if not len(numbers):

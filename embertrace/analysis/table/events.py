@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,9 +82,15 @@ class EventTable:
             self.producers.append(code)
         return number
 
-    def append(self, columns: Columns, stretches: Sequence[tuple[int, int, int]]) -> None:
-        """Take in events. `stretches` are (producer's number, first seq, count): whose events they are, in order."""
+    def append(
+        self, columns: Columns, stretches: Sequence[tuple[int, int, int]], far: Mapping[int, RawEvent] | None = None
+    ) -> None:
+        """Take in events. `stretches` are (producer's number, first seq, count): whose events they are, in order.
+
+        `far` are, by place, those of which columns hold only what comes nearest.
+        """
         at = len(self)
+        self.far.update({at + place: event for place, event in (far or {}).items()})
         for producer, seq, count in stretches:
             if not self._goes_on(producer, seq, at):
                 self._stretch_row.extend(np.array([at]))
@@ -110,17 +116,36 @@ class EventTable:
         numbers[some] = self.ids.add(ids[some].astype(np.uint64, copy=False))
         return numbers
 
-    def append_events(self, events: Sequence[RawEvent], stretches: Sequence[tuple[int, int, int]]) -> None:
-        """Take in single events, whatever their fields hold."""
-        start = len(self)
+    def side_by_side(
+        self, events: Sequence[RawEvent], stretches: list[tuple[int, int, int]]
+    ) -> tuple[Columns, list[tuple[int, int, int]], dict[int, RawEvent]]:
+        """Single events, whatever their fields hold, as `append` takes them."""
         names = [self.names.number((event.operator_id, event.operator_type, event.stage)) for event in events]
-        fitting = []
-        for place, event in enumerate(events):
-            near = _fitting(event)
-            if near is not event:
-                self.far[start + place] = event
-            fitting.append(near)
-        self.append(columns_of(fitting, names), stretches)
+        fitting = [_fitting(event) for event in events]
+        far = {place: event for place, event in enumerate(events) if fitting[place] is not event}
+        return columns_of(fitting, names), stretches, far
+
+    def columns(self, rows: Array, names: Names) -> Columns:
+        """The events of rows, side by side, as another table with these names takes them in."""
+        renamed = np.array([names.number(triple) for triple in self.names.triples], np.int32)
+        tails = list(self.tails(rows))
+        return Columns(
+            kind=self.kind.values[rows],
+            stamp=self.stamp.values[rows],
+            flags=self.flags.values[rows],
+            trace=self.trace.values[rows],
+            call_id=self.ids.ids[self.call.values[rows]],
+            parent=self.ids.ids[self.parent.values[rows]],
+            attempt=self.attempt.values[rows],
+            parent_attempt=self.parent_attempt.values[rows],
+            slot=self.slot.values[rows],
+            name=renamed[self.name.values[rows]],
+            duration=self.duration_bits.values[rows].astype(np.uint64).view(np.int64),
+            slots=self.slots.values[rows],
+            follows=self.ids.ids[self.follows.values[rows]],
+            tail_length=np.fromiter(map(len, tails), np.int64, len(tails)),
+            tails=b"".join(tails),
+        )
 
     def _goes_on(self, producer: int, seq: int, row: int) -> bool:
         if not len(self._stretch_row):

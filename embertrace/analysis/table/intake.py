@@ -3,21 +3,24 @@
 Rules:
 - (producer, seq) names an event; a second sighting is ignored, whichever of the two waits longer.
 - A batch that can't be read at once is read event by event; what is no event there is counted, and costs itself alone.
+- What `keeps` refuses was seen and is counted like any other event, but takes no row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from embertrace.analysis.known import Known
+from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.executions import Executions
 from embertrace.analysis.table.items import Items
-from embertrace.analysis.table.seqs import Seqs
 from embertrace.analysis.table.texts import Texts
+from embertrace.analysis.table.traces import Stretch, emitted_in, stretches_of
 from embertrace.event import METRIC
 from embertrace.wire.columns import Columns, decode
 from embertrace.wire.event import BadEvent, RawEvent, iter_events
@@ -25,9 +28,11 @@ from embertrace.wire.event import BadEvent, RawEvent, iter_events
 ENOUGH_BYTES = 2 * 1024 * 1024
 """Some ten thousand events: their columns stay in the processor's cache while they are read."""
 ENOUGH_EVENTS = 4096
+SINGLE_BYTES = 1000
+"""About what a single event takes as a Python object, until it is read."""
 
-Stretch = tuple[int, int, int]
-"""Events of one producer (by number) in a row: first seq, count."""
+Keeps = Callable[[Columns], Array]
+"""Says of events, side by side, which of them are kept."""
 
 
 class Waiting(NamedTuple):
@@ -42,31 +47,38 @@ class Waiting(NamedTuple):
 class Intake:
     """What came, as a table, its executions and its contexts. `flush` before looking at them.
 
-    `distinct` counts events, `undecodable` those nobody could read, `unplaced` calls and results without a call id.
+    `known` is where events are counted, and whence they came; `keeps` says which of them take a row (None: all).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known | None = None, keeps: Keeps | None = None) -> None:
+        self.known = Known() if known is None else known
         self.events = EventTable()
         self.executions = Executions(self.events)
         self.contexts = Contexts(self.events)
         self.texts = Texts(self.events)
         self.items = Items(self.contexts)
-        self.distinct = self.undecodable = self.unplaced = 0
-        self._seen: dict[bytes, Seqs] = {}
+        self._keeps = keeps
         self._batches: list[Waiting] = []
         self._batch_bytes = 0
         self._single: list[tuple[bytes, int, RawEvent]] = []
 
     @property
-    def producers(self) -> int:
-        return len(self._seen)
+    def waits(self) -> bool:
+        """Whether something was not read yet."""
+        return bool(self._batches or self._single)
 
-    def meet(self, producer: bytes) -> Seqs:
-        """The seqs seen of a producer, which is known from now on."""
-        return self._seen.setdefault(producer, Seqs())
-
-    def last_seq(self, producer: bytes) -> int:
-        return self._seen[producer].last
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table with its payloads, and of what waits."""
+        events = self.events
+        return (
+            events.nbytes
+            + events.payload_bytes
+            + self.executions.nbytes
+            + self.contexts.nbytes
+            + self._batch_bytes
+            + len(self._single) * SINGLE_BYTES
+        )
 
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
         self._single.append((producer, seq, event))
@@ -89,11 +101,37 @@ class Intake:
             self._take_batches(batches)
         single, self._single = self._single, []
         self._take_events(single)
-        rows = slice(start, None)
-        kinds, calls = self.events.kind.values[rows], self.events.call.values[rows]
-        self.distinct += len(kinds)
-        self.unplaced += int(((kinds != METRIC) & (calls == 0)).sum())
         self.executions.add(start)
+
+    def adopt(self, other: EventTable, rows: Array) -> None:
+        """Take over rows of another table, without counting them; those whose events were seen here already stay there.
+
+        `rows` ascend.
+        """
+        start = len(self.events)
+        producers, seqs = other.emitted(rows)
+        codes = other.producers
+        new = [
+            bool(self.known.meet(codes[producer]).add(seq, 1))
+            for producer, seq in zip(producers.tolist(), seqs.tolist(), strict=True)
+        ]
+        self._copy(other, rows[np.array(new, bool)])
+        self.executions.add(start)
+
+    def carry(self, other: EventTable, rows: Array) -> None:
+        """As `adopt`, of events that are known to be seen."""
+        start = len(self.events)
+        self._copy(other, rows)
+        self.executions.add(start)
+
+    def _copy(self, other: EventTable, rows: Array) -> None:
+        if not len(rows):
+            return
+        producers, seqs = other.emitted(rows)
+        numbers = np.array([self.events.producer(code) for code in other.producers], np.int64)
+        places = np.searchsorted(rows, np.array(sorted(other.far), np.int64))
+        far = {int(place): other.far[int(rows[place])] for place in places if rows[place] in other.far}
+        self.events.append(other.columns(rows, self.events.names), stretches_of(numbers[producers], seqs), far)
 
     def kept_rows(self) -> list[int]:
         """The rows of events that count: begins and ends of executions, and metrics; in the order of their origins."""
@@ -118,20 +156,33 @@ class Intake:
         at = 0
         for batch in batches:
             number = self.events.producer(batch.producer)
-            spans = self.meet(batch.producer).add(batch.first_seq, batch.count)
+            spans = self.known.meet(batch.producer).add(batch.first_seq, batch.count)
             stretches += [(number, first, end - first) for first, end in spans]
             if spans != [(batch.first_seq, batch.first_seq + batch.count)]:
                 fresh[at : at + batch.count] = False
                 for first, end in spans:
                     fresh[at + first - batch.first_seq : at + end - batch.first_seq] = True
             at += batch.count
-        self.events.append(columns if fresh.all() else columns.take(fresh), stretches)
+        self._put(columns if fresh.all() else columns.take(fresh), stretches, {})
+
+    def _put(self, columns: Columns, stretches: list[Stretch], far: dict[int, RawEvent]) -> None:
+        """Count distinct events, and give rows to those that are kept; `far` are those by place that fit no column."""
+        self.known.events += len(columns.kind)
+        self.known.unplaced += int(((columns.kind != METRIC) & (columns.call_id == 0)).sum())
+        if self._keeps is not None and stretches:
+            kept = self._keeps(columns)
+            if not kept.all():
+                producers, seqs = emitted_in(stretches)
+                stretches = stretches_of(producers[kept], seqs[kept])
+                columns, places = columns.take(kept), np.cumsum(kept) - 1
+                far = {int(places[place]): event for place, event in far.items() if kept[place]}
+        self.events.append(columns, stretches, far)
 
     def _one_by_one(self, batch: Waiting) -> Iterator[tuple[bytes, int, RawEvent]]:
         seq = batch.first_seq
         for event in iter_events(batch.payload, batch.count):
             if isinstance(event, BadEvent):
-                self.undecodable += event.lost
+                self.known.undecodable += event.lost
                 seq += event.lost
             else:
                 yield batch.producer, seq, event
@@ -141,7 +192,7 @@ class Intake:
         events: list[RawEvent] = []
         stretches: list[Stretch] = []
         for producer, seq, event in placed:
-            if self.meet(producer).add(seq, 1):
+            if self.known.meet(producer).add(seq, 1):
                 number = self.events.producer(producer)
                 if stretches and stretches[-1][0] == number and sum(stretches[-1][1:]) == seq:
                     stretches[-1] = (number, stretches[-1][1], stretches[-1][2] + 1)
@@ -149,4 +200,4 @@ class Intake:
                     stretches.append((number, seq, 1))
                 events.append(event)
         if events:
-            self.events.append_events(events, stretches)
+            self._put(*self.events.side_by_side(events, stretches))

@@ -41,6 +41,11 @@ class Items:
         self._unit_numbers: dict[bytes, int] = {}
         self._truth_numbers: dict[bytes, int] = {}
         self._kinds: dict[tuple[int, bytes], int | None] = {}
+        self.identities: list[bytes] = []
+        """Of each key and epoch, packed one behind the other: in their order, items are in that of keys and epochs."""
+        self._identity = Column(np.int32)
+        self._identity_numbers: dict[bytes, int] = {}
+        self._epochs: dict[tuple[int, bytes], bytes] = {}
 
     def unit(self) -> Array:
         """By an item's number that of its unit."""
@@ -51,6 +56,58 @@ class Items:
         """By an item's number that of the truth it brought along."""
         self._catch_up()
         return self._truth.values
+
+    def identity(self) -> Array:
+        """By an item's number that of its key and epoch; NONE without a key."""
+        items = self._contexts.items.packed
+        found = array("i", (self._identify(items[number]) for number in range(len(self._identity), len(items))))
+        self._identity.extend(np.array(found, np.int32))
+        return self._identity.values
+
+    def having(self, key: bytes) -> Array:
+        """By an item's number whether it has this packed key."""
+        first = b"\xa3key" + key
+        items = self._contexts.items.packed
+        has = (one.startswith(first, 1) or (one[1:5] != first[:4] and _has_key(one, key)) for one in items)
+        return np.fromiter(has, bool, len(items))
+
+    def saying(self, wanted: str) -> Array:
+        """By an item's number whether its key or its truth has this text in it, upper and lower case alike."""
+        truths: dict[tuple[int, bytes], bool] = {}
+        items = self._contexts.items.packed
+        return np.fromiter((self._says(packed, wanted.casefold(), truths) for packed in items), bool, len(items))
+
+    @staticmethod
+    def _says(packed: bytes, folded: str, truths: dict[tuple[int, bytes], bool]) -> bool:
+        end = end_of_key(packed)
+        if not end:
+            item = unpack_mapping(packed) if packed else {}
+            return any(folded in str(item.get(name, "")).casefold() for name in ("key", "truth"))
+        kind = packed[0], packed[end:]
+        if kind not in truths:
+            truths[kind] = folded in str(unpack_mapping(packed).get("truth", "")).casefold()
+        return truths[kind] or folded in packed[6:end].decode().casefold()
+
+    def _identify(self, packed: bytes) -> int:
+        end = end_of_key(packed)
+        if not end:
+            item = unpack_mapping(packed) if packed else {}
+            if "key" not in item:
+                return NONE
+            code = canonical(item["key"]) + canonical(item.get("epoch"))
+        else:
+            kind = packed[0], packed[end:]
+            epoch = self._epochs.get(kind)
+            if epoch is None:
+                epoch = canonical(unpack_mapping(packed).get("epoch"))
+                if len(self._epochs) < MOST_KINDS:
+                    self._epochs[kind] = epoch
+            code = packed[5:end] + epoch
+        number = self._identity_numbers.get(code)
+        if number is None:
+            number = self._identity_numbers[code] = len(self.identities)
+            self.identities.append(code)
+        return number
 
     def _catch_up(self) -> None:
         items = self._contexts.items.packed
@@ -97,6 +154,11 @@ class Items:
             number = self._truth_numbers[code] = len(self.truths)
             self.truths.append(truth)
         return number
+
+
+def _has_key(packed: bytes, key: bytes) -> bool:
+    item = unpack_mapping(packed) if packed else {}
+    return "key" in item and canonical(item["key"]) == key
 
 
 _PACKED_KEY = canonical(["key", ""])[:-1]

@@ -43,6 +43,10 @@ class Texts:
             numbers[new] = np.fromiter(map(self._numbers.__getitem__, self._events.tails(new)), np.int32, len(new))
         return numbers[rows]
 
+    def which(self, test: Callable[[dict[str, Any]], bool]) -> Array:
+        """By number whether each text's data passes a test. Nothing of it is kept."""
+        return np.fromiter((test(mapping_of(data_of(text))) for text in self._numbers), bool, len(self._numbers))
+
     def read(self, name: str, reader: Callable[[dict[str, Any]], Any]) -> list[Any]:
         """By number what a reader makes of each text's data, under a name that stands for that reader alone."""
         found = self._readings.setdefault(name, [])

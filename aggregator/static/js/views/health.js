@@ -18,10 +18,10 @@ export const health = {
     const [counts, losses, producers, info] = await Promise.all([get("/v1/health", {}, signal), get("/v1/losses", {}, signal), get("/v1/producers", { cursor, limit: LIMIT }, signal), get("/v1/info", {}, signal)]);
     const known = table(counts);
     return [
-      h("div", { class: "tiles" }, tile("Events", number(known.events), `${bytes(info.position)} recorded`), WRONG.map((name) => tile(TITLES[name], number(known[name]), null, known[name] ? "bad" : null))),
+      h("div", { class: "tiles many" }, tile("Events", number(known.events), `${bytes(info.position)} recorded`), WRONG.map((name) => tile(TITLES[name], number(known[name]), null, known[name] ? "bad" : null))),
       ...counts.notes.map((note) => message(note, "warn")),
       losses.rows.length ? card("Where events were lost", null, grid(lossColumns(), losses.rows, { caption: "Where events were lost" })) : null,
-      card("Producers", "Processes that emit; those connected first.", grid(producerColumns(), producers.rows, { caption: "Producers" }), pager(cursor, LIMIT, producers.rows.length, producers.total, producers.next, (to) => change({ cursor: to || null }))),
+      card("Producers", "Processes that emit; those connected first.", grid(producerColumns(), producers.rows, { caption: "Producers", stacks: true }), pager(cursor, LIMIT, producers.rows.length, producers.total, producers.next, (to) => change({ cursor: to || null }))),
     ].filter(Boolean);
   },
 };
@@ -37,9 +37,9 @@ function lossColumns() {
 
 function producerColumns() {
   return [
-    { name: "host", title: "Host", cell: (row) => short(row.host) },
+    { name: "host", title: "Host", class: "key", cell: (row) => short(row.host) },
+    { name: "status", title: "Status", cell: (row) => h("span", { class: `mark ${row.status === "connected" ? "good" : "soft"}`, title: row.why }, row.status) },
     { name: "pid", title: "Process", number: true, cell: (row) => String(row.pid ?? "") },
-    { name: "status", title: "Status", cell: (row) => h("span", { class: `mark ${row.status === "connected" ? "good" : "soft"}` }, row.status) },
     { name: "events", title: "Events", number: true, cell: (row) => number(row.events) },
     { name: "bytes", title: "Bytes", number: true, cell: (row) => bytes(row.bytes) },
     { name: "lost", title: "Lost", number: true, cell: (row) => h("span", { class: row.lost ? "bad" : null }, number(row.lost)) },

@@ -15,7 +15,7 @@ export const runs = {
     const { rows } = await get("/v1/runs", {}, signal);
     if (!rows.length) return message("No run was recorded yet.");
     const columns = [
-      { name: "name", title: "Run", cell: (row) => h("a", { href: link("overview", { run: row.id }) }, short(row.name ?? row.id)) },
+      { name: "name", title: "Run", class: "key", cell: (row) => h("a", { href: link("overview", { run: row.id }) }, short(row.name ?? row.id)) },
       { name: "status", title: "Status", cell: (row) => h("span", { class: `mark ${TONES[row.status] ?? "soft"}` }, row.status) },
       { name: "project", title: "Project", cell: (row) => row.project ?? "" },
       { name: "calls", title: "Calls", number: true, cell: (row) => number(row.calls) },
@@ -24,6 +24,6 @@ export const runs = {
       { name: "git", title: "Commit", cell: (row) => h("span", { class: "mono" }, row.git?.slice(0, 9) ?? "") },
       { name: "id", title: "Id", cell: (row) => h("span", { class: "mono" }, row.id) },
     ];
-    return card("Runs", "The latest first.", grid(columns, [...rows].reverse(), { caption: "Runs" }));
+    return card("Runs", "The latest first.", grid(columns, [...rows].reverse(), { caption: "Runs", stacks: true }));
   },
 };

@@ -7,6 +7,11 @@ import { asked } from "../filters.js";
 import { number, percent, seconds } from "../format.js";
 import { card, message, notes } from "../parts.js";
 
+// A power of ten as a time, without digits that say nothing.
+function tick(value) {
+  return seconds(value).replace(/\.0+(?= )/, "");
+}
+
 export const time = {
   title: "Time",
   async body(params, signal) {
@@ -23,7 +28,7 @@ export const time = {
         "div",
         { class: "columns" },
         card("Throughput", "Calls begun per second.", lineChart("Calls per second", times, [{ name: "calls", values: rate }], { show: (value) => number(value, 1) })),
-        card("Latency", "How long calls took.", lineChart("Latency", times, latency, { show: seconds })),
+        card("Latency", "How long calls took.", lineChart("Latency", times, latency, { show: tick, powers: true })),
         card("Disagreement", "Mean over ensemble calls; 0 is unanimous.", lineChart("Disagreement", times, [{ name: "disagreement", values: group.disagreement }], { show: (value) => number(value, 2), most: 1 })),
         card("Errors", "Share of calls that raised.", lineChart("Errors", times, [{ name: "errors", values: errors }], { show: (value) => percent(value, 0) })),
       ),
