@@ -156,8 +156,8 @@ def leave() -> None:
 
 
 def _reached(scope: Scope) -> tuple[Sink, ...]:
-    """Where events of calls in `scope` go; where they would go, of those that are not recorded: what runs below them may
-    begin items that are."""
+    """Where events of calls in `scope` go. Of calls that are not recorded: where they would go, since what runs below
+    them may begin items that are."""
     return collect.destination_of(scope.aside or scope)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from embertrace import context, payload
+from embertrace import collect, context, payload
 from embertrace.context import NO_SCOPE, Context, Position, Scope, Sink
 from embertrace.wire.context import Added, pack_context
-
-if TYPE_CHECKING:
-    from embertrace.traced import Yielded
 
 
 class Held(NamedTuple):
@@ -20,6 +17,27 @@ class Held(NamedTuple):
     tags: Mapping[str, Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+
+
+class Yielded:
+    """What a generator yielded: how many, and the first of them that fit one payload, packed as they came."""
+
+    __slots__ = ("count", "kept", "left")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kept: list[bytes] = []
+        self.left = collect.settings.payload_bytes
+
+    def add(self, value: Any) -> None:
+        self.count += 1
+        if self.left > 0:
+            packed = payload.pack(value, self.left, context.redaction)
+            self.left -= len(packed)
+            self.kept.append(packed)
+
+    def values(self) -> list[Any]:
+        return [payload.unpack(packed) for packed in self.kept]
 
 
 class Call(Context):

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from embertrace import collect, context, payload
+from embertrace import collect, context
 from embertrace.config import Capture
 from embertrace.context import NO_SCOPE, Context, Position
 from embertrace.event import CALL, ERROR, RESULT
@@ -233,24 +233,3 @@ def _input(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapp
             return value
     names = spec.parameters
     return {**dict(zip(names, args, strict=False)), **kwargs}
-
-
-class Yielded:
-    """What a generator yielded: how many, and the first of them that fit one payload, packed as they came."""
-
-    __slots__ = ("count", "kept", "left")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.kept: list[bytes] = []
-        self.left = collect.settings.payload_bytes
-
-    def add(self, value: Any) -> None:
-        self.count += 1
-        if self.left > 0:
-            packed = payload.pack(value, self.left, context.redaction)
-            self.left -= len(packed)
-            self.kept.append(packed)
-
-    def values(self) -> list[Any]:
-        return [payload.unpack(packed) for packed in self.kept]

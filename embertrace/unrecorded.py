@@ -29,7 +29,7 @@ _latest: tuple[Scope, Scope] = (NO_SCOPE, NO_SCOPE)
 
 
 def decide(scope: Scope, parent: Context | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Scope:
-    """`scope` for a call that begins in it. A root without an item is chosen by its arguments; by chance without any."""
+    """`scope` for a call that begins in it. A root without an item is chosen by its arguments, or by chance."""
     global _latest
     sampling = context.sampling
     if sampling is None or sampling.share == 1 or scope.share is not None or type(parent) is Call:
@@ -123,7 +123,7 @@ def announce(call: Call) -> None:
 
 def _announce(call: Call, held: Held) -> None:
     """The call event of a held call, with its arguments as they are now."""
-    parent, spec, destination = call.parent, call.spec, ()
+    parent, spec = call.parent, call.spec
     assert held.scope.aside is not None, "held calls are those of items that were not chosen"
     destination = collect.destination_of(held.scope.aside)
     begun_ns = time.time_ns() - (time.perf_counter_ns() - call.started_ns)

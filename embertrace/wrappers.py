@@ -18,8 +18,9 @@ from typing import Any
 
 from embertrace import collect, context
 from embertrace.context import Position
+from embertrace.running import Call, Yielded
 from embertrace.spec import Spec
-from embertrace.traced import Call, Yielded, abandon, enter, fail, finish
+from embertrace.traced import abandon, enter, fail, finish
 
 
 def wrap(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
