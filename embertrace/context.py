@@ -337,7 +337,9 @@ def item(
     present = {name: value for name, value in fields.items() if value is not None}
     outer = current.get()
     inherited = position()[1]
-    inside = (inherited.aside or inherited)._replace(
+    if inherited.aside is not None:
+        inherited = inherited.aside._replace(arrival=None)  # that was the call that is not recorded
+    inside = inherited._replace(
         item=payload.pack(present, ITEM_BYTES, redaction),
         tags=merge_tags(inherited.tags, tags),
         trace_id=new_trace_id(),

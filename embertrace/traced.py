@@ -54,7 +54,7 @@ def enter(
             if scope.aside is not None:
                 return pass_over(spec, instance, args, kwargs, outer, scope)
             if not context.sampling.records(operator_type, stage):
-                return filter_out(spec, instance, outer, parent, scope, (operator_id, operator_type, stage))
+                return filter_out(spec, instance, outer, scope, (operator_id, operator_type, stage), tags)
         if tags:
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
         call, inside = context.begin(Call, parent, scope, operator_id, operator_type, stage)

@@ -66,17 +66,25 @@ def pass_over(
 
 
 def filter_out(
-    spec: Spec, instance: object, outer: Position, parent: Context | None, scope: Scope, identity: tuple[str, str, str]
+    spec: Spec,
+    instance: object,
+    outer: Position,
+    scope: Scope,
+    identity: tuple[str, str, str],
+    tags: Mapping[str, Any],
 ) -> Call:
-    """Begin a call that a filter keeps from being recorded."""
+    """Begin a call that a filter keeps from being recorded, and let nobody wait for it."""
+    parent = outer[0]
+    if tags:
+        scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
     call = _begin(spec, instance, outer, parent, scope, identity)
     call.is_recorded = False
-    if isinstance(parent, Call):
-        context.withhold(parent)
-    elif parent is None and scope.begun is not None:
+    if parent is None and scope.begun is not None:
         scope.begun.add(-1)
-    elif scope.arrival is not None:
-        _tell_caller(call, scope)
+    elif parent is not None and parent.announced is collect.destination_of(scope):
+        context.withhold(parent)  # whose end, told from here, says so
+    elif parent is not None or scope.arrival is not None:
+        _tell(call, scope)
     return call
 
 
@@ -94,9 +102,11 @@ def _begin(
     return call
 
 
-def _tell_caller(call: Call, scope: Scope) -> None:
-    """Whoever submitted a call to this process counted it; its readers are not to wait for it."""
+def _tell(call: Call, scope: Scope) -> None:
+    """Say that a call is not recorded, where the end of its caller is told by another process, which can't know."""
     destination, parent = collect.destination_of(scope), call.parent
+    if parent is not None and not parent.is_recorded:
+        return  # nobody hears of that one either
     about = whole(parent, scope)._replace(withheld=1)
     collect.put(pack_event((
         METRIC, time.time_ns(), call.trace_id, call.call_id,

@@ -79,7 +79,7 @@ def unpack_context(packed: bytes) -> Added:
         item=item if isinstance(item, bytes) else b"",
         tags=tags if isinstance(tags, bytes) else b"",
         member=value.get("member") is not False,
-        share=share if isinstance(share, float) and 0 <= share <= 1 else 1.0,
+        share=float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 1.0,
         withheld=withheld if type(withheld) is int and withheld > 0 else 0,
     )
 

@@ -43,14 +43,14 @@ MESSAGES = st.one_of(
 )  # fmt: skip
 ADDED = st.builds(
     Added, st.lists(FRAME, max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
-    st.binary(max_size=20), st.booleans(),
+    st.binary(max_size=20), st.booleans(), st.floats(0, 1), SMALL,
 )  # fmt: skip
 CARRIERS = st.builds(
     Carrier, IDS.filter(any), st.lists(FRAME, max_size=5).map(tuple), SMALL, SMALL,
     st.lists(st.integers(1, 2**64 - 1), max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
     st.binary(max_size=20), st.none() | NAMES.filter(bool), st.none() | NAMES.filter(bool), SMALL,
     st.dictionaries(NAMES, PLAIN, max_size=3), st.none() | st.dictionaries(NAMES, st.dictionaries(NAMES, NAMES)),
-    st.booleans(),
+    st.none() | st.floats(0, 1),
 )  # fmt: skip
 
 
