@@ -20,7 +20,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from embertrace import config, context, lineage, payload, sampling
 from embertrace.config import Settings
@@ -42,6 +42,8 @@ failed_sinks: list[Sink] = []
 settings = Settings()
 """Set by `configure`, as are the rules for what must not leave this process (`context.redaction`), and what is recorded
 (`context.sampling`)."""
+travelling: Mapping[str, Any] = {}
+"""Of the settings, those that a remote process must know."""
 _lock = threading.Lock()
 _pinned = False
 _reported: set[str] = set()
@@ -49,8 +51,8 @@ _reported: set[str] = set()
 
 def configure(new: Settings) -> None:
     """Make `new` the settings of this process."""
-    global settings
-    settings = new
+    global settings, travelling
+    settings, travelling = new, new.travelling()
     rules = new.redact_keys or new.redact_patterns
     context.redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
     context.sampling = sampling.of(new)
@@ -58,7 +60,7 @@ def configure(new: Settings) -> None:
 
 def adopt(travelled: Mapping[str, Any]) -> None:
     """Take on the run's settings that came with a carrier. Raises ConfigError for what can't be used."""
-    if travelled != settings.travelling():
+    if travelled != travelling:
         configure(settings.adopting(travelled))
 
 
@@ -181,14 +183,14 @@ def _stated_context(event: RawEvent) -> dict[str, Any]:
     return lineage.Lineage().context(event)
 
 
-@runtime_checkable
-class AddressedSink(Protocol):
-    """A sink that sends to an aggregator: other processes can send there too."""
+class AddressedSink:
+    """What sinks are that send to an aggregator: other processes can send there too.
+
+    A base class, not a protocol: submissions ask of every sink whether it is one, and a protocol answers slowly.
+    """
 
     endpoint: str
     key: ClientKey | None
-
-    def put(self, packed: bytes) -> None: ...
 
 
 class Elsewhere(Protocol):

@@ -9,14 +9,21 @@ Rules:
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from embertrace import collect, context, continuation, emit, gather, keys
 from embertrace.collect import AddressedSink, EventList
+from embertrace.config import Settings
 from embertrace.context import Arrival, Context, Position, Scope, Sink
 from embertrace.errors import WireError
 from embertrace.keys import ClientKey
-from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.carrier import Carrier, Shared, pack_carrier, pack_shared, unpack_carrier
+
+Address = tuple[str, ClientKey | None]
+"""Where an aggregator is, and the key for it."""
+Roles = Mapping[str, Mapping[str, str]]
 
 
 def _nobody(name: str) -> ClientKey | None:
@@ -34,9 +41,7 @@ def reaches(scope: Scope) -> bool:
     return any(isinstance(sink, AddressedSink | EventList) for sink in _reached(scope))
 
 
-def depart(
-    position: Position, slot: int, links: Iterable[int] = (), roles: Mapping[str, Mapping[str, str]] | None = None
-) -> bytes | None:
+def depart(position: Position, slot: int, links: Iterable[int] = (), roles: Roles | None = None) -> bytes | None:
     """The carrier for one call in another process, `slot` its place; None where its events have nowhere to go.
 
     At the root, outside any item, the call's trace begins here and now, so that all its attempts share it.
@@ -56,36 +61,77 @@ def depart_many(position: Position) -> bytes | None:
     return packed
 
 
-def _carrier(
-    position: Position, slot: int, links: Iterable[int], roles: Mapping[str, Mapping[str, str]] | None
-) -> bytes | None:
+def _carrier(position: Position, slot: int, links: Iterable[int], roles: Roles | None) -> bytes | None:
     try:
         parent, scope, follows = position
         address = _address(_reached(scope))
         if address is None:
             return None
-        endpoint, key = address
-        if key is not None:
-            publish_key(key)
+        if address[1] is not None:
+            publish_key(address[1])
+        shared, packed_shared = _shared_here(parent, scope, address, roles)
         carrier = Carrier(
             trace_id=parent.trace_id if parent is not None else scope.trace_id or context.new_trace_id(),
-            frames=parent.frames() if parent is not None else (),
+            shared=shared,
             slot=slot,
             follows=follows,
             links=tuple(dict.fromkeys(links)),
-            run=scope.run,
-            item=scope.item,
-            tags=scope.tags,
-            endpoint=endpoint,
-            key=key.name if key is not None else None,
-            share=scope.share,
-            settings=collect.settings.travelling(),
-            roles=roles,
         )
-        return pack_carrier(carrier)
+        return pack_carrier(carrier, packed_shared)
     except Exception:  # a failure of tracing must not stop a submission
         collect.report_failure("submit", "another process")
         return None
+
+
+class _Place(NamedTuple):
+    """Where calls are submitted from, and what they share. It keeps no call alive."""
+
+    parent: Callable[[], Context | None]
+    scope: Scope
+    address: Address
+    settings: Settings
+    roles: Roles | None
+    shared: Shared
+    packed: bytes
+
+
+_latest: _Place | None = None
+"""The place of the latest submission: members of an ensemble, and tasks of a loop, come from one."""
+
+
+def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: Roles | None) -> tuple[Shared, bytes]:
+    """What all calls submitted from here share, packed too."""
+    global _latest
+    known, settings = _latest, collect.settings
+    if (
+        known is not None
+        and known.scope is scope
+        and known.parent() is parent
+        and known.address == address
+        and known.settings is settings
+        and known.roles is roles
+    ):
+        return known.shared, known.packed
+    endpoint, key = address
+    shared = Shared(
+        frames=parent.frames() if parent is not None else (),
+        run=scope.run,
+        item=scope.item,
+        tags=scope.tags,
+        endpoint=endpoint,
+        key=key.name if key is not None else None,
+        settings=collect.travelling,
+        roles=roles,
+        share=scope.share,
+    )
+    packed = pack_shared(shared)
+    known_by = weakref.ref(parent) if parent is not None else _none
+    _latest = _Place(known_by, scope, address, settings, roles, shared, packed)
+    return shared, packed
+
+
+def _none() -> None:
+    return None
 
 
 def expect(scope: Scope, call_id: int) -> None:
@@ -118,29 +164,31 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
         return None
     try:
         carrier = unpack_carrier(packed) if isinstance(packed, bytes) else None
-        if carrier is None or carrier.endpoint is None:
+        if carrier is None or carrier.shared.endpoint is None:
             return None
+        trace_id, shared, slot, follows, links = carrier
         key = None
-        if carrier.key is not None:
-            key = keys.find(carrier.key) or fetch_key(carrier.key)
+        if shared.key is not None:
+            key = keys.find(shared.key) or fetch_key(shared.key)
             if key is None:
-                collect.log.warning("a call came from behind key %r, which is not known here", carrier.key)
+                collect.log.warning("a call came from behind key %r, which is not known here", shared.key)
                 return None
             keys.register(key)
         scope = Scope(
-            run=carrier.run,
-            item=carrier.item,
-            tags=carrier.tags,
-            sinks=(emit.emitter_for(carrier.endpoint, key=key),),
-            trace_id=carrier.trace_id,
-            arrival=Arrival(call_id, carrier.slot, attempt, carrier.links) if call_id is not None else None,
-            share=carrier.share,
+            run=shared.run,
+            item=shared.item,
+            tags=shared.tags,
+            sinks=(emit.emitter_for(carrier.shared.endpoint, key),),
+            trace_id=trace_id,
+            roots=context.foreign_slots(),
+            arrival=Arrival(call_id, slot, attempt, links) if call_id is not None else None,
+            share=shared.share,
         )
-        if carrier.share == 0:
+        if shared.share == 0:
             scope = scope.passed_over()
-        collect.adopt(carrier.settings)
+        collect.adopt(shared.settings)
         collect.pin()
-        context.arrive(carrier.frames, carrier.trace_id, scope, carrier.follows)
+        context.arrive(shared.frames, trace_id, scope, follows)
         return carrier
     except WireError as error:
         collect.log.warning("a call came with an unusable carrier (%s); it is a root of its own", error)
@@ -161,7 +209,7 @@ def _reached(scope: Scope) -> tuple[Sink, ...]:
     return collect.destination_of(scope.aside or scope)
 
 
-def _address(sinks: tuple[Sink, ...]) -> tuple[str, ClientKey | None] | None:
+def _address(sinks: tuple[Sink, ...]) -> Address | None:
     """The aggregator that remote events are to go to: the configured one, else a temporary one if a list wants them."""
     address = next(((sink.endpoint, sink.key) for sink in sinks if isinstance(sink, AddressedSink)), None)
     for sink in sinks:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from embertrace import collect, config, context, emit, keys
+from embertrace.collect import AddressedSink
 from embertrace.context import Roots, Scope
 from embertrace.ending import at_end
 from embertrace.errors import ConfigError, SecurityError
@@ -35,7 +36,7 @@ _active: Run | None = None
 _lock = threading.RLock()
 
 
-class Run:
+class Run(AddressedSink):
     """A running run. `close` ends it; leaving it as a context manager does too ("failed" on an exception)."""
 
     def __init__(

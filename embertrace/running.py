@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from embertrace import collect, context, payload
-from embertrace.context import NO_SCOPE, Context, Position, Scope, Sink
+from embertrace.context import Context, Position, Scope, Sink
 from embertrace.wire.context import Added, pack_context
 
 
@@ -59,8 +59,8 @@ class Call(Context):
     started_ns: int
 
 
-_latest_root: tuple[Scope, bytes] = (NO_SCOPE, b"")
-"""The scope of the latest root, and what its event added: roots of one run or item mostly come in a row."""
+_latest_root: tuple[tuple[object, ...], bytes] = ((), b"")
+"""What the latest root's event added, and of what it was made: roots of one run or item mostly come in a row."""
 
 
 def added(
@@ -74,9 +74,10 @@ def added(
     if parent is not None or not member:
         return pack_context(whole(parent, scope)._replace(member=member))
     known, packed = _latest_root
-    if known is not scope:
+    told = (scope.run, scope.item, scope.tags, scope.share)
+    if known != told:
         packed = pack_context(whole(None, scope))
-        _latest_root = scope, packed
+        _latest_root = told, packed
     return packed
 
 

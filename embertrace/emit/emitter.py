@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from embertrace.collect import AddressedSink
 from embertrace.config import check_endpoint
 from embertrace.emit.files import Files
 from embertrace.emit.intake import Intake
@@ -35,7 +36,7 @@ JOIN_S = 0.2
 """The thread gets at least so long to let go of its sockets: it takes milliseconds."""
 
 
-class Emitter:
+class Emitter(AddressedSink):
     """Sends packed events to the aggregator at `endpoint`. Thread-safe; made by `emit.emitter_for`."""
 
     def __init__(

@@ -165,8 +165,8 @@ def _arrive(kwargs: dict[str, Any]) -> bool:
         return False
     try:
         carrier = crossing.take(packed, _current_call_id(), _current_attempt())
-        if carrier is not None and carrier.roles is not None:
-            on_roles(carrier.roles)
+        if carrier is not None and carrier.shared.roles is not None:
+            on_roles(carrier.shared.roles)
     except Exception:  # a failure of tracing must not fail the task
         crossing.leave()
         collect.report_failure("receive", "remote")
@@ -174,8 +174,14 @@ def _arrive(kwargs: dict[str, Any]) -> bool:
 
 
 def _current_call_id() -> int:
-    task_id = ray.get_runtime_context().get_task_id()
-    return call_id_of_task(bytes.fromhex(task_id)) if task_id else context.new_call_id()
+    """The id of the running task's call. Ray's public way to its task takes as long as reading the carrier."""
+    worker: Any = ray._private.worker.global_worker
+    try:
+        task_id = worker.core_worker.get_current_task_id()
+        return context.new_call_id() if task_id.is_nil() else call_id_of_task(task_id.binary())
+    except Exception:  # another version of Ray, or no worker at all
+        found = ray.get_runtime_context().get_task_id()
+        return call_id_of_task(bytes.fromhex(found)) if found else context.new_call_id()
 
 
 def _current_attempt() -> int:

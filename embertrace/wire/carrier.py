@@ -2,15 +2,19 @@
 
     version      1
     traceparent  W3C trace context, "00-<trace>-<parent call>-<flags>"; the parent is zero for a root inside an item
-    frames       the enclosing frames root → leaf: [id, type, stage, call id, attempt, slot]
     slot         position of this call under its parent
     follows      call id, 0 for none
     links        call ids whose results are among the arguments
-    run, item, tags   as in the event's context (item and tags packed, see wire.context)
-    share        float: the decision about the root, as in the event's context; absent where none was taken yet
-    settings     map: what holds for the whole run (capture, limits, redaction, sampling), where it is not the default
-    roles        map: set where remote functions of others are instrumented, name → {type, stage, name, …}
-    endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
+    shared       packed: what this call has in common with those submitted beside it, a map of
+        frames       the enclosing frames root → leaf: [id, type, stage, call id, attempt, slot]
+        run, item, tags   as in the event's context (item and tags packed, see wire.context)
+        settings     map: what holds for the whole run (capture, limits, redaction, sampling), where not the default
+        roles        map: set where remote functions of others are instrumented, name → {type, stage, name, …}
+        endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
+        share        float: the decision about the root, as in the event's context; absent where none was taken yet
+
+Members of an ensemble, and tasks submitted in a loop, share most of it: whoever submits packs `shared` once, and a
+worker that has read those bytes knows what they say.
 
 It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
 that loses the least: middle frames first (root and leaf stay), then links (whoever submits tells those in an event of
@@ -19,9 +23,10 @@ its own), then tags.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -35,76 +40,91 @@ from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 VERSION = 1
 MAX_CARRIER_BYTES = 4096
 """Small beside the 100 KB up to which Ray inlines an argument into the task itself."""
+SHARED_KNOWN = 32
+"""So many are remembered by whoever reads them: a worker serves the items of a few callers at a time."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Carrier:
-    """The context of one remote call, as its caller saw it."""
+class Shared(NamedTuple):
+    """What calls that are submitted at one place have in common. Immutable."""
 
-    trace_id: bytes | None
-    """16 bytes; None where the call begins a trace of its own."""
     frames: tuple[Frame, ...] = ()
-    slot: int = 0
-    follows: int = 0
-    links: tuple[int, ...] = ()
     run: str | None = None
     item: bytes = b""
     tags: bytes = b""
     endpoint: str | None = None
     key: str | None = None
     shard: int = 0
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = MappingProxyType({})
     roles: Mapping[str, Mapping[str, str]] | None = None
     share: float | None = None
-    """Decided: the share that is recorded, 0 where this one is not. None: whoever begins a root decides."""
+    """Decided: the share that is recorded, 0 where these are not. None: whoever begins a root decides."""
 
 
-def pack_carrier(carrier: Carrier) -> bytes:
-    """The bytes of a carrier, at most MAX_CARRIER_BYTES. Raises WireError if item and endpoint alone exceed it."""
-    frames = list(carrier.frames)
-    if len(frames) > MAX_FRAMES:
-        frames = frames[: MAX_FRAMES // 2] + frames[-MAX_FRAMES // 2 :]
-    links, tags = list(carrier.links[:MAX_LINKS]), carrier.tags
-    packed = _pack(carrier, frames, links, tags)
-    while len(packed) > MAX_CARRIER_BYTES:
+class Carrier(NamedTuple):
+    """The context of one remote call, as its caller saw it."""
+
+    trace_id: bytes | None
+    """16 bytes; None where the call begins a trace of its own."""
+    shared: Shared = Shared()
+    slot: int = 0
+    follows: int = 0
+    links: tuple[int, ...] = ()
+
+
+def pack_shared(shared: Shared) -> bytes:
+    """The bytes of what is shared, for `pack_carrier`; more than fit are cut there."""
+    message = {name: value for name, value in zip(Shared._fields, shared, strict=True) if value}
+    if len(shared.frames) > MAX_FRAMES:
+        message["frames"] = shared.frames[: MAX_FRAMES // 2] + shared.frames[-MAX_FRAMES // 2 :]
+    if shared.roles is not None:
+        message["roles"] = shared.roles
+    if shared.share is not None:
+        message["share"] = shared.share
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def pack_carrier(carrier: Carrier, packed_shared: bytes | None = None) -> bytes:
+    """The bytes of a carrier, at most MAX_CARRIER_BYTES. Raises WireError if item and endpoint alone exceed it.
+
+    `packed_shared` is what `pack_shared` gave for what it shares, if that is known.
+    """
+    packed = _pack(carrier, packed_shared or pack_shared(carrier.shared))
+    return packed if len(packed) <= MAX_CARRIER_BYTES else _pack_cut(carrier)
+
+
+def _pack_cut(carrier: Carrier) -> bytes:
+    links, shared = carrier.links[:MAX_LINKS], carrier.shared
+    while True:
+        packed = _pack(carrier._replace(links=links), pack_shared(shared))
+        if len(packed) <= MAX_CARRIER_BYTES:
+            return packed
+        frames = shared.frames
         if len(frames) > 2:
-            del frames[1 : 1 + max(1, (len(frames) - 2) // 2)]
+            shared = shared._replace(frames=(frames[0], *frames[1 + max(1, (len(frames) - 2) // 2) :]))
         elif links:
-            del links[len(links) // 2 :]
-        elif tags:
-            tags = b""
+            links = links[: len(links) // 2]
+        elif shared.tags:
+            shared = shared._replace(tags=b"")
         else:
             raise WireError(
                 f"a carrier of {len(packed)} bytes; the limit is {MAX_CARRIER_BYTES}: "
                 "shorten item, roles or redaction rules"
             )
-        packed = _pack(carrier, frames, links, tags)
+
+
+def _pack(carrier: Carrier, packed_shared: bytes) -> bytes:
+    trace_id, shared, slot, follows, links = carrier
+    message: dict[str, Any] = {"version": VERSION, "slot": slot, "shared": packed_shared}
+    if trace_id is not None:
+        parent = shared.frames[-1].call_id if shared.frames else 0
+        message["traceparent"] = pack_traceparent(trace_id, parent, shared.share != 0)
+    if follows:
+        message["follows"] = follows
+    if links:
+        message["links"] = links
+    packed: bytes = msgpack.packb(message)
     return packed
-
-
-def _pack(carrier: Carrier, frames: list[Frame], links: list[int], tags: bytes) -> bytes:
-    message: dict[str, Any] = {"version": VERSION, "slot": carrier.slot}
-    if carrier.trace_id is not None:
-        parent = frames[-1].call_id if frames else 0
-        message["traceparent"] = pack_traceparent(carrier.trace_id, parent, carrier.share != 0)
-    optional_fields = {
-        "frames": frames,
-        "follows": carrier.follows,
-        "links": links,
-        "run": carrier.run,
-        "item": carrier.item,
-        "tags": tags,
-        "endpoint": carrier.endpoint,
-        "key": carrier.key,
-        "shard": carrier.shard,
-        "settings": carrier.settings,
-    }
-    message.update((key, value) for key, value in optional_fields.items() if value)
-    if carrier.share is not None:
-        message["share"] = carrier.share
-    if carrier.roles is not None:
-        message["roles"] = carrier.roles
-    return msgpack.packb(message)
 
 
 def unpack_carrier(packed: bytes) -> Carrier:
@@ -115,18 +135,27 @@ def unpack_carrier(packed: bytes) -> Carrier:
         raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
     text = optional(message, "traceparent", str, "carrier")
     known = unpack_traceparent(text) if text is not None else None
-    frames = unpack_frames(field(message, "frames", list, "carrier", []))
-    if frames and known is None:
+    shared = _unpack_shared(field(message, "shared", bytes, "carrier", b"\x80"))
+    if shared.frames and known is None:
         raise WireError("a carrier with frames but no traceparent")
     links = tuple(field(message, "links", list, "carrier", []))
     if any(type(link) is not int or not 0 < link < 1 << 64 for link in links):
         raise WireError("a carrier whose links are not call ids")
+    slot, follows = unsigned(message, "slot", "carrier"), unsigned(message, "follows", "carrier", 0)
     return Carrier(
         trace_id=known.trace_id if known is not None else None,
-        frames=frames,
-        slot=unsigned(message, "slot", "carrier"),
-        follows=unsigned(message, "follows", "carrier", 0),
+        shared=shared,
+        slot=slot,
+        follows=follows,
         links=links,
+    )
+
+
+@functools.lru_cache(SHARED_KNOWN)
+def _unpack_shared(packed: bytes) -> Shared:
+    message = unpack_map(packed, "carrier", MAX_CARRIER_BYTES)
+    return Shared(
+        frames=unpack_frames(field(message, "frames", list, "carrier", [])),
         run=optional(message, "run", str, "carrier"),
         item=field(message, "item", bytes, "carrier", b""),
         tags=field(message, "tags", bytes, "carrier", b""),

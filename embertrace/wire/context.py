@@ -27,6 +27,8 @@ from embertrace.wire.bounds import unpack_bounded
 MAX_FRAMES = 64
 """Ancestor frames in one context or carrier; deeper hierarchies lose their middle, never root or leaf."""
 MAX_CONTEXT_BYTES = 64 * 1024
+MAX_WITHHELD = 1 << 31
+"""More calls than one call can begin: it is not believed."""
 
 
 class Added(NamedTuple):
@@ -80,7 +82,7 @@ def unpack_context(packed: bytes) -> Added:
         tags=tags if isinstance(tags, bytes) else b"",
         member=value.get("member") is not False,
         share=float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 1.0,
-        withheld=withheld if type(withheld) is int and withheld > 0 else 0,
+        withheld=withheld if type(withheld) is int and 0 < withheld <= MAX_WITHHELD else 0,
     )
 
 

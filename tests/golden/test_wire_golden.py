@@ -13,7 +13,7 @@ import pytest
 from embertrace import payload
 from embertrace.event import CALL, ERROR, METRIC, RESULT, Frame
 from embertrace.wire.batch import BATCH, GAP, pack_batch, unpack_batch
-from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.carrier import Carrier, Shared, pack_carrier, unpack_carrier
 from embertrace.wire.clock import Offset, Reading, pack_offset, unpack_offset
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.control import (
@@ -71,7 +71,7 @@ CONTROL: dict[str, Control] = {
     "refuse": Refuse("speaks version 1", PRODUCER),
 }  # fmt: skip
 CARRIER = Carrier(
-    TRACE, (FRAME,), 2, 7, (3, 4), "run-1", ITEM, payload.pack({"lang": "en"}), "tcp://127.0.0.1:5557"
+    TRACE, Shared((FRAME,), "run-1", ITEM, payload.pack({"lang": "en"}), "tcp://127.0.0.1:5557"), 2, 7, (3, 4)
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from embertrace.recording.manifest import read_manifest
 from embertrace.recording.recovery import recover
 from embertrace.recording.synced import SyncedPosition
 from embertrace.wire.batch import BATCH, gap_payload, gap_reason, pack_batch, pack_gap, unpack_batch
-from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.carrier import Carrier, Shared, pack_carrier, unpack_carrier
 from embertrace.wire.clock import Offset, Reading, pack_offset, unpack_offset
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.control import (
@@ -63,8 +63,8 @@ CONTROLS = [
     Hello(ID, 1, 5, "rec", "host", 77, "0.1", 10), Welcome("rec", "monday", 8, 1, 2, ID, 3, "host"), Ack(ID, 9),
     Alive(ID, Reading(1, 2, 3), Offset(1, -2, 3)), End(ID, 9), Locate(), Refuse("no", ID),
 ]  # fmt: skip
-CARRIER = Carrier(b"t" * 16, FRAMES, 2, 5, (7, 8), "run", ITEM, TAGS, "tcp://h:1", "key", 1, {"capture": "all"},
-                  {"fn": {"type": "judge"}}, sampled=False)  # fmt: skip
+SHARED = Shared(FRAMES, "run", ITEM, TAGS, "tcp://h:1", "key", 1, {"capture": "all"}, {"fn": {"type": "judge"}})
+CARRIER = Carrier(b"t" * 16, SHARED, 2, 5, (7, 8), sampled=False)
 QUERY = {"verb": "items", "filters": [["stage", "a"], ["between", 1.0, 2], ["item", 3]], "options": {"pool": True}}
 HEADER = pack_segment_header(0, 5, {ID: 3, b"q" * 16: 9})
 SEGMENT = HEADER + pack_record(BATCH, 1, ID, 4, 3, EVENTS, len(HEADER))

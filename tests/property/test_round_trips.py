@@ -14,7 +14,7 @@ from embertrace.event import Frame
 from embertrace.recording.layout import pack_record, pack_segment_header, scan_segment, unpack_segment_header
 from embertrace.recording.manifest import Manifest, read_manifest, write_manifest
 from embertrace.wire.batch import BATCH, GAP, MAX_SEQ, pack_batch, unpack_batch
-from embertrace.wire.carrier import Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.carrier import Carrier, Shared, pack_carrier, pack_shared, unpack_carrier
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.control import Ack, Alive, End, Hello, Locate, Refuse, Welcome, pack_control, unpack_control
 from embertrace.wire.event import RawEvent, iter_events, pack_event, split_events
@@ -43,14 +43,16 @@ MESSAGES = st.one_of(
 )  # fmt: skip
 ADDED = st.builds(
     Added, st.lists(FRAME, max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
-    st.binary(max_size=20), st.booleans(), st.floats(0, 1), SMALL,
+    st.binary(max_size=20), st.booleans(), st.floats(0, 1), st.integers(0, 2**31),
 )  # fmt: skip
-CARRIERS = st.builds(
-    Carrier, IDS.filter(any), st.lists(FRAME, max_size=5).map(tuple), SMALL, SMALL,
-    st.lists(st.integers(1, 2**64 - 1), max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
+SHARED = st.builds(
+    Shared, st.lists(FRAME, max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
     st.binary(max_size=20), st.none() | NAMES.filter(bool), st.none() | NAMES.filter(bool), SMALL,
     st.dictionaries(NAMES, PLAIN, max_size=3), st.none() | st.dictionaries(NAMES, st.dictionaries(NAMES, NAMES)),
     st.none() | st.floats(0, 1),
+)  # fmt: skip
+CARRIERS = st.builds(
+    Carrier, IDS.filter(any), SHARED, SMALL, SMALL, st.lists(st.integers(1, 2**64 - 1), max_size=5).map(tuple),
 )  # fmt: skip
 
 
@@ -75,6 +77,7 @@ def test_contexts_come_back(added: Added) -> None:
 def test_carriers_come_back(carrier: Carrier) -> None:
     try:
         packed = pack_carrier(carrier)
+        assert packed == pack_carrier(carrier, pack_shared(carrier.shared))
     except WireError as error:
         assert "the limit is" in str(error)
         return

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from embertrace.errors import VersionError, WireError
 from embertrace.event import Frame
 from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch, unpack_batch
-from embertrace.wire.carrier import MAX_CARRIER_BYTES, Carrier, pack_carrier, unpack_carrier
+from embertrace.wire.carrier import MAX_CARRIER_BYTES, Carrier, Shared, pack_carrier, unpack_carrier
 from embertrace.wire.context import NOTHING_ADDED, pack_context, unpack_context
 from embertrace.wire.control import MAX_LOSSES, Loss, State, pack_control, unpack_control
 from embertrace.wire.event import BadEvent, RawEvent, iter_events, pack_event, unpack_event
@@ -84,9 +84,10 @@ def test_an_event_with_more_fields_is_read_by_those_it_knows() -> None:
 @given(st.integers(0, 300), st.integers(0, 2000), st.binary(max_size=6000), st.integers(1, 300))
 def test_carriers_stay_small_and_keep_root_and_leaf(depth: int, links: int, tags: bytes, name: int) -> None:
     frames = tuple(Frame("n" * name, "t", "s", number + 1) for number in range(depth))
-    packed = pack_carrier(Carrier(b"t" * 16, frames, links=tuple(range(1, links + 1)), tags=tags, endpoint="tcp://h:1"))
+    shared = Shared(frames, tags=tags, endpoint="tcp://h:1")
+    packed = pack_carrier(Carrier(b"t" * 16, shared, links=tuple(range(1, links + 1))))
     assert len(packed) <= MAX_CARRIER_BYTES
-    kept = unpack_carrier(packed).frames
+    kept = unpack_carrier(packed).shared.frames
     if depth:
         assert (kept[0], kept[-1]) == (frames[0], frames[-1])
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embertrace import payload
+from embertrace.errors import WireError
 from embertrace.payload import Cut, Redaction, Summary
 
 
@@ -166,7 +167,7 @@ def test_canonical_tells_apart_what_differs_and_nothing_else() -> None:
 def test_unpacking_any_bytes_gives_a_value_or_a_wire_error(packed: bytes) -> None:
     try:
         payload.unpack(packed)
-    except payload.WireError:
+    except WireError:
         pass
 
 
