@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from embertrace.errors import ConfigError
@@ -99,13 +99,15 @@ class Settings:
         for name in ("linger_s", "spool_block_s"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
-        if type(self.sample) not in (int, float) or not 0 <= self.sample <= 1:
+        if isinstance(self.sample, bool) or not isinstance(self.sample, int | float) or not 0 <= self.sample <= 1:
             raise ConfigError(f"sample is {self.sample!r}; it must be a share of the items, from 0 to 1")
+        if type(self.keep_errors) is not bool:
+            raise ConfigError(f"keep_errors is {self.keep_errors!r}; it must be True or False")
         if type(self.sample_seed) is not int or not 0 <= self.sample_seed < 1 << 64:
             raise ConfigError(f"sample_seed is {self.sample_seed!r}; it must be an integer from 0 to 2**64 - 1")
         for name in ("stages", "types"):
             patterns = getattr(self, name)
-            if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
+            if not isinstance(patterns, list | tuple) or not all(isinstance(pattern, str) for pattern in patterns):
                 raise ConfigError(f"{name} is {patterns!r}; it must be a list of names or patterns")
             object.__setattr__(self, name, tuple(patterns))
         for pattern in self.redact_patterns:
@@ -130,6 +132,19 @@ class Settings:
 
 
 _DEFAULTS = Settings()
+
+
+def check_names(values: Iterable[str]) -> None:
+    """Raises ConfigError for names of no setting."""
+    unknown = sorted(set(values) - set(Settings.__slots__))
+    if unknown:
+        raise ConfigError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(Settings.__slots__)}")
+
+
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Settings with some values changed. Raises ConfigError."""
+    check_names(values)
+    return dataclasses.replace(settings, **values)
 
 
 def check_endpoint(endpoint: str) -> tuple[str, int]:
