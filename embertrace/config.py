@@ -117,9 +117,10 @@ class Settings:
                 raise ConfigError(f"redact_patterns holds {pattern!r}, no regular expression: {error}") from None
 
     def travelling(self) -> dict[str, Any]:
-        """What a remote process must know: the TRAVELLING settings that are not the default."""
+        """What a remote process must know: the TRAVELLING settings that are not the default, as they arrive there."""
         values = {name: getattr(self, name) for name in TRAVELLING}
-        return {name: value for name, value in values.items() if value != getattr(_DEFAULTS, name)}
+        changed = {name: value for name, value in values.items() if value != getattr(_DEFAULTS, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
     def adopting(self, travelled: Mapping[str, Any]) -> Settings:
         """These settings, with what came from another process. Raises ConfigError."""
