@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import dataclasses
 import logging
 import math
 import random
@@ -287,10 +286,8 @@ def tool() -> str:
 def test_calls_are_kept_by_stage_and_type(settings: dict[str, list[str]], kept: list[str]) -> None:
     with recording(**settings) as events:
         assert panel() == ["a", "b", "c"]
-    assert names(events) == names(events, "result") == [*dict.fromkeys(names(events, "result"))] or sorted(
-        kept
-    ) == sorted(names(events, "result"))
     assert names(events) == kept
+    assert sorted(names(events, "result")) == sorted(kept)
     assert len(names(events, "metric")) == kept.count("member")
 
 
@@ -349,15 +346,21 @@ def test_settings_come_from_the_environment_and_travel() -> None:
     assert Settings().adopting(found.travelling()) == Settings(
         **{name: getattr(found, name) for name in ("sample", "sample_seed", "keep_errors", "stages", "types")}
     )
-    for name, text in (
-        ("SAMPLE", "2"),
-        ("SAMPLE", "x"),
-        ("SAMPLE", "nan"),
-        ("SAMPLE_SEED", "0.5"),
-        ("KEEP_ERRORS", "?"),
-    ):
-        with pytest.raises(ConfigError, match=name.lower() if text in ("2", "nan") else f"EMBERTRACE_{name} is"):
-            config.from_environment({f"EMBERTRACE_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("SAMPLE", "2", "sample is 2.0"),
+        ("SAMPLE", "nan", "sample is nan"),
+        ("SAMPLE", "x", "EMBERTRACE_SAMPLE is 'x'; it must be a number"),
+        ("SAMPLE_SEED", "0.5", "EMBERTRACE_SAMPLE_SEED is '0.5'; it must be a number"),
+        ("KEEP_ERRORS", "?", "EMBERTRACE_KEEP_ERRORS is '\\?'; it must be 1 or 0"),
+    ],
+)
+def test_variables_that_can_not_be_used_are_refused(name: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.from_environment({f"EMBERTRACE_{name}": text})
 
 
 def test_nothing_that_is_not_recorded_is_logged_or_changes_what_operators_do(caplog: pytest.LogCaptureFixture) -> None:
@@ -369,4 +372,3 @@ def test_nothing_that_is_not_recorded_is_logged_or_changes_what_operators_do(cap
                     leaf(-1)
             assert names(events) == (["leaf"] if settings.get("keep_errors") else [])
     assert not caplog.records
-    assert dataclasses.replace(collect.settings) == collect.settings
