@@ -91,7 +91,8 @@ def worth(share: float) -> Fraction:
 def number(value: Fraction) -> int | float:
     """An estimate as a plain number; beyond what a float holds, infinite."""
     try:
-        return int(value) if value.denominator == 1 else float(value)
+        rounded = float(value)
+        return int(value) if value.denominator == 1 else rounded
     except OverflowError:
         return math.inf
 

@@ -63,6 +63,7 @@ class Story:
         slot: int | None = None,
         args: Any = None,
         at: float | None = None,
+        share: float = 1.0,
     ) -> Begun:
         above = parent or self._roots
         call_id = call_id or self._take_id()
@@ -74,6 +75,7 @@ class Story:
             item=payload.pack(item) if item else b"",
             tags=payload.pack(tags) if tags else b"",
             member=member,
+            share=share,
         )
         if follows is None:
             follows = above.last
@@ -96,11 +98,14 @@ class Story:
         error: str | None = None,
         missing: int = 0,
         took: float = 1000,
+        withheld: int = 0,
         **more: Any,
     ) -> Begun:
-        """The call returned, or raised; `missing` children it announces were never seen; it `took` nanoseconds."""
+        """The call returned, or raised; `missing` children it announces were never seen, of which a filter withheld
+        some; it `took` nanoseconds."""
         data = {"error": {"type": error, "message": "", "traceback": ""}} if error else {"result": result, **more}
-        self._emit(call, ERROR if error else RESULT, data, duration=took, slots=call.children + missing)
+        told = {"context": pack_context(Added(withheld=withheld))} if withheld else {}
+        self._emit(call, ERROR if error else RESULT, data, duration=took, slots=call.children + missing, **told)
         (call.parent or self._roots).last = call.call_id
         return call
 
@@ -132,6 +137,16 @@ class Story:
         if verdict is not None:
             self.judge(verdict, parent=root)
         self.end(root)
+
+    def withhold(self, operator: str, parent: Begun | None = None, slot: int | None = None, times: int = 1) -> None:
+        """A process that a call entered says, of each attempt, that a filter withholds it."""
+        above = parent or self._roots
+        trace = parent.trace if parent else b"withheld".ljust(16)
+        call = Begun(self._take_id(), operator, "member", "members", parent, 0, slot or above.children, trace)
+        above.children += slot is None
+        for attempt in range(times):
+            about = pack_context(Added(run=self.run, withheld=1))
+            self._emit(dataclasses.replace(call, attempt=attempt), METRIC, {}, context=about)
 
     def score(self, call: Begun | None = None, **values: Any) -> None:
         self._emit(call or self._roots, METRIC, values)
