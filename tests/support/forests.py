@@ -38,10 +38,10 @@ class Begun:
 class Story:
     """Builds events; `events` are (producer, seq, event) as a forest takes them."""
 
-    def __init__(self, producer: str = "driver", run: str | None = None, first_id: int = 1) -> None:
+    def __init__(self, producer: str = "driver", run: str | None = None, first_id: int = 1, share: float = 1.0) -> None:
         self.producer = producer.encode().ljust(16, b".")
         self.events: list[Placed] = []
-        self.run = run
+        self.run, self.share = run, share
         self._next_id = first_id
         self._roots = Begun(0, "", "", "", None, 0, 0, b"")
         self._now = 1_700_000_000_000_000_000
@@ -63,7 +63,7 @@ class Story:
         slot: int | None = None,
         args: Any = None,
         at: float | None = None,
-        share: float = 1.0,
+        share: float | None = None,
     ) -> Begun:
         above = parent or self._roots
         call_id = call_id or self._take_id()
@@ -75,7 +75,7 @@ class Story:
             item=payload.pack(item) if item else b"",
             tags=payload.pack(tags) if tags else b"",
             member=member,
-            share=share,
+            share=share if share is not None else self.share if parent is None else 1.0,
         )
         if follows is None:
             follows = above.last
@@ -112,13 +112,22 @@ class Story:
     def call(self, operator: str, result: Any = None, **options: Any) -> Begun:
         return self.end(self.begin(operator, **options), result)
 
-    def ensemble(self, answers: Iterable[Any], *, stage: str = "ensemble_1", missing: int = 0, **options: Any) -> Begun:
+    def ensemble(
+        self,
+        answers: Iterable[Any],
+        *,
+        stage: str = "ensemble_1",
+        missing: int = 0,
+        withheld: int = 0,
+        **options: Any,
+    ) -> Begun:
         """An ensemble of members m0, m1, …; an answer that is an exception's class is a failed member's."""
         panel = self.begin("panel", "ensemble", stage, **options)
         given = list(answers)
         for place, value in enumerate(given):
             self.member(panel, f"m{place}", value)
-        return self.end(panel, [None if isinstance(value, type) else value for value in given], missing=missing)
+        returned = [None if isinstance(value, type) else value for value in given]
+        return self.end(panel, returned, missing=missing + withheld, withheld=withheld)
 
     def member(self, panel: Begun, operator: str, value: Any, **options: Any) -> Begun:
         member = self.begin(operator, "member", "members", panel, **options)
