@@ -28,7 +28,7 @@ from embertrace.context import Sink
 from embertrace.errors import ConfigError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, cut_name, parse_call_id
 from embertrace.keys import ClientKey
-from embertrace.wire.context import Added, pack_context, unpack_context
+from embertrace.wire.context import Added, of_sampling, pack_context, unpack_context
 from embertrace.wire.event import MAX_EVENT_BYTES, MAX_LINKS, RawEvent, pack_event, to_nanoseconds, unpack_event
 
 if TYPE_CHECKING:
@@ -359,13 +359,15 @@ def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
     """The wire form of an event that a user made."""
     frames = _frames(event, destination)
     item, tags = (event.context.get(name) for name in ("item", "tags"))
+    share, withheld = of_sampling(event.context)
     added = Added(
         frames=frames,
         run=event.context.get("run"),
         item=payload.pack(item, context.ITEM_BYTES, context.redaction) if item else b"",
         tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"",
         member=event.context.get("member") is not False,
-        share=event.context.get("share", 1.0),
+        share=share,
+        withheld=withheld,
     )
     return RawEvent(
         type=EVENT_TYPES.index(event.event_type),

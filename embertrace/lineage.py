@@ -43,7 +43,7 @@ class Lineage:
             self._calls[event.call_id, event.attempt] = _Known(frame, parent, unpack_context(event.context))
 
     def context(self, event: RawEvent) -> dict[str, Any]:
-        """The full context of an event: `operators` root → leaf, and `run`, `item`, `tags`, `share` where known."""
+        """The full context of an event: `operators` root → leaf; the other fields where they are known."""
         own = unpack_context(event.context)
         chain = self._chain(event, own)
         frames: list[Frame] = []
@@ -62,6 +62,7 @@ class Lineage:
             **{key: value for key, value in inherited.items() if value},
             **({} if chain[-1][0].member else {"member": False}),
             **({} if share == 1.0 else {"share": share}),
+            **({"withheld": own.withheld} if own.withheld else {}),
         }
 
     def _chain(self, event: RawEvent, own: Added) -> list[tuple[Added, Frame | None]]:

@@ -16,6 +16,7 @@ Nothing to add is no bytes at all. Item and tags are packed once, where they are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgpack
@@ -74,15 +75,24 @@ def unpack_context(packed: bytes) -> Added:
     except WireError:
         return NOTHING_ADDED
     run, item, tags = value.get("run"), value.get("item"), value.get("tags")
-    share, withheld = value.get("share"), value.get("withheld")
+    share, withheld = of_sampling(value)
     return Added(
         frames=frames,
         run=run if isinstance(run, str) else None,
         item=item if isinstance(item, bytes) else b"",
         tags=tags if isinstance(tags, bytes) else b"",
         member=value.get("member") is not False,
-        share=float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 1.0,
-        withheld=withheld if type(withheld) is int and 0 < withheld <= MAX_WITHHELD else 0,
+        share=share,
+        withheld=withheld,
+    )
+
+
+def of_sampling(value: Mapping[str, Any]) -> tuple[float, int]:
+    """`share` and `withheld` of a context map; what it doesn't say, or says wrongly, is 1 and 0."""
+    share, withheld = value.get("share"), value.get("withheld")
+    return (
+        float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 1.0,
+        withheld if type(withheld) is int and 0 < withheld <= MAX_WITHHELD else 0,
     )
 
 
