@@ -81,6 +81,16 @@ def test_a_larger_share_keeps_what_a_smaller_one_keeps_and_another_seed_somethin
     assert 0.06 < overlap < 0.12
 
 
+@pytest.mark.parametrize(
+    ("seed", "key", "epoch", "position"),
+    [(0, "q-17", None, 0x6FB6E8EA8B4A8A0C), (7, "q-17", 2, 0xB936531A336280E2), (0, 17, None, 0x3BE58DD7A3791EFC)],
+)
+def test_the_position_of_an_item_is_the_documented_one(seed: int, key: Any, epoch: Any, position: int) -> None:
+    """As docs/wire-format.md has it: other languages, and later versions, keep the same items."""
+    for share, is_chosen in ((position / 2**64 - 1e-9, False), (position / 2**64 + 1e-9, True)):
+        assert Sampling(Settings(sample=share, sample_seed=seed)).chooses(key, epoch) is is_chosen
+
+
 def test_epochs_of_a_key_are_chosen_each_for_itself() -> None:
     sampling = Sampling(Settings(sample=0.5))
     assert {sampling.chooses("q", epoch) for epoch in range(30)} == {True, False}
@@ -147,6 +157,19 @@ def _one_of_each(share: float) -> tuple[str, str]:
     """A key that is chosen, and one that is not."""
     kept = chosen(share, keys=KEYS[:50])
     return next(key for key in KEYS if key in kept), next(key for key in KEYS if key not in kept)
+
+
+@pytest.mark.parametrize("key", ["x" * 5000, 2**70, "\ud800", -1, 0.5, (1, 2), object, None, {"a": [1]}, float("nan")])
+def test_any_key_is_decided_about_and_alike_each_time(key: Any) -> None:
+    counts = set()
+    for _ in range(2):
+        with recording(sample=0.5) as events, et.item(key):
+            root()
+        counts.add(len(events))
+    assert counts in ({0}, {6})
+    with recording(sample=1e-300) as events, et.item(key):
+        root()
+    assert not events
 
 
 # One decision, carried.
