@@ -5,7 +5,7 @@
     asking        report, compare, show, flow
     watching      top
     labelling     label
-    recordings    replay, check
+    recordings    replay, check, pack
     exporting     export otlp, export chrome, export parquet
     about         demo, version
 

@@ -1,4 +1,4 @@
-"""Commands about a recording as such: sent again, verified, repaired."""
+"""Commands about a recording as such: sent again, verified, repaired, packed."""
 
 from __future__ import annotations
 
@@ -59,6 +59,19 @@ def check(
         print_json(data)
     if not found.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def pack(recording: RecordingPath, as_json: AsJson = False) -> None:
+    """Compress the segments of a recording that nobody writes to any more. Reading it gives the same."""
+    from embertrace.recording import pack as pack_recording
+
+    with progress("packing") as advance:
+        done = pack_recording(recording, progress=advance)
+    if as_json:
+        print_json(done.to_data())
+    else:
+        print(done)
 
 
 def _speed(text: str) -> Any:

@@ -11,6 +11,9 @@
     recovery   what a writer makes of what an earlier one left
     writer     RecordingWriter: append, sync, roll
     reader     Recording and Follower: read, and read along
+    streams    records taken apart into what is alike
+    packed     a sealed segment, compressed
+    packing    making it so
     check      is everything there and readable?
     repair     a copy of what is
 
@@ -22,6 +25,7 @@ from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, 
 from embertrace.recording.files import DISK, Disk
 from embertrace.recording.layout import BEGIN, CLOCK, END, KIND_NAMES, Damage, Record
 from embertrace.recording.manifest import check_name
+from embertrace.recording.packing import PackReport, pack
 from embertrace.recording.reader import Follower, Recording
 from embertrace.recording.removal import Retention
 from embertrace.recording.removed import Removed
@@ -45,6 +49,7 @@ __all__ = [
     "Disk",
     "Follower",
     "Limits",
+    "PackReport",
     "Record",
     "Recording",
     "RecordingWriter",
@@ -54,5 +59,6 @@ __all__ = [
     "Undecodable",
     "check",
     "check_name",
+    "pack",
     "repair",
 ]

@@ -6,6 +6,7 @@
     removed.json.tmp             space for the next removed.json, where there is retention
     synced                       8 bytes: up to which position the data is durable (see synced)
     segments/<base>.seg          the data; <base> is the position of the file's first byte, in 20 digits
+    segments/<base>.segz         the same of a sealed segment, packed (see packed)
 
 Files appear whole under their names: they are written beside them first (".tmp"), synced and renamed.
 """
@@ -24,7 +25,7 @@ SYNCED = "synced"
 REMOVED = "removed.json"
 SEGMENTS = "segments"
 TEMPORARY = ".tmp"
-_SEGMENT_NAME = re.compile(r"([0-9]{20})\.seg")
+_SEGMENT_NAME = re.compile(r"([0-9]{20})\.segz?")
 _MOST_PARTS = 1024
 """IOV_MAX on Linux: more parts in one writev are refused."""
 
@@ -32,6 +33,16 @@ _MOST_PARTS = 1024
 def segment_path(directory: Path, base: int) -> Path:
     """Where the segment that begins at position `base` is."""
     return directory / SEGMENTS / f"{base:020d}.seg"
+
+
+def packed_path(directory: Path, base: int) -> Path:
+    """Where the same segment is once it is packed."""
+    return directory / SEGMENTS / f"{base:020d}.segz"
+
+
+def segment_paths(directory: Path, base: int) -> list[Path]:
+    """Its files: one, none if it is gone, or two, if packing it was interrupted. Readers take the first."""
+    return [path for path in (segment_path(directory, base), packed_path(directory, base)) if path.exists()]
 
 
 def place_in(bases: Sequence[int], position: int) -> tuple[str, int]:
@@ -50,15 +61,37 @@ def segment_bases(directory: Path) -> list[int]:
         names = [path.name for path in (directory / SEGMENTS).iterdir()]
     except FileNotFoundError:
         return []
-    return sorted(int(match[1]) for match in map(_SEGMENT_NAME.fullmatch, names) if match)
+    return sorted({int(match[1]) for match in map(_SEGMENT_NAME.fullmatch, names) if match})
 
 
 def read_segment(directory: Path, base: int, offset: int = 0, stop: int | None = None) -> bytes:
     """The bytes of a segment from an offset up to another (or its end), fewer if there are fewer. Raises OSError.
 
-    Read, not mapped: a mapped file that is cut or has a bad disk block kills its reader with SIGBUS.
+    Read, not mapped: a mapped file that is cut or has a bad disk block kills its reader with SIGBUS. What was packed is
+    unpacked. Packing makes the packed file before it removes the plain one, so one of them is there.
     """
-    with segment_path(directory, base).open("rb", buffering=0) as file:
+    try:
+        return _read(segment_path(directory, base), offset, stop)
+    except FileNotFoundError:
+        packed = packed_path(directory, base).read_bytes()
+    from embertrace.recording.packed import unpack_segment  # loads numpy, which most writers never need
+
+    return unpack_segment(packed, base, offset, stop)
+
+
+def segment_length(directory: Path, base: int) -> int:
+    """How many bytes the segment has, unpacked if it is packed. Raises OSError."""
+    try:
+        return segment_path(directory, base).stat().st_size
+    except FileNotFoundError:
+        packed = packed_path(directory, base).read_bytes()
+    from embertrace.recording.packed import unpacked_length
+
+    return unpacked_length(packed, base)
+
+
+def _read(path: Path, offset: int, stop: int | None) -> bytes:
+    with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         length = max(0, (size if stop is None else min(stop, size)) - offset)
         parts = []

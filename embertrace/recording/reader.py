@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embertrace.errors import RecordingError
-from embertrace.recording.files import REMOVED, read_segment, segment_bases, segment_path
+from embertrace.recording.files import REMOVED, read_segment, segment_bases, segment_length, segment_path
 from embertrace.recording.layout import (
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -86,11 +86,10 @@ class Recording:
         bases = self.bases()
         if not bases:
             return 0
-        path = segment_path(self.directory, bases[-1])
         try:
-            return bases[-1] + path.stat().st_size
+            return bases[-1] + segment_length(self.directory, bases[-1])
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(segment_path(self.directory, bases[-1]), error) from error
 
     def bases(self) -> list[int]:
         """The positions at which the segments begin, ascending. The first is above 0 once old ones were removed."""

@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from embertrace.recording.files import SEGMENTS, segment_bases, segment_path, sync_directory
+from embertrace.recording.files import SEGMENTS, segment_bases, segment_paths, sync_directory
 from embertrace.recording.reader import Recording
 from embertrace.recording.removed import Removed, keep_space, read_removed, write_removed
 from embertrace.recording.retention import Limits, Sealed, count_expired
@@ -43,7 +43,8 @@ class Retention:
         if count:
             write_removed(self._directory, Removed(kept[count], removed.segments + count))
         for base in leftover + kept[:count]:
-            segment_path(self._directory, base).unlink(missing_ok=True)
+            for path in segment_paths(self._directory, base):
+                path.unlink(missing_ok=True)
             self._begun_ns.pop(base, None)
         if leftover or count:
             sync_directory(self._directory / SEGMENTS)
@@ -57,7 +58,7 @@ class Retention:
 
     def _describe(self, bases: list[int]) -> tuple[list[Sealed], int]:
         """The sealed segments, all but the last, and the size of that."""
-        sizes = [segment_path(self._directory, base).stat().st_size for base in bases]
+        sizes = [sum(path.stat().st_size for path in segment_paths(self._directory, base)) for base in bases]
         newest_ns, sealed = self._clock_ns(), []
         for base, size in reversed(list(zip(bases, sizes, strict=True))):
             sealed.append(Sealed(base, size, newest_ns))

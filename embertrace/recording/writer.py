@@ -43,6 +43,7 @@ from embertrace.recording.files import (
     give_name,
     read_segment,
     segment_bases,
+    segment_length,
     segment_path,
     sync_directory,
 )
@@ -220,6 +221,9 @@ class RecordingWriter:
         found = recover(bases, lambda base: read_segment(self.directory, base), self._published.load())
         self.marks, self.position, self.recovered, self.base = found.marks, found.end, found.cut, bases[-1]
         self.begun, self._now_ns, self.missing = found.begun, found.last_ns, found.missing
+        if not segment_path(self.directory, self.base).exists():  # it was packed, and thereby sealed
+            self._begin_segment(max(found.end, self.base + segment_length(self.directory, self.base)))
+            return
         self._descriptor = os.open(segment_path(self.directory, self.base), os.O_WRONLY)
         self._disk.cut(self._descriptor, found.end - self.base)
         os.lseek(self._descriptor, found.durable - self.base, os.SEEK_SET)

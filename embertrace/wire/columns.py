@@ -11,6 +11,7 @@ Rules:
 
     decode         batches → Columns, and which of them were refused
     columns_of     single events → the same Columns
+    element_lengths  how long the elements of events are, for whoever takes them apart
     unpack_tail    links, context and data of one event
 """
 
@@ -64,6 +65,8 @@ class Columns(NamedTuple):
 Names = Callable[[bytes], int]
 """The number of three packed names (operator id, type, stage). Raises ValueError where they are no text."""
 
+EVENT_HEAD = bytes((0xDC, 0, FIELDS))
+"""What an event begins with that is read here: an array of so many elements."""
 _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
 _UINT8, _INT8, _BINARY, _NO_LINKS = 0xCF, 0xD3, 0xC4, 0x90
@@ -80,12 +83,7 @@ def decode(payloads: Sequence[bytes], counts: Sequence[int], names: Names) -> tu
     batch = np.searchsorted(bounds, starts, "right") - 1
     cursor = Cursor(buffer, starts)
     fields, spans = _fields(cursor)
-    following = np.minimum(np.append(starts[1:], len(buffer)), bounds[batch + 1])
-    bad = cursor.bad | (cursor.at != following)
-    found = np.bincount(batch, minlength=len(payloads))
-    first = np.searchsorted(starts, bounds[:-1])
-    begins = np.append(starts, -1)[np.minimum(first, len(starts))] == bounds[:-1]
-    good = (found == np.asarray(counts)) & begins & (np.bincount(batch[bad], minlength=len(payloads)) == 0)
+    good = _readable(cursor, starts, bounds, batch, counts)
     ids = _name_ids(buffer, spans, batch, good, names)
     columns: list[Any] = [*fields[:9], ids, *fields[9:], cursor.at - spans[2]]
     starts, ends = spans[2], cursor.at
@@ -94,6 +92,55 @@ def decode(payloads: Sequence[bytes], counts: Sequence[int], names: Names) -> tu
         columns = [column[chosen] for column in columns]
         starts, ends = starts[chosen], ends[chosen]
     return Columns._make([*columns, _joined(buffer, starts, ends)]), good
+
+
+def _readable(cursor: Cursor, starts: Ints, bounds: Ints, batch: Ints, counts: Sequence[int]) -> NDArray[np.bool_]:
+    """Of each batch, whether its events were all read, and are as many as it says, one where the one before ends."""
+    following = np.minimum(np.append(starts[1:], bounds[-1]), bounds[batch + 1])
+    bad = cursor.bad | (cursor.at != following)
+    found = np.bincount(batch, minlength=len(counts))
+    first = np.searchsorted(starts, bounds[:-1])
+    begins = np.append(starts, -1)[np.minimum(first, len(starts))] == bounds[:-1]
+    good: NDArray[np.bool_] = (
+        (found == np.asarray(counts)) & begins & (np.bincount(batch[bad], minlength=len(counts)) == 0)
+    )
+    return good
+
+
+def element_lengths(payloads: Sequence[bytes], counts: Sequence[int]) -> tuple[Ints, NDArray[np.bool_]]:
+    """How many bytes each element of each event takes, in the batches that could be read at once; and which could.
+
+    A row for each of the FIELDS elements, a column for each event in order. The elements follow an event's first
+    bytes, EVENT_HEAD, without anything between them. Names are not looked at: they may be no text.
+    """
+    buffer = b"".join(payloads)
+    bounds = np.cumsum([0, *map(len, payloads)])
+    starts = _candidates(buffer)
+    batch = np.searchsorted(bounds, starts, "right") - 1
+    cursor = Cursor(buffer, starts)
+    cursor.move(len(EVENT_HEAD))
+    ends = [cursor.at]
+    for read in _ELEMENTS:
+        read(cursor)
+        ends.append(cursor.at)
+    good = _readable(cursor, starts, bounds, batch, counts)
+    lengths: Ints = np.diff(np.stack(ends), axis=0)[:, good[batch]]
+    return lengths, good
+
+
+_ELEMENTS: tuple[Callable[[Cursor], Any], ...] = (
+    lambda cursor: cursor.move(1),
+    lambda cursor: cursor.move(9),
+    Cursor.trace,
+    *(Cursor.unsigned,) * 5,
+    *(Cursor.text,) * 3,
+    lambda cursor: cursor.unsigned(nil=True),
+    *(Cursor.unsigned,) * 2,
+    Cursor.links,
+    lambda cursor: cursor.binary(MAX_CONTEXT_BYTES),
+    lambda cursor: cursor.binary(MAX_EVENT_BYTES),
+)
+"""What passes over each element of an event."""
 
 
 def _joined(buffer: bytes, starts: Ints, ends: Ints) -> bytes:

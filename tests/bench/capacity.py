@@ -19,8 +19,8 @@ SPOOL_BYTES = 64 * 1024 * 1024
 """What a process holds unless told otherwise."""
 PROCESSES = 256
 """Among which a cluster's calls are spread, in the example."""
-MEMORY_BYTES = 64 * 10**9
-"""Of the machine that an aggregator has, in the example."""
+MEMORY_BYTES = 2 * 2**30
+"""What an aggregator's live table has unless told otherwise."""
 CONSEQUENCES = {
     "analyst": "Beyond that nothing is lost: what it has not taken in lies in the recording, and answers come late.",
     "ingest": "Beyond that spools fill up, and then events are dropped, counted and shown as gaps, or operators wait "
@@ -145,7 +145,7 @@ def _loads(measured: Measured) -> list[str]:
     head = [
         "calls/s", "cores for tracing, over the cluster", "network, Gbit/s", "disk, TB a day", "ingest busy",
         f"spools of {PROCESSES} processes full after", "analyst busy", "analyst behind after an hour",
-        f"analyst's {MEMORY_BYTES / 1e9:.0f} GB full after",
+        f"live table of {MEMORY_BYTES / 2**30:.0f} GiB full after",
     ]  # fmt: skip
     return ["## One aggregator", "", *_table(head, rows), ""]
 
@@ -165,8 +165,9 @@ def _million(measured: Measured) -> list[str]:
         f"at {HEADROOM:.0%}. {CONSEQUENCES[first]}",
         f"2. The {second} is next: one carries {found[1].carries:,.0f} calls/s, so {more:.0f} shards are needed. "
         f"{CONSEQUENCES[second]}",
-        f"3. Memory: live tables grow by {memory / 1e6:,.0f} MB/s over all shards. Only a new recording ends "
-        "that: retention bounds the disk.",
+        f"3. Memory: live tables grow by {memory / 1e6:,.0f} MB/s over all shards. Beyond "
+        f"{MEMORY_BYTES / 2**30:.0f} GiB each (`--memory`), traces that are over are read again from the recording for "
+        "each new question: questions about everything then take as long as loading it.",
         f"4. Disk: {bytes_s * 86_400 / 1e12:,.0f} TB a day, {bytes_s / 1e6:,.0f} MB/s of synced appends, over all.",
         f"5. Operators: {MILLION * measured.call_cpu_spool:.0f} cores of the cluster do nothing but trace; with calls "
         f"that take a second each that is {measured.call_cpu_spool:.4%} of it.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -117,6 +118,17 @@ def test_check(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert (data["ok"], data["repair"]["check"]["ok"]) == (False, True)
     assert data["repair"]["left_out_bytes"] == data["damaged_bytes"] > 0
     assert json.loads(embertrace("check", tmp_path / "mended", "--json"))["ok"]
+
+
+def test_pack(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    copy = shutil.copytree(recording, tmp_path / "copy")
+    before = embertrace("report", copy, "--json")
+    told = json.loads(embertrace("pack", copy, "--json"))
+    assert told["packed"] == 1
+    assert told["bytes_after"] < told["bytes_before"]
+    assert "0 segments packed" in embertrace("pack", copy)
+    assert "everything is there and readable" in embertrace("check", copy)
+    assert embertrace("report", copy, "--json") == before
 
 
 def test_replay_and_report_of_an_aggregator(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -80,7 +80,7 @@ def test_capacity_is_computed_from_figures_and_says_which_are_missing() -> None:
     )
     assert "| 2 | 2,000,000 | 1,000,000 | 700,000 | analyst |" in told
     assert "The analyst breaks first: one carries 500,000 calls/s, so 3 shards are needed at 70%" in told
-    assert "| 1,000,000 | 10.0 | 2.40 | 25.9 | 100% | never | 200% | 1.0 h | 7.1 min |" in told
+    assert "| 1,000,000 | 10.0 | 2.40 | 25.9 | 100% | never | 200% | 1.0 h | 14 s |" in told
 
 
 def test_the_pages_in_the_docs_are_those_of_the_results() -> None:
