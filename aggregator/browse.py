@@ -148,10 +148,11 @@ def find_call(parts: Parts, params: Mapping[str, Any]) -> Call:
     attempt = params.get("attempt")
 
     def find(forest: Forest) -> Call | None:
-        found = forest.trees.by_id.get(wanted)
+        found = forest.trees_of(partial=True).by_id.get(wanted)
         if attempt is None or (found is not None and found.attempt == attempt):
             return found
-        return next((one for one in forest.trees_of(every_attempt=True).calls if one.key == (wanted, attempt)), None)
+        every = forest.trees_of(every_attempt=True, partial=True).calls
+        return next((one for one in every if one.key == (wanted, attempt)), None)
 
     found = find(parts.where(lambda forest: find(forest) is not None))
     if found is None:

@@ -111,7 +111,7 @@ class Finder:
         return self._selection
 
     def _new_selection(self, forest: Forest) -> Selection:
-        return Selection(forest, self._filters, every_attempt=self._every_attempt)
+        return Selection(forest, self._filters, every_attempt=self._every_attempt, partial=True)
 
 
 def _readings(key: Any) -> list[bytes]:

@@ -21,13 +21,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from embertrace import config, context, lineage, payload
+from embertrace import config, context, lineage, payload, sampling
 from embertrace.config import Settings
 from embertrace.context import Sink
 from embertrace.errors import ConfigError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, cut_name, parse_call_id
 from embertrace.keys import ClientKey
-from embertrace.wire.context import Added, pack_context, unpack_context
+from embertrace.wire.context import Added, of_sampling, pack_context, unpack_context
 from embertrace.wire.event import MAX_EVENT_BYTES, MAX_LINKS, RawEvent, pack_event, to_nanoseconds, unpack_event
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ enabled = False
 sinks: tuple[Sink, ...] = ()
 failed_sinks: list[Sink] = []
 settings = Settings()
-"""Set by `configure`, as are the rules for what must not leave this process (`context.redaction`)."""
+"""Set by `configure`, as are the rules for what must not leave this process (`context.redaction`), and what is recorded
+(`context.sampling`)."""
 travelling: Mapping[str, Any] = {}
 """Of the settings, those that a remote process must know."""
 _lock = threading.Lock()
@@ -53,6 +54,7 @@ def configure(new: Settings) -> None:
     settings, travelling = new, new.travelling()
     rules = new.redact_keys or new.redact_patterns
     context.redaction = payload.Redaction(new.redact_keys, new.redact_patterns) if rules else None
+    context.sampling = sampling.of(new)
 
 
 def adopt(travelled: Mapping[str, Any]) -> None:
@@ -104,6 +106,11 @@ def put(packed: bytes, destination: tuple[Sink, ...]) -> None:
             sink.put(packed)
         except Exception:  # whatever a sink does, the operator goes on
             _retire(sink)
+
+
+def destination_of(scope: context.Scope) -> tuple[Sink, ...]:
+    """Where the events of calls in `scope` go; nowhere for those that are not recorded."""
+    return sinks if scope.sinks is None else scope.sinks
 
 
 def _retire(sink: Sink) -> None:
@@ -282,11 +289,26 @@ class EventCollector:
 
     @classmethod
     def emit(cls, event: OperatorEvent) -> None:
-        """Send one event wherever events of the current code go. Does nothing when tracing is off."""
+        """Send one event wherever events of the current code go. Does nothing when tracing is off.
+
+        What is said about a call that is not recorded (see `sampling`) is not kept either.
+        """
         if not enabled:
             return
-        scope = context.position()[1]
-        destination = scope.sinks if scope.sinks is not None else sinks
+        here, scope, _ = context.position()
+        if here is None or here.is_recorded:
+            cls._emit(event, scope)
+
+    @classmethod
+    def emit_always(cls, event: OperatorEvent) -> None:
+        """As `emit`, also where nothing is recorded of the current code: a label, which may be about other items."""
+        if enabled:
+            scope = context.position()[1]
+            cls._emit(event, scope.aside or scope)
+
+    @staticmethod
+    def _emit(event: OperatorEvent, scope: context.Scope) -> None:
+        destination = destination_of(scope)
         if destination:
             put(pack_event(_raw(event, destination)), destination)
 
@@ -336,12 +358,15 @@ def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
     """The wire form of an event that a user made."""
     frames = _frames(event, destination)
     item, tags = (event.context.get(name) for name in ("item", "tags"))
+    share, withheld = of_sampling(event.context)
     added = Added(
         frames=frames,
         run=event.context.get("run"),
         item=payload.pack(item, context.ITEM_BYTES, context.redaction) if item else b"",
         tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"",
         member=event.context.get("member") is not False,
+        share=share,
+        withheld=withheld,
     )
     return RawEvent(
         type=EVENT_TYPES.index(event.event_type),

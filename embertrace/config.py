@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from embertrace.errors import ConfigError
@@ -18,8 +18,18 @@ Capture = Literal["all", "answers", "none"]
 Delivery = Literal["spool", "memory"]
 Full = Literal["drop", "block"]
 
-TRAVELLING = ("capture", "payload_bytes", "redact_keys", "redact_patterns")
-"""Settings that hold for a whole run: they travel with the context, since redaction happens where operators run."""
+TRAVELLING = (
+    "capture",
+    "payload_bytes",
+    "redact_keys",
+    "redact_patterns",
+    "sample",
+    "sample_seed",
+    "keep_errors",
+    "stages",
+    "types",
+)
+"""Settings that hold for a whole run: they travel with the context, since they apply where operators run."""
 
 _ENDPOINT = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
@@ -61,6 +71,17 @@ class Settings:
     """Values under keys containing one of these words are not kept. EMBERTRACE_REDACT_KEYS, comma-separated."""
     redact_patterns: tuple[str, ...] = ()
     """Text matching one of these regular expressions is not kept. EMBERTRACE_REDACT_PATTERNS, newline-separated."""
+    sample: float = 1.0
+    """The share of items that are recorded, 0 … 1, chosen by their keys (docs/sampling.md). EMBERTRACE_SAMPLE."""
+    sample_seed: int = 0
+    """Runs with one seed choose the same items. 0 … 2⁶⁴ − 1. EMBERTRACE_SAMPLE_SEED."""
+    keep_errors: bool = False
+    """Of items that are not chosen, whether calls that raise are kept, with their callers. EMBERTRACE_KEEP_ERRORS."""
+    stages: tuple[str, ...] = ()
+    """Only calls of these stages are recorded: names or patterns ("ensemble_*"); with ! in front, all but these.
+    EMBERTRACE_STAGES, comma-separated."""
+    types: tuple[str, ...] = ()
+    """Only calls of operators of these types, likewise. EMBERTRACE_TYPES."""
 
     def __post_init__(self) -> None:
         if self.endpoint is not None:
@@ -78,6 +99,17 @@ class Settings:
         for name in ("linger_s", "spool_block_s"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if isinstance(self.sample, bool) or not isinstance(self.sample, int | float) or not 0 <= self.sample <= 1:
+            raise ConfigError(f"sample is {self.sample!r}; it must be a share of the items, from 0 to 1")
+        if type(self.keep_errors) is not bool:
+            raise ConfigError(f"keep_errors is {self.keep_errors!r}; it must be True or False")
+        if type(self.sample_seed) is not int or not 0 <= self.sample_seed < 1 << 64:
+            raise ConfigError(f"sample_seed is {self.sample_seed!r}; it must be an integer from 0 to 2**64 - 1")
+        for name in ("stages", "types"):
+            patterns = getattr(self, name)
+            if not isinstance(patterns, list | tuple) or not all(isinstance(pattern, str) for pattern in patterns):
+                raise ConfigError(f"{name} is {patterns!r}; it must be a list of names or patterns")
+            object.__setattr__(self, name, tuple(patterns))
         for pattern in self.redact_patterns:
             try:
                 re.compile(pattern)
@@ -85,21 +117,35 @@ class Settings:
                 raise ConfigError(f"redact_patterns holds {pattern!r}, no regular expression: {error}") from None
 
     def travelling(self) -> dict[str, Any]:
-        """What a remote process must know: the TRAVELLING settings that are not the default."""
+        """What a remote process must know: the TRAVELLING settings that are not the default, as they arrive there."""
         values = {name: getattr(self, name) for name in TRAVELLING}
-        return {name: value for name, value in values.items() if value != getattr(_DEFAULTS, name)}
+        changed = {name: value for name, value in values.items() if value != getattr(_DEFAULTS, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
     def adopting(self, travelled: Mapping[str, Any]) -> Settings:
         """These settings, with what came from another process. Raises ConfigError."""
         values: dict[str, Any] = {name: getattr(_DEFAULTS, name) for name in TRAVELLING}
         for name, value in travelled.items():
-            if name not in TRAVELLING or type(value) not in (str, int, list):
+            if name not in TRAVELLING or type(value) not in (str, int, float, bool, list):
                 raise ConfigError(f"a setting {name!r} came with a carrier, and can't be used")
             values[name] = tuple(map(str, value)) if isinstance(value, list) else value
         return dataclasses.replace(self, **values)
 
 
 _DEFAULTS = Settings()
+
+
+def check_names(values: Iterable[str]) -> None:
+    """Raises ConfigError for names of no setting."""
+    unknown = sorted(set(values) - set(Settings.__slots__))
+    if unknown:
+        raise ConfigError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(Settings.__slots__)}")
+
+
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Settings with some values changed. Raises ConfigError."""
+    check_names(values)
+    return dataclasses.replace(settings, **values)
 
 
 def check_endpoint(endpoint: str) -> tuple[str, int]:
@@ -137,12 +183,16 @@ def of_process(given: Mapping[str, Any] | None = None) -> Settings:
 
 
 def _parse(variable: str, field: str, text: str) -> object:
-    if field.endswith(("_bytes", "_s")):
+    if field.endswith(("_bytes", "_s", "_seed")) or field == "sample":
         try:
-            return float(text) if field.endswith("_s") else int(text)
+            return int(text) if field.endswith(("_bytes", "_seed")) else float(text)
         except ValueError:
             raise ConfigError(f"{variable} is {text!r}; it must be a number") from None
-    if field == "redact_keys":
+    if field == "keep_errors":
+        if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
+            raise ConfigError(f"{variable} is {text!r}; it must be 1 or 0")
+        return text.lower() in ("1", "true", "yes")
+    if field in ("redact_keys", "stages", "types"):
         return tuple(word.strip() for word in text.split(",") if word.strip())
     if field == "redact_patterns":
         return tuple(line for line in text.split("\n") if line)

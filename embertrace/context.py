@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from embertrace import event, lineage, payload
 from embertrace.event import DEFAULT_STAGE, FOREIGN_SLOT, Defaults, Frame, call_hex, optional_call_hex
+from embertrace.sampling import Sampling
 
 
 class Sink(Protocol):
@@ -74,6 +75,25 @@ class Scope(NamedTuple):
     """All roots of the run; None where nobody counts them."""
     arrival: Arrival | None = None
     """The next call begun here is this one."""
+    share: float | None = None
+    """The share of items that are recorded, these calls among them; 0 where they are not. None: not yet decided."""
+    aside: Scope | None = None
+    """Of calls that are not recorded: what their scope would be, with the sinks that get the errors among them."""
+
+    def chosen(self, share: float) -> Scope:
+        """This scope where its calls are recorded, as that share of all."""
+        return self._replace(share=share)
+
+    def passed_over(self) -> Scope:
+        """This scope where its calls are not recorded: they have no sinks, and nobody counts them."""
+        return self._replace(sinks=(), begun=None, share=0.0, aside=self)
+
+    def decided(self, key: object = None) -> Scope:
+        """This scope with the decision about its item, or without one about what `key` stands for."""
+        if sampling is None or sampling.share == 1 or self.share is not None:
+            return self
+        chooses = sampling.chooses_item(self.item) if self.item else sampling.chooses(key)
+        return self.chosen(sampling.share) if chooses else self.passed_over()
 
 
 class Context:
@@ -91,6 +111,10 @@ class Context:
     """Calls below whose end could not be emitted where they ended (see `traced`)."""
     withdrawn = 0
     """Slots given to children that came to nothing."""
+    withheld = 0
+    """Children that a filter keeps from being recorded."""
+    is_recorded = True
+    """False where a filter keeps this call itself from it."""
 
     def __init__(
         self, parent: Context | None, operator_id: str, operator_type: str, stage: str,
@@ -128,6 +152,8 @@ current: ContextVar[Position] = ContextVar("embertrace_position", default=NOWHER
 
 redaction: payload.Redaction | None = None
 """Rules for what must not leave this process; items and tags are packed here already."""
+sampling: Sampling | None = None
+"""What is recorded; None where everything is."""
 _ground = NO_SCOPE
 
 
@@ -218,6 +244,12 @@ def withdraw_slot(parent: Context | None, scope: Scope) -> None:
         scope.begun.add(-1)
 
 
+def withhold(parent: Context) -> None:
+    """A child of a call that runs here is not recorded, and nobody is to wait for it."""
+    with _withdrawing:
+        parent.withheld += 1
+
+
 _withdrawing = threading.Lock()
 
 
@@ -276,6 +308,11 @@ ITEM_BYTES = 2048
 TAGS_BYTES = 1024
 
 
+def pack_item(key: object) -> bytes:
+    """An item of which only the key is known."""
+    return payload.pack({"key": key}, ITEM_BYTES, redaction)
+
+
 def merge_tags(packed: bytes, tags: Mapping[str, Any]) -> bytes:
     """Packed tags with more added; later ones win."""
     if not tags:
@@ -302,13 +339,16 @@ def item(
     present = {name: value for name, value in fields.items() if value is not None}
     outer = current.get()
     inherited = position()[1]
+    if inherited.aside is not None:
+        inherited = inherited.aside._replace(arrival=None)  # that was the call that is not recorded
     inside = inherited._replace(
         item=payload.pack(present, ITEM_BYTES, redaction),
         tags=merge_tags(inherited.tags, tags),
         trace_id=new_trace_id(),
         roots=itertools.count(),
+        share=None,
     )
-    current.set((None, inside, 0))
+    current.set((None, inside.decided(), 0))
     try:
         yield
     finally:
@@ -343,7 +383,8 @@ class ExecutionContext:
             "tags": lineage.unpack_mapping(scope.tags),
         }
         frames = [frame.as_mapping() for frame in context.frames()] if context is not None else []
-        return {"operators": frames, **{key: value for key, value in inherited.items() if value}}
+        share = {} if scope.share is None or scope.share == 1 else {"share": scope.share}
+        return {"operators": frames, **{key: value for key, value in inherited.items() if value}, **share}
 
 
 def _defaults() -> Defaults:

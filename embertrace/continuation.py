@@ -25,10 +25,15 @@ EXTERNAL = "external"
 def traceparent() -> str | None:
     """The W3C `traceparent` header for a request made here; None outside any call, or with tracing off.
 
-    A service that understands it (OpenTelemetry's do) continues this trace below the current call.
+    A service that understands it (OpenTelemetry's do) continues this trace below the current call. Where the current
+    item is not among those that are recorded (see `sample`), the header says so, also outside any call.
     """
-    where = context.position()[0]
-    return pack_traceparent(where.trace_id, where.call_id) if where is not None else None
+    where, scope, _ = context.position()
+    if where is not None:
+        return pack_traceparent(where.trace_id, where.call_id, scope.share != 0)
+    if scope.share == 0:
+        return pack_traceparent(scope.trace_id or context.new_trace_id(), context.new_call_id(), False)
+    return None
 
 
 @contextlib.contextmanager
@@ -36,7 +41,8 @@ def continue_trace(header: str | None) -> Iterator[None]:
     """Calls made in the block continue the trace of a W3C `traceparent` header, below the span that it names.
 
     For requests that come from a traced service: `with et.continue_trace(request.headers.get("traceparent")):`. None,
-    or a header that is malformed (logged), changes nothing. Inside `item` it gives the item's calls that trace.
+    or a header that is malformed (logged), changes nothing. Inside `item` it gives the item's calls that trace. Where
+    this process records a share of the items, the header says, outside any item, whether these calls are among them.
     """
     outer = context.current.get()
     if header is not None:
@@ -46,6 +52,8 @@ def continue_trace(header: str | None) -> Iterator[None]:
             collect.log.warning("a request came with an unusable header: %s", error)
         else:
             scope = context.position()[1]
+            if context.sampling is not None and context.sampling.share < 1 and scope.share is None and not scope.item:
+                scope = scope.chosen(context.sampling.share) if known.sampled else scope.passed_over()
             span = Context(None, EXTERNAL, EXTERNAL, DEFAULT_STAGE, known.trace_id, known.parent, 0)
             span.slots = context.foreign_slots()
             context.current.set((span, scope, 0))
@@ -70,8 +78,8 @@ def link(*sources: Any) -> None:
     """
     links = _call_ids(sources)
     where, scope, _ = context.position()
-    destination = collect.sinks if scope.sinks is None else scope.sinks
-    if where is None or not links or not collect.enabled or not destination:
+    destination = collect.destination_of(scope)
+    if where is None or not where.is_recorded or not links or not collect.enabled or not destination:
         return
     parent = where.parent
     event = RawEvent(
@@ -95,7 +103,7 @@ def linked(*sources: Any) -> Iterator[None]:
         yield
     finally:
         where, scope, made = context.position()
-        destination = collect.sinks if scope.sinks is None else scope.sinks
+        destination = collect.destination_of(scope)
         if made and made != before and links and collect.enabled and destination:
             trace_id = where.trace_id if where is not None else scope.trace_id
             tell_links(links, made, trace_id, where, destination)

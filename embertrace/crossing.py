@@ -38,7 +38,7 @@ fetch_key: Callable[[str], ClientKey | None] = _nobody
 
 def reaches(scope: Scope) -> bool:
     """Whether events of calls in `scope` may go to an aggregator."""
-    return any(isinstance(sink, AddressedSink | EventList) for sink in destination(scope))
+    return any(isinstance(sink, AddressedSink | EventList) for sink in _reached(scope))
 
 
 def depart(position: Position, slot: int, links: Iterable[int] = (), roles: Roles | None = None) -> bytes | None:
@@ -55,7 +55,7 @@ def depart_many(position: Position) -> bytes | None:
     packed = _carrier(position, 0, (), None)
     if packed is not None and position[0] is None and scope.trace_id is None:
         trace_id = unpack_carrier(packed).trace_id
-        for sink in destination(scope):
+        for sink in collect.destination_of(scope):
             if isinstance(sink, EventList) and trace_id is not None:
                 sink.traces[trace_id] = None
     return packed
@@ -64,7 +64,7 @@ def depart_many(position: Position) -> bytes | None:
 def _carrier(position: Position, slot: int, links: Iterable[int], roles: Roles | None) -> bytes | None:
     try:
         parent, scope, follows = position
-        address = _address(destination(scope))
+        address = _address(_reached(scope))
         if address is None:
             return None
         if address[1] is not None:
@@ -122,6 +122,7 @@ def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: 
         key=key.name if key is not None else None,
         settings=collect.travelling,
         roles=roles,
+        share=scope.share,
     )
     packed = pack_shared(shared)
     known_by = weakref.ref(parent) if parent is not None else _none
@@ -135,7 +136,7 @@ def _none() -> None:
 
 def expect(scope: Scope, call_id: int) -> None:
     """A call was submitted with a carrier: the `collect_events` blocks it began in wait for its events."""
-    for sink in destination(scope):
+    for sink in collect.destination_of(scope):
         if isinstance(sink, EventList):
             sink.expected[call_id] = None
 
@@ -149,7 +150,7 @@ def tell_links(packed: bytes, links: Iterable[int], call_id: int, parent: Contex
     held = {*carrier.links}
     left = tuple(link for link in wanted if link not in held)
     if left:
-        continuation.tell_links(left, call_id, carrier.trace_id, parent, destination(scope))
+        continuation.tell_links(left, call_id, carrier.trace_id, parent, collect.destination_of(scope))
 
 
 def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrier | None:
@@ -165,7 +166,7 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
         carrier = unpack_carrier(packed) if isinstance(packed, bytes) else None
         if carrier is None or carrier.shared.endpoint is None:
             return None
-        trace_id, shared, slot, follows, links, _ = carrier
+        trace_id, shared, slot, follows, links = carrier
         key = None
         if shared.key is not None:
             key = keys.find(shared.key) or fetch_key(shared.key)
@@ -181,7 +182,10 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
             trace_id=trace_id,
             roots=context.foreign_slots(),
             arrival=Arrival(call_id, slot, attempt, links) if call_id is not None else None,
+            share=shared.share,
         )
+        if shared.share == 0:
+            scope = scope.passed_over()
         collect.adopt(shared.settings)
         collect.pin()
         context.arrive(shared.frames, trace_id, scope, follows)
@@ -199,9 +203,10 @@ def leave() -> None:
     context.current.set(context.NOWHERE)
 
 
-def destination(scope: Scope) -> tuple[Sink, ...]:
-    """Where the events of calls in `scope` go."""
-    return collect.sinks if scope.sinks is None else scope.sinks
+def _reached(scope: Scope) -> tuple[Sink, ...]:
+    """Where events of calls in `scope` go. Of calls that are not recorded: where they would go, since what runs below
+    them may begin items that are."""
+    return collect.destination_of(scope.aside or scope)
 
 
 def _address(sinks: tuple[Sink, ...]) -> Address | None:

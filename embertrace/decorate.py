@@ -18,8 +18,9 @@ from typing import Any, TypeVar, overload
 
 from embertrace import collect
 from embertrace.config import Capture
+from embertrace.running import Call
 from embertrace.spec import Answer, Metric, OperatorMetadata, Spec, describe, short_name, type_of_class
-from embertrace.traced import Call, abandon, enter, fail, finish
+from embertrace.traced import abandon, enter, fail, finish
 from embertrace.wrappers import wrap
 
 T = TypeVar("T")

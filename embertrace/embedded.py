@@ -28,6 +28,7 @@ from embertrace import collect, keys
 from embertrace.analysis import Forest, OperatorAnalysis
 from embertrace.analysis.source import Source
 from embertrace.client import Client
+from embertrace.config import with_values
 from embertrace.errors import AggregatorError, EmbertraceError
 from embertrace.event import OperatorEvent
 from embertrace.handshake import new_pair
@@ -135,16 +136,21 @@ def session(
     config: Mapping[str, Any] | None = None,
     wait: float = 10.0,
     quiet: bool = False,
+    **settings: Any,
 ) -> Iterator[Session]:
     """Record everything traced in the block into `directory`, through an aggregator of its own on this machine.
 
     The directory is a recording, made if need be; a second session appends another run to it. `wait` bounds (seconds)
-    how long leaving waits for calls that are still open. Prints where things are on stderr unless `quiet`.
-    Raises AggregatorError where the aggregator can't start, with its own words.
+    how long leaving waits for calls that are still open. Prints where things are on stderr unless `quiet`. Further
+    keywords are fields of `config.Settings`, which hold in the block: `sample=0.1`. Raises ConfigError for values that
+    can't be used, AggregatorError, with the aggregator's own words, where that can't start.
     """
     path = pathlib.Path(directory)
+    before = collect.settings
+    inside = with_values(before, settings)
     aggregator = Embedded(path)
     try:
+        collect.configure(inside)
         running = Run(aggregator.endpoint, run, project, config or {}, aggregator.key).activate()
         running.announce()
         current = Session(path, aggregator.endpoint, running, aggregator.page)
@@ -159,6 +165,7 @@ def session(
             raise
         _leave(current, "finished", wait)
     finally:
+        collect.configure(before)
         aggregator.stop()
 
 

@@ -26,6 +26,7 @@ from embertrace.ending import at_end
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
 from embertrace.keys import ClientKey
+from embertrace.wire.context import unpack_context
 from embertrace.wire.event import RawEvent, unpack_event
 
 log = logging.getLogger("embertrace")
@@ -271,7 +272,7 @@ class Gathered:
     def _keep(self, producer: bytes, seq: int, packed: bytes, event: RawEvent) -> bool:
         """Keep an event; whether more may belong here because of it."""
         self._found[producer, seq] = (packed, event)
-        if event.type not in (CALL, METRIC):
+        if event.type not in (CALL, METRIC) or (event.type == METRIC and unpack_context(event.context).withheld):
             self._ended.add(event.call_id)
         is_new = bool(event.call_id) and event.call_id not in self._within
         if is_new:

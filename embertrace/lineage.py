@@ -43,22 +43,26 @@ class Lineage:
             self._calls[event.call_id, event.attempt] = _Known(frame, parent, unpack_context(event.context))
 
     def context(self, event: RawEvent) -> dict[str, Any]:
-        """The full context of an event: `operators` root → leaf, and `run`, `item`, `tags` where known."""
+        """The full context of an event: `operators` root → leaf; the other fields where they are known."""
         own = unpack_context(event.context)
         chain = self._chain(event, own)
         frames: list[Frame] = []
         run: str | None = None
         item: dict[str, Any] = {}
         tags: dict[str, Any] = {}
+        share = 1.0
         for added, frame in chain:
             frames += [*added.frames, *([frame] if frame is not None else [])]
             run, item = added.run or run, unpack_mapping(added.item) or item
             tags.update(unpack_mapping(added.tags))
+            share = added.share if added.share != 1.0 else share
         inherited: dict[str, Any] = {"run": run, "item": item, "tags": tags}
         return {
             "operators": [frame.as_mapping() for frame in frames],
             **{key: value for key, value in inherited.items() if value},
             **({} if chain[-1][0].member else {"member": False}),
+            **({} if share == 1.0 else {"share": share}),
+            **({"withheld": own.withheld} if own.withheld else {}),
         }
 
     def _chain(self, event: RawEvent, own: Added) -> list[tuple[Added, Frame | None]]:

@@ -45,7 +45,9 @@ def label(
     narrow it to one repetition, to one run. Raises ConfigError, whether or not anything is traced, for what can't
     name an item (a key longer than an item keeps, about 2 KB) or a call.
     """
-    EventCollector.emit(OperatorEvent(event_type="metric", data=label_data(about, truth, by=by, epoch=epoch, run=run)))
+    EventCollector.emit_always(
+        OperatorEvent(event_type="metric", data=label_data(about, truth, by=by, epoch=epoch, run=run))
+    )
 
 
 def label_data(

@@ -151,11 +151,7 @@ def init(
 
 def _settings(values: Mapping[str, Any]) -> config.Settings:
     """Arguments over environment over defaults."""
-    unknown = set(values) - set(config.Settings.__slots__)
-    if unknown:
-        raise ConfigError(
-            f"unknown settings: {', '.join(sorted(unknown))}; known are {', '.join(config.Settings.__slots__)}"
-        )
+    config.check_names(values)
     given = {name: value for name, value in values.items() if value is not None}
     return config.of_process(given)
 

@@ -17,33 +17,19 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from embertrace import collect, context, payload
+from embertrace import collect, context
 from embertrace.config import Capture
-from embertrace.context import NO_SCOPE, Context, Position, Scope, Sink
+from embertrace.context import NO_SCOPE, Context, Position
 from embertrace.event import CALL, ERROR, RESULT
+from embertrace.running import Call, added
 from embertrace.spec import Spec, argument, extract_answer
+from embertrace.unrecorded import announce, decide, filter_out, pass_over
 from embertrace.wire.context import Added, pack_context
 from embertrace.wire.event import MAX_LINKS, pack_event
 
 MAX_TRACEBACK_FRAMES = 64
 """The innermost frames of each traceback; recursion repeats the others, and every level of it would format them all."""
 MAX_TRACEBACK_CHARS = 8192
-
-
-class Call(Context):
-    """One call between its events: the context of what runs inside, where it came from, where its events go."""
-
-    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
-    """Kept for the metrics that are attached to it."""
-    yielded: Yielded | None = None
-    end: tuple[int, int, Any] = (0, 0, None)
-    """Kind, duration and outcome, where the end was left with the parent."""
-    sibling: Call | None = None
-    """The next of the ends left with the same parent."""
-    outer: Position
-    inside: Position
-    destination: tuple[Sink, ...]
-    started_ns: int
 
 
 def enter(
@@ -59,23 +45,28 @@ def enter(
         parent, scope, follows = outer if outer[1] is not NO_SCOPE else context.position()
         destination = collect.sinks if scope.sinks is None else scope.sinks
         if not destination:
-            return None
+            return None if scope.aside is None else pass_over(spec, instance, args, kwargs, outer, scope)
         operator_id, operator_type, stage, tags = spec.identity(instance)
         if spec.item is not None and parent is None and not scope.item:
-            key = argument(spec, spec.item, args, kwargs)
-            scope = scope._replace(item=payload.pack({"key": key}, context.ITEM_BYTES, context.redaction))
+            scope = scope._replace(item=context.pack_item(argument(spec, spec.item, args, kwargs)))
+        if context.sampling is not None:
+            scope = decide(scope, parent, args, kwargs)
+            if scope.aside is not None:
+                return pass_over(spec, instance, args, kwargs, outer, scope)
+            if not context.sampling.records(operator_type, stage):
+                return filter_out(spec, instance, outer, scope, (operator_id, operator_type, stage), tags)
         if tags:
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
         call, inside = context.begin(Call, parent, scope, operator_id, operator_type, stage)
         call.owner, call.spec, call.outer, call.inside, call.destination = instance, spec, outer, inside, destination
         links = scope.arrival.links[:MAX_LINKS] if scope.arrival is not None else None
         is_known = parent is not None and parent.announced is destination and not tags and spec.member
-        added = b"" if is_known else _added(parent, scope, tags, spec.member, destination)
+        about = b"" if is_known else added(parent, scope, tags, spec.member, destination)
         data = b"" if (spec.capture or collect.settings.capture) != "all" else collect.pack_arguments(args, kwargs)
         collect.put(pack_event((
             CALL, time.time_ns(), call.trace_id, call.call_id,
             parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
-            call.slot, operator_id, operator_type, stage, None, 0, follows, links, added, data,
+            call.slot, operator_id, operator_type, stage, None, 0, follows, links, about, data,
         )), destination)  # fmt: skip
         call.announced = destination
         if spec.metrics:
@@ -102,7 +93,8 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
         context.current.set(call.inside)
         if call.arguments is not None:
             _score(call.spec, result, *call.arguments)
-        _emit_end(call, RESULT, duration, _result_data(call, result))
+        if call.destination:
+            _emit_end(call, RESULT, duration, _result_data(call, result))
     except RecursionError:
         if (parent := call.parent) is not None:
             call.end, call.sibling, parent.unended = (RESULT, duration, result), parent.unended, call
@@ -117,7 +109,10 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
     duration = time.perf_counter_ns() - call.started_ns
     try:
         context.current.set(call.inside)
-        _emit_end(call, ERROR, duration, _error_data(error))
+        if call.held is not None:
+            announce(call)
+        if call.destination:
+            _emit_end(call, ERROR, duration, _error_data(error))
     except RecursionError:
         if (parent := call.parent) is not None:
             call.end, call.sibling, parent.unended = (ERROR, duration, error), parent.unended, call
@@ -133,7 +128,8 @@ def state(spec: Spec, result: Any) -> None:
     if call is None:
         return
     try:
-        _emit_end(call, RESULT, None, _result_data(call, result))
+        if call.destination:
+            _emit_end(call, RESULT, None, _result_data(call, result))
     except Exception:  # as in enter
         collect.report_failure("state", spec)
     context.current.set(call.outer)  # nothing ran: it is not what came before the next one
@@ -175,7 +171,8 @@ def _put_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
         kind, time.time_ns(), call.trace_id, call.call_id,
         parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
         call.slot, call.operator_id, call.operator_type, call.stage,
-        duration, next(call.slots) - call.withdrawn, 0, None, b"", data,
+        duration, next(call.slots) - call.withdrawn, 0, None,
+        pack_context(Added(withheld=call.withheld)) if call.withheld else b"", data,
     )), call.destination)  # fmt: skip
 
 
@@ -193,29 +190,6 @@ def _emit_left(parent: Context) -> None:
         data = _result_data(call, outcome) if kind == RESULT else _error_data(outcome)
         _put_end(call, kind, duration, data)
     parent.unended = None  # only now: if there was no room after all, the next one up repeats it
-
-
-_latest_root: tuple[tuple[object, ...], bytes] = ((), b"")
-"""What the latest root's event added, and of what it was made: roots of one run or item mostly come in a row."""
-
-
-def _added(
-    parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: tuple[Sink, ...]
-) -> bytes:
-    """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
-    global _latest_root
-    if parent is not None and parent.announced is destination:
-        packed = payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b""
-        return pack_context(Added(tags=packed, member=member))
-    if parent is not None or not member:
-        frames = parent.frames() if parent is not None else ()
-        return pack_context(Added(frames, scope.run, scope.item, scope.tags, member))
-    known, added = _latest_root
-    told = (scope.run, scope.item, scope.tags)
-    if known != told:
-        added = pack_context(Added((), *told))
-        _latest_root = told, added
-    return added
 
 
 def _result_data(call: Call, result: Any) -> bytes:
@@ -259,24 +233,3 @@ def _input(spec: Spec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapp
             return value
     names = spec.parameters
     return {**dict(zip(names, args, strict=False)), **kwargs}
-
-
-class Yielded:
-    """What a generator yielded: how many, and the first of them that fit one payload, packed as they came."""
-
-    __slots__ = ("count", "kept", "left")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.kept: list[bytes] = []
-        self.left = collect.settings.payload_bytes
-
-    def add(self, value: Any) -> None:
-        self.count += 1
-        if self.left > 0:
-            packed = payload.pack(value, self.left, context.redaction)
-            self.left -= len(packed)
-            self.kept.append(packed)
-
-    def values(self) -> list[Any]:
-        return [payload.unpack(packed) for packed in self.kept]

@@ -18,8 +18,9 @@ from typing import Any
 
 from embertrace import collect, context
 from embertrace.context import Position
+from embertrace.running import Call, Yielded
 from embertrace.spec import Spec
-from embertrace.traced import Call, Yielded, abandon, enter, fail, finish
+from embertrace.traced import abandon, enter, fail, finish
 
 
 def wrap(function: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
@@ -137,7 +138,8 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
             fail(call, error, outside)
             raise
         _suspend(call, outside)
-        yielded.add(value)
+        if call.destination:
+            yielded.add(value)
         try:
             sent = yield value
         except GeneratorExit:  # the consumer has enough: that is an end, not an error
@@ -173,7 +175,8 @@ def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., 
                 raise
             if call is not None and outside is not None:
                 _suspend(call, outside)
-                yielded.add(value)
+                if call.destination:
+                    yielded.add(value)
             try:
                 sent = yield value
             except GeneratorExit:  # as in drive; an async generator must not yield once it is being closed

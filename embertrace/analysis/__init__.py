@@ -8,6 +8,7 @@
     answers, correctness    what a call answered, and whether that is right
     ensembles, links        members and their votes; which ensemble fed which judge
     query                   filters as data, and what they select
+    sample                  what recorded calls stand for, where not everything is recorded
     naming                  which item a call belongs to; names of items that got no key
     arrays                  ensembles and judges all at once, where they are in the ordinary
     questions               how each question is computed: a partial state that merges exactly

@@ -139,6 +139,7 @@ ATTRIBUTES: dict[str, Callable[[Trees, int], Any]] = {
     "root": lambda trees, place: trees.at(int(trees.shape.root[place])),
     "run": lambda trees, place: trees.shape.contexts.runs[trees.shape.run[place]],
     "scores": _scores,
+    "share": lambda trees, place: float(trees.shape.share[place]),
     "slot": lambda trees, place: int(trees.table.slot.values[_first(trees, place)]),
     "slots": _slots,
     "stage": _name(2),

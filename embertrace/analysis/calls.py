@@ -42,6 +42,7 @@ class Sighting(NamedTuple):
 class Call:
     """One execution. `children` are in slot order; `parent` is None for a root and where the parent never emitted.
 
+    `share` is that of all items that is recorded, this call's among them: it stands for 1/share calls (see `sample`).
     `timestamp` is when it began by the clock of its host, `start` by the aggregator's, and never before its parent's.
     """
 
@@ -68,6 +69,7 @@ class Call:
         "root",
         "run",
         "scores",
+        "share",
         "slot",
         "stage",
         "start_ns",
@@ -96,6 +98,7 @@ class Call:
     root: Call
     run: str | None
     scores: dict[str, Any]
+    share: float
     slot: int
     stage: str
     start_ns: int
@@ -208,6 +211,7 @@ class Metric:
         "operator_type",
         "origin",
         "run",
+        "share",
         "stage",
         "tags",
         "timestamp",
@@ -224,11 +228,12 @@ class Metric:
         self.run: str | None = added.run
         self.item: dict[str, Any] = unpack_mapping(added.item)
         self.tags: dict[str, Any] = unpack_mapping(added.tags)
+        self.share = added.share
         self.data = mapping_of(event.data)
         self.call: Call | None = None
 
     def belongs_to(self, call: Call) -> None:
-        self.call = call
+        self.call, self.share = call, call.share
         self.run = self.run or call.run
         self.item = self.item or call.item
         self.tags = {**call.tags, **self.tags}

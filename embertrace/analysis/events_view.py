@@ -137,7 +137,7 @@ def _call(call: Call) -> dict[str, Any]:
 
 
 class _Looked:
-    """An event with what filters look at: run, item and tags out of its context, the rest its own."""
+    """An event with what filters look at: run, item, tags and share out of its context, the rest its own."""
 
     def __init__(self, event: OperatorEvent) -> None:
         self._event = event
@@ -145,6 +145,7 @@ class _Looked:
         self.run: str | None = context.get("run")
         self.item: Mapping[str, Any] = context.get("item") or {}
         self.tags: Mapping[str, Any] = context.get("tags") or {}
+        self.share: float = context.get("share", 1.0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._event, name)

@@ -40,7 +40,7 @@ class Forest:
         self._known = Known() if known is None else known
         self._intake = Intake(self._known, keeps)
         self._elsewhere: tuple[int, ...] | None = None
-        self._trees: dict[bool, Trees] = {}
+        self._trees: dict[tuple[bool, bool], Trees] = {}
 
     def part(self, keeps: Keeps, elsewhere: Iterable[int] = ()) -> Forest:
         """An empty forest for some of the events that were seen here: its counts and its producers are this one's.
@@ -202,18 +202,27 @@ class Forest:
     @property
     def trees(self) -> Trees:
         """The calls as trees, over everything added so far: of each call the attempt that counts."""
-        return self.trees_of(every_attempt=False)
+        return self.trees_of()
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of links, contexts and data, which stay packed."""
         return self._taken.events.payload_bytes
 
-    def trees_of(self, *, every_attempt: bool) -> Trees:
-        """As `trees`, or with every attempt as a call of its own."""
-        if every_attempt not in self._trees:
-            self._trees[every_attempt] = Trees(self._taken, self.ended, self._known.offsets, every_attempt)
-        return self._trees[every_attempt]
+    def trees_of(self, *, every_attempt: bool = False, partial: bool = False) -> Trees:
+        """As `trees`, or with every attempt as a call of its own.
+
+        `partial`: also with those calls of items that were not chosen that were recorded since one of them raised.
+        """
+        kept = every_attempt, False
+        if kept not in self._trees:
+            self._trees[kept] = Trees(self._taken, self.ended, self._known.offsets, every_attempt)
+        if not partial or not self._taken.contexts.shares.is_sampled:
+            return self._trees[kept]
+        kept = every_attempt, True
+        if kept not in self._trees:
+            self._trees[kept] = Trees(self._taken, self.ended, self._known.offsets, every_attempt, partial=True)
+        return self._trees[kept]
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run seen, in the order in which they began: `id`, `status`, `calls` and whatever its events say of it.
@@ -228,6 +237,7 @@ class Forest:
 
         `open` calls have no end yet, `missing` are children that ended calls announced and nobody saw, `roots` are
         distinct calls under no other. A run is complete when nothing is open or missing and its roots are all there.
+        Calls that a filter withheld are not awaited: as roots they count as there, below others not as missing.
         """
         return self.trees.progress(run, self.events, self._elsewhere)
 

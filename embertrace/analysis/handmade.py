@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from embertrace import payload
 from embertrace.event import CALL, EVENT_TYPES, METRIC, RESULT, Frame, OperatorEvent, parse_call_id
-from embertrace.wire.context import Added, pack_context
+from embertrace.wire.context import Added, of_sampling, pack_context
 from embertrace.wire.event import RawEvent
 
 Place = tuple[bytes, int, RawEvent]
@@ -188,12 +188,15 @@ def _raw(
 ) -> RawEvent:
     context = event.context
     item, tags = context.get("item"), context.get("tags")
+    share, withheld = of_sampling(context)
     added = Added(
         frames=frames,
         run=context.get("run"),
         item=payload.pack(item) if item else b"",
         tags=payload.pack(tags) if tags else b"",
         member=context.get("member") is not False,
+        share=share,
+        withheld=withheld,
     )
     return RawEvent(
         type=EVENT_TYPES.index(event.event_type),

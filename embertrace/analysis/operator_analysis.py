@@ -107,6 +107,10 @@ class OperatorAnalysis(
         """Calls of one round, from 0: the ordinal of a call among its operator's about its item (see `rounds`)."""
         return self._with("round", number)
 
+    def share(self, share: float) -> OperatorAnalysis:
+        """Calls recorded as that share of all items, from 0 to 1: 1 where everything is recorded (see `sample`)."""
+        return self._with("share", share)
+
     def between(self, start: float, end: float) -> OperatorAnalysis:
         """Calls begun in start ≤ t < end, Unix seconds."""
         return self._with("between", start, end)

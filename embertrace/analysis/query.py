@@ -1,8 +1,8 @@
 """Filters as data, and what they select.
 
 Rules:
-- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, round, between; the one that
-  can't leave the process is `where(callable)`. All filters must hold.
+- A filter is [name, *arguments]: stage, operator, type, tag, trace, item, epoch, run, round, share, between; the one
+  that can't leave the process is `where(callable)`. All filters must hold.
 - Filters select calls, and the hierarchy stays whole. A selected ensemble counts with all its members; one that is
   not selected only over its selected members that are no ensembles. A judge's row counts where the judge is
   selected, or else as far as its ensemble is.
@@ -28,6 +28,7 @@ from embertrace.analysis.links import Feed, Links
 from embertrace.analysis.rounds import Rounds
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.shares import WHOLE
 from embertrace.analysis.trees import SCORE, Trees
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
@@ -54,6 +55,8 @@ class Subject(Protocol):
     def item(self) -> Mapping[str, Any]: ...
     @property
     def tags(self) -> Mapping[str, Any]: ...
+    @property
+    def share(self) -> float: ...
 
 
 Test = Callable[[Any], bool]
@@ -94,12 +97,13 @@ FILTERS: dict[str, Callable[..., Test]] = {
     "epoch": _epoch,
     "run": _named("run"),
     "round": lambda number: lambda subject: False,  # of what is no call of the trees that are asked
+    "share": lambda share: lambda subject: subject.share == share,
     "between": lambda start, end: lambda subject: start <= subject.timestamp < end,
     "where": lambda predicate: lambda subject: isinstance(subject, Call) and predicate(subject),
 }
 """Filters by name; each makes a test of its arguments."""
 
-BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "between", "where"}
+BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "share", "between", "where"}
 """Filters whose first argument is a name."""
 
 
@@ -118,6 +122,8 @@ def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any
     elif name == "run":
         wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
         found = np.fromiter((run in wanted for run in runs), bool, len(runs))[trees.shape.run]
+    elif name == "share":
+        found = trees.shape.share == arguments[0]
     elif name == "item":
         found = trees.items.having(key_of(arguments[0]))[trees.shape.item]
     return found
@@ -151,6 +157,8 @@ def make_test(
         raise QueryError("where() takes one callable and works locally only: a callable can't be sent to an aggregator")
     if name == "between" and not all(isinstance(argument, int | float) for argument in arguments):
         raise QueryError(f"between() takes two times in Unix seconds, not {arguments!r}")
+    if name == "share" and not all(type(argument) in (int, float) for argument in arguments):
+        raise QueryError(f"share() takes a number from 0 to 1, not {arguments[0]!r:.80}")
     if name in BY_NAME and arguments and not isinstance(arguments[0], str):
         raise QueryError(f"{name}() takes a name, not a {type(arguments[0]).__name__}; to choose several, use where(…)")
     if name == "run" and run_ids is not None and len(arguments) == 1:
@@ -167,8 +175,16 @@ def make_test(
 class Selection:
     """The calls of a forest that pass all filters, and the ensembles and judges they stand for."""
 
-    def __init__(self, forest: Forest, filters: Sequence[Sequence[Any]] = (), *, every_attempt: bool = False) -> None:
-        self.forest, self.trees = forest, forest.trees_of(every_attempt=every_attempt)
+    def __init__(
+        self,
+        forest: Forest,
+        filters: Sequence[Sequence[Any]] = (),
+        *,
+        every_attempt: bool = False,
+        partial: bool = False,
+    ) -> None:
+        """`partial`: also of calls of items outside a sample (see `Forest.trees_of`)."""
+        self.forest, self.trees = forest, forest.trees_of(every_attempt=every_attempt, partial=partial)
         self._filters = [tuple(entry) for entry in filters]
         self._tests = [make_test(entry, self._run_ids, self._round_of) for entry in filters]
         self.filtered = bool(self._tests)
@@ -311,6 +327,12 @@ class Selection:
         parts = [self._fed(feed, answers) for feed in feeds]
         ensembles = [part for part in parts if part is not None]
         return (judge, ensembles, True) if ensembles else None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether some of the selected calls stand for more than themselves."""
+        shape = self.trees.shape
+        return shape.contexts.shares.is_sampled and bool((shape.share[self.mask] < WHOLE).any())
 
     @cached_property
     def runs(self) -> set[str]:

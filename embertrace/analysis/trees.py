@@ -46,6 +46,7 @@ class Trees:
         ended: Iterable[bytes],
         offsets: Mapping[bytes, Iterable[Offset]],
         every_attempt: bool = False,
+        partial: bool = False,
     ) -> None:
         self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
         self.texts, self.items = taken.texts, taken.items
@@ -55,7 +56,7 @@ class Trees:
         """Who votes where, once that was asked (see `arrays.votes`)."""
         taken.contexts.catch_up()
         gone = np.array([taken.events.producer(code) for code in ended], np.int64)
-        self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt)
+        self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt, partial)
         self._rows = len(taken.events)
         """More may come while these trees stand; they are of what there was."""
         self._views: dict[int, Call] = {}
@@ -142,7 +143,7 @@ class Trees:
                 if metric.data:  # else it only links
                     metric.belongs_to(self.at(place))
                     scores.append(metric)
-            elif not is_known:
+            elif metric.data and not is_known:
                 scores.append(metric)
         return scores
 
@@ -174,6 +175,7 @@ class Trees:
         shape, runs = self.shape, self.shape.contexts.runs
         numbers = np.array([run is None or name == run for name in runs])
         chosen = numbers[shape.run]
+        withheld_roots = shape.withheld_elsewhere.roots(numbers) if shape.contexts.shares.is_filtered else 0
         going_on = [call.place for call in map(self.by_id.get, elsewhere or ()) if call is not None]
         chosen[going_on] = False
         outcomes = np.bincount(shape.outcome[chosen], minlength=len(OUTCOMES))
@@ -186,8 +188,8 @@ class Trees:
             "calls": int(chosen.sum()),
             "open": int(outcomes[OPEN]),
             "lost": int(outcomes[LOST]),
-            "missing": shape.missing_among(chosen) - self._seen_below(going_on, chosen),
-            "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()),
+            "missing": shape.awaited_among(chosen) - self._seen_below(going_on, chosen),
+            "roots": int((self.table.parent.values[shape.first_row[chosen]] == NO_CALL).sum()) + withheld_roots,
             "events": events,
         }
 

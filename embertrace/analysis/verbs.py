@@ -43,6 +43,7 @@ from embertrace.analysis.questions import (
 )
 from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.runs import Run, check_runs, describe_runs
+from embertrace.analysis.sample import Sample, sample_of, with_estimates
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
 
@@ -51,13 +52,16 @@ class Verb(NamedTuple):
     """A question. `pools`: whether it may be asked of several runs at once without saying so.
 
     `attempts`: whether it can be asked of every attempt. The others count each call once, whatever is said: an
-    ensemble has one vote of each member.
+    ensemble has one vote of each member. `totals` are the columns that grow with the number of calls: of a sample they
+    are also estimated. `partial_paths`: whether calls of items outside a sample, kept for their errors, count too.
     """
 
     partial: Callable[..., Any]
     finish: Callable[[Any], Result]
     pools: bool = False
     attempts: bool = False
+    totals: tuple[str, ...] = ()
+    partial_paths: bool = False
 
     def __call__(self, selection: Selection, **options: Any) -> Result:
         return self.finish(self.partial(selection, **options))
@@ -66,6 +70,8 @@ class Verb(NamedTuple):
     def options(self) -> list[str]:
         return list(_parameters(self.partial))[1:]
 
+
+CALLS = ("calls", "errors")
 
 VERBS: dict[str, Verb] = {
     "ensemble_disagreement": Verb(voting.ensemble_disagreement, voting.finish_votes),
@@ -104,14 +110,14 @@ VERBS: dict[str, Verb] = {
     "labels": Verb(labelling.labels, labelling.finish_labels, pools=True),
     "label_agreement": Verb(labelling.label_agreement, labelling.finish_agreement, pools=True),
     "unknown_items": Verb(labelling.unknown_items, labelling.Sought.finish, pools=True),
-    "stages": Verb(distributions.stages, distributions.finish_activity, attempts=True),
-    "operators": Verb(distributions.operators, distributions.finish_activity, attempts=True),
+    "stages": Verb(distributions.stages, distributions.finish_activity, attempts=True, totals=CALLS),
+    "operators": Verb(distributions.operators, distributions.finish_activity, attempts=True, totals=CALLS),
     "timeline": Verb(timeline.timeline, timeline.Timeline.finish, pools=True, attempts=True),
-    "failures": Verb(incidents.failures, incidents.Incidents.finish, pools=True, attempts=True),
+    "failures": Verb(incidents.failures, incidents.Incidents.finish, pools=True, attempts=True, partial_paths=True),
     "unlinked": Verb(incidents.unlinked, incidents.Incidents.finish, pools=True),
     "losses": Verb(incidents.Losses, incidents.Losses.finish, pools=True),
     "runs": Verb(incidents.Runs, incidents.Runs.finish, pools=True),
-    "flow": Verb(flowing.flow, flowing.Flow.finish),
+    "flow": Verb(flowing.flow, flowing.Flow.finish, totals=(*CALLS, "count")),
     "groups": Verb(grouping.groups, grouping.Groups.finish, pools=True),
     "health": Verb(incidents.Health, incidents.Health.finish, pools=True, attempts=True),
 }
@@ -120,19 +126,22 @@ VERBS["explain"] = Verb(functools.partial(explaining.explain, dict(VERBS)), expl
 
 
 class Partial(NamedTuple):
-    """What one part of the events says to a question; `state` is None once the runs in question are too many."""
+    """What one part of the events says to a question; `state` is None once the runs or shares in question are too
+    many."""
 
     state: Any
     chosen: frozenset[str]
     known: Mapping[str, Run]
+    sample: Sample
 
     def merge(self, other: Partial) -> Partial:
         """Both parts together. Neither is used again."""
         chosen, known = self.chosen | other.chosen, dict(self.known)
         for name, run in other.known.items():
             known[name] = known[name].merge(run) if name in known else run
+        sample = self.sample.merge(other.sample)
         together = len(chosen) < 2 and self.state is not None and other.state is not None
-        return Partial(self.state.merge(other.state) if together else None, chosen, known)
+        return Partial(self.state.merge(other.state) if together else None, chosen, known, sample)
 
 
 class Question(NamedTuple):
@@ -149,16 +158,25 @@ class Question(NamedTuple):
 
     def of(self, forest: Forest) -> Partial:
         """What one forest says. Raises QueryError for filters and options that mean nothing."""
-        selection = Selection(forest, self.filters, every_attempt=self.every_attempt)
+        partial = self.verb.partial_paths
+        selection = Selection(forest, self.filters, every_attempt=self.every_attempt, partial=partial)
         chosen: frozenset[str] = frozenset(selection.runs) if self.alone else frozenset()
         known = describe_runs(forest.trees, forest.ended) if chosen else {}
-        state = self.verb.partial(selection, **self.options) if len(chosen) < 2 else None
-        return Partial(state, chosen, known)
+        sample = sample_of(selection)
+        alone = len(chosen) < 2 and (self.verb.pools or len(sample.shares) < 2)
+        return Partial(self.verb.partial(selection, **self.options) if alone else None, chosen, known, sample)
 
     def finish(self, found: Partial, forest: Forest) -> Result:
-        """The result of all parts, `forest` being one of them. Raises QueryError for runs pooled silently."""
+        """The result of all parts, `forest` being one of them. Raises QueryError for runs pooled silently, and for
+        calls of several shares where something is estimated."""
         check_runs(found.known, found.chosen)
-        return with_gaps(self.verb.finish(found.state), forest)
+        if not self.verb.pools:
+            found.sample.check()
+        result = self.verb.finish(found.state)
+        if self.verb.totals:
+            result = with_estimates(result, self.verb.totals, found.sample.share)
+        result.notes = (*result.notes, *found.sample.notes())
+        return with_gaps(result, forest)
 
 
 def understood(query: Mapping[str, Any]) -> Question:

@@ -19,8 +19,9 @@ from typing import Any
 
 from embertrace import collect, context
 from embertrace.context import Arrival
+from embertrace.running import Call
 from embertrace.spec import Answer, Spec, describe, extract_answer, short_name
-from embertrace.traced import Call, enter, fail, finish, state
+from embertrace.traced import enter, fail, finish, state
 from embertrace.wrappers import wrap
 
 ROLES = {"Ensemble": "ensemble", "Judge": "judge", "MostCommon": "judge", "Verifier": "verifier"}

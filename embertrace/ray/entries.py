@@ -73,8 +73,16 @@ def _entry(traced: Callable[..., Any]) -> Callable[..., Any]:
     functools.update_wrapper(entry, traced)
     vars(entry).pop("__wrapped__")  # Ray unwraps methods as far as it can; it must stop where the carrier is taken
     entry.__signature__ = _with_carrier(inspect.signature(traced))  # type: ignore[attr-defined]
-    entry.__ray_invocation_decorator__ = inject  # type: ignore[attr-defined]
+    entry.__ray_invocation_decorator__ = _injection(traced.__embertrace__)  # type: ignore[attr-defined]
     return entry
+
+
+def _injection(spec: Spec) -> Callable[..., Any]:
+    """`inject`, told of the argument that is the item's key: it decides whether a submission is recorded."""
+    if spec.item is None:
+        return inject
+    known = {name: value for name, value in spec.defaults.items() if name == spec.item}
+    return functools.partial(inject, spec=Spec(item=spec.item, parameters=spec.parameters, defaults=known))
 
 
 def _with_carrier(signature: inspect.Signature) -> inspect.Signature:

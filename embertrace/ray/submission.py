@@ -17,8 +17,10 @@ from typing import Any
 from ray import ObjectRef, ObjectRefGenerator
 
 from embertrace import collect, context, crossing
-from embertrace.context import Context, Scope
+from embertrace.context import Context, Scope, pack_item
 from embertrace.event import call_id_of_task
+from embertrace.spec import Spec, argument
+from embertrace.unrecorded import decide
 
 CARRIER = "_embertrace"
 """Name of the keyword argument that carries the context."""
@@ -33,11 +35,14 @@ roles: Mapping[str, Mapping[str, str]] | None = None
 """The roles of `instrument`, which travel on, so that workers instrument what they submit themselves; None: not on."""
 
 
-def inject(invocation: Invocation) -> Invocation:
-    """Ray's invocation decorator: submit with a carrier, wherever events of the calling code go to an aggregator."""
+def inject(invocation: Invocation, spec: Spec | None = None) -> Invocation:
+    """Ray's invocation decorator: submit with a carrier, wherever events of the calling code go to an aggregator.
+
+    `spec` says which argument is the item's key, where one is.
+    """
 
     def submit(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        departure = Departure.of(args, kwargs) if collect.enabled else None
+        departure = Departure.of(args, kwargs, spec) if collect.enabled else None
         if departure is None:
             return invocation(args, kwargs)
         try:
@@ -61,13 +66,15 @@ class Departure:
         self._links = links
 
     @classmethod
-    def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Departure | None:
+    def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any] | None, spec: Spec | None = None) -> Departure | None:
         """A submission from here with these arguments; None where its events have nowhere to go. Never raises."""
         try:
-            position = context.position()
-            parent, scope, _ = position
+            parent, scope, follows = context.position()
             if not crossing.reaches(scope):
                 return None
+            if context.sampling is not None and scope.share is None:
+                scope = _decided(spec, parent, scope, tuple(args), kwargs or {})
+            position = (parent, scope, follows)
             links = [*map(call_id_of, _references([args, list((kwargs or {}).values())]))]
             slot = context.next_slot(parent, scope)
             packed = crossing.depart(position, slot, links, roles)
@@ -99,6 +106,15 @@ class Departure:
     def withdraw(self) -> None:
         """Ray did not take it."""
         context.withdraw_slot(self._parent, self._scope)
+
+
+def _decided(
+    spec: Spec | None, parent: Context | None, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Scope:
+    """`scope` with the decision whether the call that is submitted is recorded, and all below it with it."""
+    if spec is not None and spec.item is not None and parent is None and not scope.item:
+        scope = scope._replace(item=pack_item(argument(spec, spec.item, args, kwargs)))
+    return decide(scope, parent, args, kwargs)
 
 
 def _references(values: Any) -> Iterator[Any]:

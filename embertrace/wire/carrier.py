@@ -8,9 +8,10 @@
     shared       packed: what this call has in common with those submitted beside it, a map of
         frames       the enclosing frames root → leaf: [id, type, stage, call id, attempt, slot]
         run, item, tags   as in the event's context (item and tags packed, see wire.context)
-        settings     map: what holds for the whole run (capture, limits, redaction), where not the default
+        settings     map: what holds for the whole run (capture, limits, redaction, sampling), where not the default
         roles        map: set where remote functions of others are instrumented, name → {type, stage, name, …}
         endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
+        share        float: the decision about the root, as in the event's context; absent where none was taken yet
 
 Members of an ensemble, and tasks submitted in a loop, share most of it: whoever submits packs `shared` once, and a
 worker that has read those bytes knows what they say.
@@ -55,6 +56,8 @@ class Shared(NamedTuple):
     shard: int = 0
     settings: Mapping[str, Any] = MappingProxyType({})
     roles: Mapping[str, Mapping[str, str]] | None = None
+    share: float | None = None
+    """Decided: the share that is recorded, 0 where these are not. None: whoever begins a root decides."""
 
 
 class Carrier(NamedTuple):
@@ -66,7 +69,6 @@ class Carrier(NamedTuple):
     slot: int = 0
     follows: int = 0
     links: tuple[int, ...] = ()
-    sampled: bool = True
 
 
 def pack_shared(shared: Shared) -> bytes:
@@ -76,6 +78,8 @@ def pack_shared(shared: Shared) -> bytes:
         message["frames"] = shared.frames[: MAX_FRAMES // 2] + shared.frames[-MAX_FRAMES // 2 :]
     if shared.roles is not None:
         message["roles"] = shared.roles
+    if shared.share is not None:
+        message["share"] = shared.share
     packed: bytes = msgpack.packb(message)
     return packed
 
@@ -110,11 +114,11 @@ def _pack_cut(carrier: Carrier) -> bytes:
 
 
 def _pack(carrier: Carrier, packed_shared: bytes) -> bytes:
-    trace_id, shared, slot, follows, links, sampled = carrier
+    trace_id, shared, slot, follows, links = carrier
     message: dict[str, Any] = {"version": VERSION, "slot": slot, "shared": packed_shared}
     if trace_id is not None:
         parent = shared.frames[-1].call_id if shared.frames else 0
-        message["traceparent"] = pack_traceparent(trace_id, parent, sampled)
+        message["traceparent"] = pack_traceparent(trace_id, parent, shared.share != 0)
     if follows:
         message["follows"] = follows
     if links:
@@ -144,7 +148,6 @@ def unpack_carrier(packed: bytes) -> Carrier:
         slot=slot,
         follows=follows,
         links=links,
-        sampled=known.sampled if known is not None else True,
     )
 
 
@@ -161,7 +164,14 @@ def _unpack_shared(packed: bytes) -> Shared:
         shard=unsigned(message, "shard", "carrier", 0),
         settings=field(message, "settings", dict, "carrier", {}),
         roles=_roles(optional(message, "roles", dict, "carrier")),
+        share=_share(optional(message, "share", float, "carrier")),
     )
+
+
+def _share(value: float | None) -> float | None:
+    if value is not None and not 0 <= value <= 1:
+        raise WireError(f"a carrier whose share is {value}; it must be from 0 to 1")
+    return value
 
 
 def _roles(values: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, str]] | None:

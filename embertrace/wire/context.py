@@ -6,12 +6,17 @@
     item       binary: packed map `key`, and where given `truth`, `epoch`, `group`
     tags       binary: packed map of the tags this call adds to its parent's
     member     false where the call is to be no member of its ensemble
+    share      float: the share of all items that are recorded, this one among them; 0 where it was not chosen, and
+               these events are here because a call raised. Beside `run` and `item`; 1 where it is not said
+    withheld   on result and error: how many of the calls begun under this one are not recorded because a filter says
+               so. On a metric event without data: 1, the call that the event names is such a one
 
 Nothing to add is no bytes at all. Item and tags are packed once, where they are set, and stay packed on the way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgpack
@@ -23,6 +28,8 @@ from embertrace.wire.bounds import unpack_bounded
 MAX_FRAMES = 64
 """Ancestor frames in one context or carrier; deeper hierarchies lose their middle, never root or leaf."""
 MAX_CONTEXT_BYTES = 64 * 1024
+MAX_WITHHELD = 1 << 31
+"""More calls than one call can begin: it is not believed."""
 
 
 class Added(NamedTuple):
@@ -33,6 +40,8 @@ class Added(NamedTuple):
     item: bytes = b""
     tags: bytes = b""
     member: bool = True
+    share: float = 1.0
+    withheld: int = 0
 
 
 NOTHING_ADDED = Added()
@@ -47,6 +56,10 @@ def pack_context(added: Added) -> bytes:
     present = {key: value for key, value in values.items() if value}
     if not added.member:
         present["member"] = False
+    if added.share != 1.0:
+        present["share"] = added.share
+    if added.withheld:
+        present["withheld"] = added.withheld
     return msgpack.packb(present) if present else b""
 
 
@@ -62,12 +75,24 @@ def unpack_context(packed: bytes) -> Added:
     except WireError:
         return NOTHING_ADDED
     run, item, tags = value.get("run"), value.get("item"), value.get("tags")
+    share, withheld = of_sampling(value)
     return Added(
         frames=frames,
         run=run if isinstance(run, str) else None,
         item=item if isinstance(item, bytes) else b"",
         tags=tags if isinstance(tags, bytes) else b"",
         member=value.get("member") is not False,
+        share=share,
+        withheld=withheld,
+    )
+
+
+def of_sampling(value: Mapping[str, Any]) -> tuple[float, int]:
+    """`share` and `withheld` of a context map; what it doesn't say, or says wrongly, is 1 and 0."""
+    share, withheld = value.get("share"), value.get("withheld")
+    return (
+        float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 1.0,
+        withheld if type(withheld) is int and 0 < withheld <= MAX_WITHHELD else 0,
     )
 
 

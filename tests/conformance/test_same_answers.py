@@ -115,17 +115,29 @@ def pipeline(question: int) -> str:
     return judge(question, answers)
 
 
-@pytest.fixture(scope="module")
-def analyses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, OperatorAnalysis]]:
+KEPT: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "a sample": {"sample": 0.6, "sample_seed": 1, "keep_errors": True},
+    "without a member": {"types": ("!member", "*"), "stages": ("!members_2", "*")},
+}
+"""What is recorded, as settings."""
+
+
+@pytest.fixture(scope="module", params=KEPT)
+def analyses(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, OperatorAnalysis]]:
     directory = tmp_path_factory.mktemp("conformance")
-    with et.session(directory / "one", quiet=True) as session, et.collect_events() as events:
+    settings = KEPT[request.param]
+    with et.session(directory / "one", quiet=True, **settings) as session, et.collect_events() as events:
         for question in range(40):
             with et.item(f"q{question}", truth="A", lang="de" if question % 2 else "en"):
                 pipeline(question)
-        et.label("q5", truth="B")
-        for question, (ann, bob) in enumerate(zip("AABABA", "ABBAAA", strict=True)):
-            et.label(f"q{question}", ann, by="human:ann")
-            et.label(f"q{question}", truth=bob, by="human:bob")
+        labelled = sorted({event.context["item"]["key"] for event in events})[:6]  # a run has no labels of other items
+        et.label(labelled[5], truth="B")
+        for question, ann, bob in zip(labelled, "AABABA", "ABBAAA", strict=True):
+            et.label(question, ann, by="human:ann")
+            et.label(question, truth=bob, by="human:bob")
         session.settle(10)
         live = et.connect(session.endpoint)
         answers = {name: question(live) for name, question in EVERYTHING.items()}
@@ -188,13 +200,24 @@ def test_every_source_with_nanoseconds_gives_the_lists_moments(
     assert as_data(found) == as_data(TIMED[question](analyses["list"]))
 
 
-def test_the_scenario_is_worth_asking_about(analyses: dict[str, OperatorAnalysis]) -> None:
+def test_the_scenario_is_worth_asking_about(
+    analyses: dict[str, OperatorAnalysis], request: pytest.FixtureRequest
+) -> None:
     """Guards the suite against comparing nothing with nothing."""
-    analysis = analyses["list"]
-    assert 0 < analysis.ensemble_disagreement() < 1
+    analysis, kept = analyses["list"], request.node.callspec.params["analyses"]
+    disagreement = analysis.ensemble_disagreement()
+    if kept == "without a member":
+        assert (disagreement.n, disagreement.left_out) == (0, {"incomplete": 40})
+        assert any("filtered out" in note for note in disagreement.notes)
+        assert analysis.health()["missing"] == 0 < analysis.health()["withheld"]
+        return
+    assert 0 < disagreement < 1
     assert len(analysis.judge_accuracy_by_agreement()) >= 4
     assert len(analysis.errors()) > 0
-    assert analysis.judge_accuracy().n == 40
+    assert analysis.judge_accuracy().n == (40 if kept == "everything" else len(analysis.items()))
+    if kept == "a sample":
+        assert {call.share for call in analysis.calls} == {0.6}
+        assert any("outside the sample" in note for note in analysis.errors().notes)
 
 
 def test_a_recording_holds_the_events_of_the_list(analyses: dict[str, OperatorAnalysis]) -> None:

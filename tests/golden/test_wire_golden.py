@@ -41,6 +41,8 @@ FRAME = Frame("panel", "ensemble", "ensemble_1", 0x1122334455667788, 0, 0)
 ITEM = payload.pack({"key": "q-17", "truth": "Paris"})
 CONTEXT = Added(frames=(FRAME,), run="run-1", item=ITEM, tags=payload.pack({"lang": "en"}), member=False)
 
+SAMPLED = Added(run="run-1", item=ITEM, share=0.1)
+
 HEAD = (TRACE, 0xFFEEDDCCBBAA9988, FRAME.call_id, 1, 0, 2, "gpt", "member", "members")
 EVENTS = {
     "call": RawEvent(
@@ -53,6 +55,12 @@ EVENTS = {
     ),
     "error": RawEvent(
         ERROR, 1.5, *HEAD, 0.25, 0, 0, (), b"", payload.pack({"error": {"type": "E", "message": "m", "traceback": ""}})
+    ),
+    "sampled": RawEvent(
+        CALL, 1_700_000_000_123_456_789, *HEAD, None, 0, 0, (), pack_context(SAMPLED), payload.pack({"args": []})
+    ),
+    "filtered": RawEvent(
+        RESULT, 1_700_000_000_223_456_789, *HEAD, 100_000_000, 5, 0, (), pack_context(Added(withheld=2)), b""
     ),
     "metric": RawEvent(METRIC, 1, None, 0, 0, 0, 0, 0, "", "", "default", None, 0, 0, (), b"", payload.pack({"a": 1})),
 }  # fmt: skip
@@ -75,6 +83,9 @@ CARRIER = Carrier(
 )  # fmt: skip
 
 
+PASSED_OVER = Carrier(TRACE, Shared((), "run-1", ITEM, settings={"sample": 0.1}, share=0.0))
+
+
 def golden() -> dict[str, bytes]:
     """File name → bytes, as this library writes them."""
     both = pack_event(EVENTS["call"]) + pack_event(EVENTS["result"])
@@ -85,6 +96,7 @@ def golden() -> dict[str, bytes]:
         "gap.bin": pack_batch(GAP, PRODUCER, 7, 3, payload.pack({"reason": "spool full"})),
         "offset.bin": pack_offset(Offset(17, -5, 6)),
         "carrier.bin": pack_carrier(CARRIER),
+        "carrier-passed-over.bin": pack_carrier(PASSED_OVER),
         "rpc-request.bin": pack_request(Request(1, "query", {"verb": "runs"})),
         "rpc-result.bin": pack_answer(Answer(1, {"value": 0.5})),
         "rpc-error.bin": pack_answer(Answer(1, error="no such verb", code="query")),
@@ -111,7 +123,9 @@ def test_stored_bytes_read_back() -> None:
     assert unpack_batch(stored("gap.bin")).kind == GAP
     assert unpack_offset(stored("offset.bin")) == Offset(17, -5, 6)
     assert unpack_carrier(stored("carrier.bin")) == CARRIER
+    assert unpack_carrier(stored("carrier-passed-over.bin")) == PASSED_OVER
     assert unpack_context(EVENTS["call"].context) == CONTEXT
+    assert unpack_context(EVENTS["sampled"].context) == SAMPLED
     assert unpack_request(stored("rpc-request.bin")) == Request(1, "query", {"verb": "runs"})
     assert unpack_answer(stored("rpc-result.bin")).result == {"value": 0.5}
     assert unpack_answer(stored("rpc-error.bin")).code == "query"

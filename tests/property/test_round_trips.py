@@ -43,16 +43,16 @@ MESSAGES = st.one_of(
 )  # fmt: skip
 ADDED = st.builds(
     Added, st.lists(FRAME, max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
-    st.binary(max_size=20), st.booleans(),
+    st.binary(max_size=20), st.booleans(), st.floats(0, 1), st.integers(0, 2**31),
 )  # fmt: skip
 SHARED = st.builds(
     Shared, st.lists(FRAME, max_size=5).map(tuple), st.none() | NAMES.filter(bool), st.binary(max_size=20),
     st.binary(max_size=20), st.none() | NAMES.filter(bool), st.none() | NAMES.filter(bool), SMALL,
     st.dictionaries(NAMES, PLAIN, max_size=3), st.none() | st.dictionaries(NAMES, st.dictionaries(NAMES, NAMES)),
+    st.none() | st.floats(0, 1),
 )  # fmt: skip
 CARRIERS = st.builds(
     Carrier, IDS.filter(any), SHARED, SMALL, SMALL, st.lists(st.integers(1, 2**64 - 1), max_size=5).map(tuple),
-    st.booleans(),
 )  # fmt: skip
 
 

@@ -38,10 +38,10 @@ class Begun:
 class Story:
     """Builds events; `events` are (producer, seq, event) as a forest takes them."""
 
-    def __init__(self, producer: str = "driver", run: str | None = None, first_id: int = 1) -> None:
+    def __init__(self, producer: str = "driver", run: str | None = None, first_id: int = 1, share: float = 1.0) -> None:
         self.producer = producer.encode().ljust(16, b".")
         self.events: list[Placed] = []
-        self.run = run
+        self.run, self.share = run, share
         self._next_id = first_id
         self._roots = Begun(0, "", "", "", None, 0, 0, b"")
         self._now = 1_700_000_000_000_000_000
@@ -63,6 +63,7 @@ class Story:
         slot: int | None = None,
         args: Any = None,
         at: float | None = None,
+        share: float | None = None,
     ) -> Begun:
         above = parent or self._roots
         call_id = call_id or self._take_id()
@@ -74,6 +75,7 @@ class Story:
             item=payload.pack(item) if item else b"",
             tags=payload.pack(tags) if tags else b"",
             member=member,
+            share=share if share is not None else self.share if parent is None else 1.0,
         )
         if follows is None:
             follows = above.last
@@ -96,24 +98,36 @@ class Story:
         error: str | None = None,
         missing: int = 0,
         took: float = 1000,
+        withheld: int = 0,
         **more: Any,
     ) -> Begun:
-        """The call returned, or raised; `missing` children it announces were never seen; it `took` nanoseconds."""
+        """The call returned, or raised; `missing` children it announces were never seen, of which a filter withheld
+        some; it `took` nanoseconds."""
         data = {"error": {"type": error, "message": "", "traceback": ""}} if error else {"result": result, **more}
-        self._emit(call, ERROR if error else RESULT, data, duration=took, slots=call.children + missing)
+        told = {"context": pack_context(Added(withheld=withheld))} if withheld else {}
+        self._emit(call, ERROR if error else RESULT, data, duration=took, slots=call.children + missing, **told)
         (call.parent or self._roots).last = call.call_id
         return call
 
     def call(self, operator: str, result: Any = None, **options: Any) -> Begun:
         return self.end(self.begin(operator, **options), result)
 
-    def ensemble(self, answers: Iterable[Any], *, stage: str = "ensemble_1", missing: int = 0, **options: Any) -> Begun:
+    def ensemble(
+        self,
+        answers: Iterable[Any],
+        *,
+        stage: str = "ensemble_1",
+        missing: int = 0,
+        withheld: int = 0,
+        **options: Any,
+    ) -> Begun:
         """An ensemble of members m0, m1, …; an answer that is an exception's class is a failed member's."""
         panel = self.begin("panel", "ensemble", stage, **options)
         given = list(answers)
         for place, value in enumerate(given):
             self.member(panel, f"m{place}", value)
-        return self.end(panel, [None if isinstance(value, type) else value for value in given], missing=missing)
+        returned = [None if isinstance(value, type) else value for value in given]
+        return self.end(panel, returned, missing=missing + withheld, withheld=withheld)
 
     def member(self, panel: Begun, operator: str, value: Any, **options: Any) -> Begun:
         member = self.begin(operator, "member", "members", panel, **options)
@@ -132,6 +146,16 @@ class Story:
         if verdict is not None:
             self.judge(verdict, parent=root)
         self.end(root)
+
+    def withhold(self, operator: str, parent: Begun | None = None, slot: int | None = None, times: int = 1) -> None:
+        """A process that a call entered says, of each attempt, that a filter withholds it."""
+        above = parent or self._roots
+        trace = parent.trace if parent else b"withheld".ljust(16)
+        call = Begun(self._take_id(), operator, "member", "members", parent, 0, slot or above.children, trace)
+        above.children += slot is None
+        for attempt in range(times):
+            about = pack_context(Added(run=self.run, withheld=1))
+            self._emit(dataclasses.replace(call, attempt=attempt), METRIC, {}, context=about)
 
     def score(self, call: Begun | None = None, **values: Any) -> None:
         self._emit(call or self._roots, METRIC, values)

@@ -40,21 +40,31 @@ OTHERWISE: list[tuple[str, dict[str, Any]]] = [
 """Options that change what is computed."""
 ANSWERS = st.lists(st.sampled_from(["a", "b", "c", 1, None, ValueError]), min_size=1, max_size=5)
 
+SHARES = st.sampled_from([1.0, 0.1])
+
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[Placed]:
-    """Two producers, with labels, scores, repeated items, retries, and calls that never end."""
+    """Two producers, with labels, scores, repeated items, retries, and calls that never end.
+
+    All of it, or a sample, with paths that are kept for their errors; and some members that filters withheld.
+    """
     told = []
+    share = draw(SHARES)
     for place, producer in enumerate(("one", "two")):
-        story = Story(producer, run="r", first_id=1 + 10_000 * place)
+        story = Story(producer, run="r", first_id=1 + 10_000 * place, share=share)
         for key in draw(st.lists(st.integers(0, 4), max_size=5)):
             truth = draw(st.sampled_from(["a", "b", None]))
             story.question(key, draw(ANSWERS), draw(st.sampled_from(["a", "b", None])), truth)
         for _ in range(draw(st.integers(0, 2))):
-            call = story.ensemble(draw(ANSWERS), missing=draw(st.integers(0, 1)))
+            call = story.ensemble(draw(ANSWERS), missing=draw(st.integers(0, 1)), withheld=draw(st.integers(0, 1)))
             story.score(call, accuracy=draw(st.floats(0, 1)), correct=draw(st.booleans()))
             story.score(call, usd=draw(st.floats(0, 1)), tokens_in=draw(st.sampled_from([1, 0.5, "many"])))
             story.begin("retried", attempt=draw(st.integers(0, 2)), call_id=5000 + place)
+            if share < 1:
+                kept = story.begin("pipeline", item={"key": draw(st.integers(0, 6))}, share=0.0)
+                story.ensemble([ValueError, "a"], parent=kept, missing=1)
+                story.score(story.end(kept, error="ValueError"), usd=5, accuracy=1)
             about = draw(st.sampled_from([{}, {"run": "r"}, {"run": "nightly"}, {"epoch": 0}]))
             by, truth = draw(st.sampled_from(["ann", "bob"])), draw(st.sampled_from(["a", "b", None]))
             story.label(draw(st.integers(0, 6)), truth, by=by, **about)
@@ -66,8 +76,9 @@ def stories(draw: st.DrawFn) -> list[Placed]:
 def recordings(draw: st.DrawFn) -> list[Placed]:
     """Several runs, described or only named by their calls; roots without an item, many with equal arguments."""
     told = []
+    share = draw(SHARES)
     for place, run in enumerate(draw(st.permutations(["r1", "r2", "r3", None]))):
-        story = Story(f"of {run}", run=run, first_id=1 + 10_000 * place)
+        story = Story(f"of {run}", run=run, first_id=1 + 10_000 * place, share=share)
         if run is not None and draw(st.booleans()):
             story.describe_run(run, name=draw(st.sampled_from(["nightly", "weekly"])))
         for _ in range(draw(st.integers(0, 4))):
@@ -76,7 +87,9 @@ def recordings(draw: st.DrawFn) -> list[Placed]:
             for attempt in draw(st.sampled_from([[0], [0, 1]])):
                 root = story.begin("pipeline", args=args, at=at + attempt, attempt=attempt, call_id=call_id, follows=0)
                 for _ in range(draw(st.integers(1, 2))):
-                    story.ensemble(draw(ANSWERS), parent=root)
+                    panel = story.ensemble(draw(ANSWERS), parent=root)
+                if draw(st.booleans()):
+                    story.withhold("m9", draw(st.sampled_from([panel, None])), times=draw(st.integers(1, 2)))
                 story.judge(draw(st.sampled_from(["a", "b"])), parent=root)
                 if draw(st.booleans()):
                     story.end(root, error=draw(st.sampled_from([None, "ValueError"])))

@@ -20,11 +20,14 @@ LAYERS = {
     # ground
     **dict.fromkeys(("errors", "event", "config", "ending", "markup"), 0),
     # what things are, and pure analysis
-    **dict.fromkeys(("wire", "payload", "lineage", "context", "spec", "analysis", "keys", "handshake"), 1),
+    **dict.fromkeys(("wire", "payload", "lineage", "context", "sampling", "spec"), 1),
+    **dict.fromkeys(("analysis", "keys", "handshake"), 1),
     # where events go, and lie
     **dict.fromkeys(("collect", "recording"), 2),
     # what emits, carries and shows them
-    **dict.fromkeys(("traced", "wrappers", "decorate", "operators", "metric", "continuation"), 3),
+    **dict.fromkeys(
+        ("running", "unrecorded", "traced", "wrappers", "decorate", "operators", "metric", "continuation"), 3
+    ),
     **dict.fromkeys(("emit", "monitor", "flow"), 3),
     **dict.fromkeys(("client", "playback", "report", "logs"), 3),
     # what people start
@@ -40,12 +43,15 @@ BESIDE = {
     "config": {"errors"},
     "payload": {"wire"},
     "lineage": {"payload", "wire"},
-    "context": {"lineage", "payload", "wire"},
+    "sampling": {"lineage", "payload"},
+    "context": {"lineage", "payload", "sampling", "wire"},
     "spec": {"payload"},
     "handshake": {"keys"},
     "analysis": {"lineage", "payload", "wire"},
-    "wrappers": {"traced"},
-    "decorate": {"traced", "wrappers"},
+    "unrecorded": {"running"},
+    "traced": {"running", "unrecorded"},
+    "wrappers": {"running", "traced"},
+    "decorate": {"running", "traced", "wrappers"},
     "monitor": {"client"},
     "report": {"flow"},
     "playback": {"client", "emit"},

@@ -84,6 +84,26 @@ def test_several_runs_are_pooled_as_silently_as_in_one_forest(tmp_path: pathlib.
     alike(whole, parts, asked, [["run", "named r2"]])
 
 
+def test_of_several_shares_parts_refuse_what_one_forest_refuses(tmp_path: pathlib.Path) -> None:
+    story = Story("one", run="r")
+    for key, share in enumerate([0.1, 0.5, 0.1, 0.5, 0.1, 0.1]):
+        story.share = share
+        story.question(key, ["a", "b"], "a", "a")
+        failed = story.begin("fails", item={"key": key}, share=0.0)
+        story.end(failed, error="ValueError")
+    whole, parts = both(record(tmp_path / "rec", batched(story.events, 5)))
+    assert len(parts) > 1
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("judge_accuracy", {}),
+        ("stages", {}),
+        ("health", {}),
+        ("failures", {"outcome": "error"}),
+    ]
+    alike(whole, parts, asked, [])
+    alike(whole, parts, asked, [["share", 0.5]])
+    assert len(parts.ask({"verb": "failures", "options": {"outcome": "error"}}).to_data()["rows"]) == 6
+
+
 def test_what_its_producer_left_open_is_lost_also_in_parts(tmp_path: pathlib.Path) -> None:
     story = Story("one", run="r")
     for key in range(6):

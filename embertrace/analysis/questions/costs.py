@@ -1,7 +1,8 @@
 """What was spent, on what, and for how many right answers: from the scores `tokens_in`, `tokens_out` and `usd`.
 
 Every score counts, also several of one call: they are summed, not replaced. What an attempt that was left out cost is
-left out, unless all attempts are asked for. Sums are exact.
+left out, unless all attempts are asked for. Sums are exact. Of a sample they are also estimated for all: each score
+stands for 1/share, where share is that of its call, or its own outside any call.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from embertrace.analysis.questions.distributions import finite
 from embertrace.analysis.questions.reading import comparable, deciding_alike, ensembles_alike, shares_of
 from embertrace.analysis.questions.voting import leaders_of, majority_share
 from embertrace.analysis.results import Rows
+from embertrace.analysis.sample import ESTIMATED, number, worth
 from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.shares import WHOLE
 
 SPENT = ("tokens_in", "tokens_out", "usd")
 NOT_A_NUMBER = "costs that are no finite numbers"
@@ -41,13 +44,16 @@ class Spent:
     """The sums of one group. `right` of `judged` answers were right."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls: Counter[float] = Counter()
+        """By share."""
         self.sums: dict[str, Fraction] = {}
+        self.estimates: dict[str, Fraction] = {}
         self.right = Fraction(0)
         self.judged = 0
 
-    def add(self, name: str, value: Fraction) -> None:
+    def add(self, name: str, value: Fraction, stands_for: Fraction) -> None:
         self.sums[name] = self.sums.get(name, Fraction(0)) + value
+        self.estimates[name] = self.estimates.get(name, Fraction(0)) + value * stands_for
 
     def judge(self, share: Fraction, times: int) -> None:
         self.right += share * times
@@ -55,8 +61,9 @@ class Spent:
 
     def merge(self, other: Spent) -> Spent:
         self.calls += other.calls
-        for name, value in other.sums.items():
-            self.add(name, value)
+        for mine, theirs in ((self.sums, other.sums), (self.estimates, other.estimates)):
+            for name, value in theirs.items():
+                mine[name] = mine.get(name, Fraction(0)) + value
         self.right += other.right
         self.judged += other.judged
         return self
@@ -69,6 +76,7 @@ class Costs:
         self.groups: dict[Group, Spent] = {}
         self.finals: dict[str, Spent] = {name: Spent() for name in ("judges", "majorities", "roots")}
         self.left_out: Counter[str] = Counter()
+        self.is_sample = False
 
     def at(self, group: Group) -> Spent:
         return self.groups.setdefault(group, Spent())
@@ -78,6 +86,7 @@ class Costs:
             self.groups[group] = self.groups[group].merge(spent) if group in self.groups else spent
         self.finals = {name: spent.merge(other.finals[name]) for name, spent in self.finals.items()}
         self.left_out.update(other.left_out)
+        self.is_sample |= other.is_sample
         return self
 
     def finish(self) -> Rows:
@@ -88,20 +97,24 @@ class Costs:
             spent = self.groups[group]
             if spent.sums:
                 judged = spent if group != TOTAL else self.finals[told] if told is not None else Spent()
-                rows.append({"of": group.of, "name": group.name, **_row(spent, judged)})
+                rows.append({"of": group.of, "name": group.name, **_row(spent, judged, self.is_sample)})
         notes = [f"right answers of the total are those of the {told}"] if rows and told is not None else []
         return Rows(rows, self.left_out, notes)
 
 
-def _row(spent: Spent, judged: Spent) -> dict[str, Any]:
+def _row(spent: Spent, judged: Spent, is_sample: bool) -> dict[str, Any]:
     sums = {name: _number(spent.sums.get(name)) for name in SPENT}
+    if is_sample:
+        calls = sum((worth(share) * times for share, times in spent.calls.items()), Fraction(0))
+        estimates = {"calls": calls, **spent.estimates}
+        sums |= {ESTIMATED + name: _number(estimates.get(name)) for name in ("calls", *SPENT)}
     tokens = [spent.sums[name] for name in SPENT[:2] if name in spent.sums]
     right = judged.right if judged.judged else None
     per = {
         "usd_per_correct": _per(spent.sums.get("usd"), right),
         "tokens_per_correct": _per(sum(tokens, Fraction(0)) if tokens else None, right),
     }
-    return {"calls": spent.calls, **sums, "correct": _number(right), **per}
+    return {"calls": spent.calls.total(), **sums, "correct": _number(right), **per}
 
 
 def _per(cost: Fraction | None, right: Fraction | None) -> float | None:
@@ -110,9 +123,7 @@ def _per(cost: Fraction | None, right: Fraction | None) -> float | None:
 
 
 def _number(value: Fraction | None) -> int | float | None:
-    if value is None:
-        return None
-    return int(value) if value.denominator == 1 else float(value)
+    return None if value is None else number(value)
 
 
 def spent_by(metric: Metric, left_out: Counter[str]) -> list[tuple[str, Fraction]]:
@@ -131,6 +142,7 @@ def spent_by(metric: Metric, left_out: Counter[str]) -> list[tuple[str, Fraction
 def cost(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Costs:
     found = Costs()
     trees = selection.trees
+    found.is_sample = selection.is_sample
     right = Correctness(Answers(answer), trees.labels, grade)
     _add_spent(found, selection)
     for share, places in shares_of(selection, right, np.flatnonzero(selection.mask)):
@@ -154,14 +166,15 @@ def _add_spent(found: Costs, selection: Selection) -> None:
     priced: set[tuple[Group, int, int]] = set()
     for metric in selection.scores_of(SPENT):
         subject = metric.call or metric
+        stands_for = worth(subject.share or WHOLE)
         for group in _groups(subject.stage, subject.operator_id):
             spent = found.at(group)
             said = spent_by(metric, found.left_out if group == TOTAL else Counter())
             for name, value in said:
-                spent.add(name, value)
+                spent.add(name, value, stands_for)
             if said and metric.call is not None and (group, *metric.call.key) not in priced:
                 priced.add((group, *metric.call.key))
-                spent.calls += 1
+                spent.calls[subject.share] += 1
 
 
 def _groups(stage: str, operator: str) -> list[Group]:

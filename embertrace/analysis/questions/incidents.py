@@ -40,12 +40,12 @@ class Incidents:
 
 
 def failures(selection: Selection, *, outcome: str) -> Incidents:
-    """The calls with one outcome: "error", "lost" or "open"."""
+    """The calls with one outcome: "error", "lost" or "open". Only errors are also those of items outside a sample."""
     if outcome not in ("error", "lost", "open"):
         raise QueryError(f"outcome={outcome!r} is none of error, lost, open")
     found = Incidents(selection)
     for call in selection.calls:
-        if call.outcome == outcome:
+        if call.outcome == outcome and (call.share or outcome == "error"):
             found.add(call)
     return found
 
@@ -112,7 +112,8 @@ class Health:
             "errors": outcomes[ERROR_OUTCOME],
             "lost": outcomes[LOST],
             "open": outcomes[OPEN],
-            "missing": shape.missing_among(selection.mask),
+            "missing": shape.awaited_among(selection.mask),
+            "withheld": int(shape.withheld[selection.mask].sum()),
             "unlinked": count_unlinked(selection),
         }
         self._of_all = {

@@ -13,6 +13,7 @@ import numpy as np
 
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.events import EventTable
+from embertrace.analysis.table.shares import Shares
 from embertrace.lineage import unpack_mapping
 from embertrace.wire.columns import CONTEXT, context_of
 from embertrace.wire.context import Added, pack_context, unpack_context
@@ -63,8 +64,8 @@ MOST_KINDS = 10_000
 """Where maps go on in that many ways, looking is no shorter than reading."""
 _KEY, _ITEM = b"\xa3key", b"\xa4item\xc4"
 
-Numbers = tuple[int, int, int, bool]
-"""Of run, item and tags; and whether it is a member."""
+Around = tuple[int, int, bool, float, int]
+"""Numbers of run and tags, whether it is a member; the share, and what was withheld."""
 
 
 def end_of_key(packed: bytes) -> int:
@@ -77,7 +78,10 @@ def end_of_key(packed: bytes) -> int:
 
 
 class Contexts:
-    """The contexts of a table's rows. `runs`, `items` and `tags` lead from numbers to what they stand for."""
+    """The contexts of a table's rows. `runs`, `items` and `tags` lead from numbers to what they stand for.
+
+    `shares` has what they say of sampling.
+    """
 
     def __init__(self, events: EventTable) -> None:
         self._events = events
@@ -85,15 +89,17 @@ class Contexts:
         self._run, self._item, self._tags = Column(np.int32), Column(np.int32), Column(np.int32)
         self._member = Column(bool)
         self._seen = 0
-        self._around: dict[tuple[bytes, bytes], tuple[int, int, bool]] = {}
+        self._around: dict[tuple[bytes, bytes], Around] = {}
         """What contexts say beside an item, by the bytes before and behind it."""
         self.runs: list[str | None] = [None]
         self._run_numbers: dict[str | None, int] = {None: NOTHING}
         self.items, self.tags = Mappings(), Mappings()
+        self.shares = Shares()
 
     @property
     def nbytes(self) -> int:
-        return sum(column.nbytes for column in (self._row, self._run, self._item, self._tags, self._member))
+        columns = (self._row, self._run, self._item, self._tags, self._member, self.shares)
+        return sum(column.nbytes for column in columns)
 
     def catch_up(self) -> None:
         """Read the contexts of the rows that came since."""
@@ -102,40 +108,45 @@ class Contexts:
         if not len(rows):
             return
         runs, items, tags, members = array("i"), array("i"), array("i"), array("b")
+        shares, withheld = array("d"), array("q")
         for tail in self._events.tails(rows):
-            run, item, own_tags, member = self._numbers_of(tail)
+            item, (run, own_tags, member, share, kept_out) = self._read(tail)
             runs.append(run)
             items.append(item)
             tags.append(own_tags)
             members.append(member)
+            shares.append(share)
+            withheld.append(kept_out)
         self._row.extend(rows)
+        self.shares.extend(rows, np.array(shares), np.array(withheld))
         for column, values in ((self._run, runs), (self._item, items), (self._tags, tags), (self._member, members)):
             column.extend(np.array(values))
 
-    def _numbers_of(self, tail: bytes) -> Numbers:
-        """The numbers of a tail's context. Of those that differ in their items alone one is read."""
+    def _read(self, tail: bytes) -> tuple[int, Around]:
+        """The number of the item, and what else a tail's context says. Of those that differ in their items alone one
+        is read."""
         context = context_of(tail)
         start = context.find(_ITEM) + len(_ITEM) + 1
         if start <= len(_ITEM) or start >= len(context) or context.find(_ITEM, start) >= 0:
-            return self._numbered(unpack_context(context))
+            added = unpack_context(context)
+            return self.items.number(added.item), self._beside_item(added)
         end = start + context[start - 1]
         around = context[:start], context[end:]
         known = self._around.get(around)
         if known is not None:
-            run, tags, member = known
-            return run, self.items.number(context[start:end]), tags, member
+            return self.items.number(context[start:end]), known
         added = unpack_context(context)
-        numbers = self._numbered(added)
+        beside = self._beside_item(added)
         if added.item == context[start:end] and pack_context(added) == context and len(self._around) < MOST_KINDS:
-            self._around[around] = numbers[0], numbers[2], numbers[3]
-        return numbers
+            self._around[around] = beside
+        return self.items.number(added.item), beside
 
-    def _numbered(self, added: Added) -> Numbers:
+    def _beside_item(self, added: Added) -> Around:
         run = self._run_numbers.get(added.run)
         if run is None:
             run = self._run_numbers[added.run] = len(self.runs)
             self.runs.append(added.run)
-        return run, self.items.number(added.item), self.tags.number(added.tags), added.member
+        return run, self.tags.number(added.tags), added.member, added.share, added.withheld
 
     def of_rows(self, rows: Array) -> tuple[Array, Array, Array, Array]:
         """Of each row the numbers of its run, item and tags, and whether it is a member."""

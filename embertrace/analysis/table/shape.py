@@ -4,6 +4,8 @@ Rules:
 - The selected attempt of a call is the highest that ended; where none ended, the highest. What ran under another
   attempt is left out, with everything below it. Of a parent that never emitted, the highest attempt named counts.
 - With `every_attempt` nothing is left out: each attempt is a call of its own, with what ran under it.
+- Calls of items that were not chosen (share 0) are parts of trees, kept for their errors: they are there with
+  `partial` only.
 - Calls whose parents run in a circle (a damaged stream) become roots, all of the circle alike.
 - Order of arrival never decides: calls stand in the order of their first event's origin, children in that of slots.
 
@@ -20,6 +22,8 @@ from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.executions import NONE, Executions
+from embertrace.analysis.table.shares import WHOLE
+from embertrace.analysis.table.withheld import Withheld
 from embertrace.event import ERROR, FOREIGN_SLOT
 from embertrace.wire.columns import DURATION, FLOAT_DURATION
 
@@ -34,9 +38,16 @@ class Shape:
     """
 
     def __init__(
-        self, events: EventTable, executions: Executions, contexts: Contexts, ended: Array, every_attempt: bool
+        self,
+        events: EventTable,
+        executions: Executions,
+        contexts: Contexts,
+        ended: Array,
+        every_attempt: bool = False,
+        partial: bool = False,
     ) -> None:
         self.events, self.contexts, self._executions, self._ended = events, contexts, executions, ended
+        self._rows = len(events)
         first = executions.first_rows
         self._selected = selected_attempts(executions)
         self._call = executions.call.values
@@ -45,6 +56,8 @@ class Shape:
         up[(up >= 0) & ~chosen[up]] = NONE
         in_circle, top = _tops(up)
         counts = chosen & (in_circle | every_attempt | self._under_right_attempt(first, up, chosen))[top]
+        if contexts.shares.is_sampled and not partial:
+            counts &= ~self._not_chosen(first, top)
         kept = np.flatnonzero(counts)
         order = kept[events.in_order(first[kept])]
         place = np.full(len(executions), NONE, np.int32)
@@ -60,6 +73,12 @@ class Shape:
 
     def __len__(self) -> int:
         return len(self.execution)
+
+    def _not_chosen(self, first: Array, top: Array) -> Array:
+        """By execution: whether it is of an item that was not chosen, as itself or the root above it says."""
+        not_chosen = self.contexts.shares.of_rows(first) == 0
+        found: Array = not_chosen | not_chosen[top]
+        return found
 
     def _under_right_attempt(self, first: Array, up: Array, chosen: Array) -> Array:
         """By execution: whether one without a parent here stands under the attempt of it that counts."""
@@ -116,7 +135,7 @@ class Shape:
 
     @cached_property
     def missing(self) -> Array:
-        """Children that were begun, as a call's end says, and of which no event was seen."""
+        """Children that were begun, as a call's end or a process that they entered says, and that nobody recorded."""
         announced = np.zeros(len(self), np.uint64)
         ended = self.end_row >= 0
         announced[ended] = self.events.slots.values[self.end_row[ended]]
@@ -124,11 +143,35 @@ class Shape:
         parents, at = self.parent[below], self.events.slot.values[self.first_row[below]]
         distinct = np.append(True, (parents[1:] != parents[:-1]) | (at[1:] != at[:-1]))[: len(below)]
         seen = np.bincount(parents[distinct & (at < FOREIGN_SLOT)], minlength=len(self)).astype(np.uint64)
-        return np.where(announced > seen, announced - seen, np.uint64(0))
+        found: Array = np.where(announced > seen, announced - seen, np.uint64(0))
+        if self.contexts.shares.is_filtered:
+            told = self.withheld_elsewhere
+            np.add.at(found, told.caller[told.slot >= FOREIGN_SLOT], np.uint64(1))  # no end announces those
+        return found
 
-    def missing_among(self, chosen: Array) -> int:
-        """The sum over some calls, exactly: what a damaged end announces may be beyond 64 bits together."""
-        counts, times = np.unique(self.missing[chosen], return_counts=True)
+    @cached_property
+    def withheld(self) -> Array:
+        """Those of the missing that a filter kept from being recorded: nobody waits for them."""
+        found = np.zeros(len(self), np.int64)
+        if self.contexts.shares.is_filtered:
+            ended = np.flatnonzero(self.end_row >= 0)
+            found[ended] = self.contexts.shares.withheld(self.end_row[ended])
+            np.add.at(found, self.withheld_elsewhere.caller, 1)
+        return found
+
+    @cached_property
+    def withheld_elsewhere(self) -> Withheld:
+        """Those of them of which the end of their caller does not tell."""
+        return Withheld(self.events, self._executions, self.contexts, self.place_of_execution, self._rows)
+
+    def awaited_among(self, chosen: Array) -> int:
+        """How many of the missing of some calls may still come.
+
+        The sum is exact: what a damaged end announces may be beyond 64 bits together.
+        """
+        withheld = self.withheld[chosen].astype(np.uint64)
+        missing = self.missing[chosen]
+        counts, times = np.unique(np.where(missing > withheld, missing - withheld, 0), return_counts=True)
         return sum(count * often for count, often in zip(counts.tolist(), times.tolist(), strict=True))
 
     @cached_property
@@ -152,6 +195,15 @@ class Shape:
         """The number of each call's item: its own, or else inherited."""
         items = self._brought[1]
         return items[self._nearest(items > 0)]
+
+    @cached_property
+    def share(self) -> Array:
+        """The share of all items that is recorded where each call is: as it says itself, or else inherited."""
+        if not self.contexts.shares.is_sampled:
+            return np.full(len(self), WHOLE)
+        shares = self.contexts.shares.of_rows(self.first_row)
+        found: Array = shares[self._nearest(shares != WHOLE)]
+        return found
 
     @property
     def own_tags(self) -> Array:
