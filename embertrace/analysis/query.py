@@ -319,6 +319,13 @@ class Selection:
             if found is not None:
                 yield found
 
+    def judge_calls(self, answers: Answers) -> Iterator[Call]:
+        """Every judge call that counts, as `judges`; what fed it is read only where that decides whether it counts."""
+        for place in np.flatnonzero(places_of_type(self.trees, "judge")).tolist():
+            judge = self.trees.at(place)
+            if self.has(judge) or self.judge(judge, answers) is not None:
+                yield judge
+
     def judge(self, judge: Call, answers: Answers) -> tuple[Call, list[Ensemble], bool] | None:
         """As `judges`, of one judge call; None where it does not count."""
         feeds = self.links.feeds(judge)

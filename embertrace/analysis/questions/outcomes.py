@@ -64,8 +64,7 @@ def outcomes(
         for ensemble in selection.ensembles(right.answers):
             _add_majority(found.at(*names.of(ensemble.call)), ensemble, right)
     else:
-        judges = (judge for judge, _, _ in selection.judges(right.answers))
-        _add_calls(found, judges if on == "judge" else selection.calls, right)
+        _add_calls(found, selection.judge_calls(right.answers) if on == "judge" else selection.calls, right)
     return found
 
 

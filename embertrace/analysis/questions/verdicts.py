@@ -103,7 +103,7 @@ def judge_vs_labels(
     if positive is not None and wanted is None:
         raise QueryError(f"positive={positive!r:.80} is no answer under answer={answer!r:.80}")
     found = Verdicts(wanted)
-    for judge, _, _ in selection.judges(answers):
+    for judge in selection.judge_calls(answers):
         _add(found, judge, answers, selection.trees.labels, by)
     return found
 
