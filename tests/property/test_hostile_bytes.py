@@ -63,8 +63,8 @@ CONTROLS = [
     Hello(ID, 1, 5, "rec", "host", 77, "0.1", 10), Welcome("rec", "monday", 8, 1, 2, ID, 3, "host"), Ack(ID, 9),
     Alive(ID, Reading(1, 2, 3), Offset(1, -2, 3)), End(ID, 9), Locate(), Refuse("no", ID),
 ]  # fmt: skip
-SHARED = Shared(FRAMES, "run", ITEM, TAGS, "tcp://h:1", "key", 1, {"capture": "all"}, {"fn": {"type": "judge"}})
-CARRIER = Carrier(b"t" * 16, SHARED, 2, 5, (7, 8), sampled=False)
+SHARED = Shared(FRAMES, "run", ITEM, TAGS, "tcp://h:1", "key", 1, {"capture": "all"}, {"fn": {"type": "judge"}}, 0.25)
+CARRIER = Carrier(b"t" * 16, SHARED, 2, 5, (7, 8))
 QUERY = {"verb": "items", "filters": [["stage", "a"], ["between", 1.0, 2], ["item", 3]], "options": {"pool": True}}
 HEADER = pack_segment_header(0, 5, {ID: 3, b"q" * 16: 9})
 SEGMENT = HEADER + pack_record(BATCH, 1, ID, 4, 3, EVENTS, len(HEADER))

@@ -10,6 +10,7 @@ import ray
 
 import embertrace as et
 import embertrace.ray as eray
+from embertrace import emit
 
 
 @eray.remote(num_cpus=0.1)
@@ -84,7 +85,9 @@ class Gate:
         return "open"
 
     async def entered(self) -> None:
+        """Somebody waits inside, and the event that says so is recorded."""
         await self._inside.wait()
+        assert emit.flush_all(60), "no aggregator took the event that a call began"
 
     async def open(self) -> None:
         self._open.set()
