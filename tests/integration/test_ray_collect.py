@@ -123,7 +123,7 @@ def test_leaving_names_the_calls_that_are_still_open(cluster: None, caplog: pyte
     from support.operators import Gate
 
     gate = Gate.remote()
-    with caplog.at_level(logging.WARNING, "embertrace"), collect_events(wait=0.5) as events:
+    with caplog.at_level(logging.WARNING, "embertrace"), collect_events(wait=5) as events:
         waiting = gate.wait.remote()
         ray.get(gate.entered.remote())
     assert [r.message for r in caplog.records if "still open: Gate.wait" in r.message]
