@@ -12,6 +12,7 @@ from embertrace.analysis.arrays.feeding import feeding_of
 from embertrace.analysis.arrays.votes import ABSTAINED, ANSWERED, UNKNOWN, answers_at, keys_of
 from embertrace.analysis.correctness import Correctness, share_of
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import each_once
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import OPEN, RESULT_OUTCOME
 from embertrace.analysis.trees import SCORE, Trees
@@ -22,6 +23,7 @@ REASONS = ("", "unlabelled", "open", "failed", "abstained", "with unknown answer
 
 UNSTATED, OTHER = -1, 2
 """What a call states of itself: 0 or 1, UNSTATED, or OTHER, a share between."""
+NO_SCORE = -2
 
 
 class Decisions(NamedTuple):
@@ -39,8 +41,8 @@ def decisions_of(trees: Trees, right: Correctness) -> Decisions | None:
     kept = ("decisions", right.answers.name)
     if kept not in trees.kept:
         judges = feeding_of(trees).judge
-        between = (stated_at(trees, judges) == OTHER).any()
-        trees.kept[kept] = None if between else decide(trees, right, judges)
+        stated = stated_at(trees, judges)
+        trees.kept[kept] = None if (stated == OTHER).any() else decide(trees, right, judges, stated)
     found: Decisions | None = trees.kept[kept]
     return found
 
@@ -50,9 +52,8 @@ def can_decide(trees: Trees, right: Correctness) -> bool:
     return right.answers.name is not None and not right.grades and not trees.labels.name_calls
 
 
-def decide(trees: Trees, right: Correctness, places: Array) -> Decisions:
-    """Of the calls in some places, none of which states a share between 0 and 1."""
-    stated = stated_at(trees, places)
+def decide(trees: Trees, right: Correctness, places: Array, stated: Array) -> Decisions:
+    """Of the calls in some places, with what they state: none of them a share between 0 and 1."""
     outcome = trees.shape.outcome[places]
     truth = truths_at(trees, places)
     labelled = (stated != UNSTATED) | (truth != NONE)
@@ -83,35 +84,53 @@ def truths_at(trees: Trees, places: Array) -> Array:
         found: Array = trees.items.truth()[items]
         return found
     contexts, runs = trees.shape.contexts, trees.shape.run[places].astype(np.int64)
-    pairs, inverse = np.unique(runs << 32 | items, return_inverse=True)
-    truths = [
-        labels.truth_of_item(contexts.items.mapping(pair & 0xFFFFFFFF), contexts.runs[pair >> 32])
-        for pair in pairs.tolist()
-    ]
-    numbers = np.array([trees.items.number_of_truth(truth) for truth in truths], np.int64)
-    return numbers[inverse]
+    width = len(contexts.items.packed)
+
+    def truth_of(pair: int) -> int:
+        run, item = divmod(pair, width)
+        return trees.items.number_of_truth(labels.truth_of_item(contexts.items.mapping(item), contexts.runs[run]))
+
+    return each_once(runs * width + items, truth_of)
 
 
 def accepted(trees: Trees, right: Correctness, truth: Array, key: Array) -> Array:
     """Whether answers (by number) are the truth (by number): 1 or 0, UNSTATED where that can't be known. Each pair is
     compared once."""
     keys = keys_of(trees, right.answers).values
-    pairs, inverse = np.unique(truth.astype(np.int64) << 32 | key, return_inverse=True)
-    verdicts = []
-    for pair in pairs.tolist():
-        answer = keys[pair & 0xFFFFFFFF]
+    width = len(keys)
+
+    def verdict_on(pair: int) -> int:
+        of_truth, of_key = divmod(pair, width)
+        answer = keys[of_key]
         assert answer is not None
-        verdict = right.by_truth(trees.items.truths[pair >> 32], answer)
-        verdicts.append(UNSTATED if verdict is None else int(verdict))
-    return np.array(verdicts, np.int64)[inverse]
+        verdict = right.by_truth(trees.items.truths[of_truth], answer)
+        return UNSTATED if verdict is None else int(verdict)
+
+    return each_once(truth.astype(np.int64) * width + key, verdict_on)
 
 
 def stated_at(trees: Trees, places: Array) -> Array:
     """What calls state of themselves: by a score, else in the data of their end."""
-    found = np.full(len(trees.shape), UNSTATED, np.int64)
-    ended = places[trees.shape.end_row[places] >= 0]
-    numbers = trees.texts.numbers(trees.shape.end_row[ended])
-    found[ended] = np.array(trees.texts.read("correct", _code), np.int64)[numbers]
+    found = np.full(len(places), UNSTATED, np.int64)
+    end_rows = trees.shape.end_row[places]
+    ended = np.flatnonzero(end_rows >= 0)
+    numbers = trees.texts.numbers(end_rows[ended])
+    of_texts = np.array(trees.texts.read("correct", _code), np.int64)
+    if (of_texts != UNSTATED).any():
+        found[ended] = of_texts[numbers]
+    if "scored correct" not in trees.kept:
+        trees.kept["scored correct"] = _scored(trees)
+    scored = trees.kept["scored correct"]
+    if scored:
+        by_place = np.full(len(trees.shape), NO_SCORE, np.int64)
+        by_place[list(scored)] = list(scored.values())
+        codes = by_place[places]
+        found = np.where(codes == NO_SCORE, found, codes)
+    return found
+
+
+def _scored(trees: Trees) -> dict[int, int]:
+    """Of each call of which a score says whether it is correct what the last such score says."""
     of_metrics, _ = trees.places_of_metrics
     scoring = np.flatnonzero((of_metrics >= 0) & (trees.metric_kinds == SCORE))
     numbers = trees.texts.numbers(trees.metric_rows[scoring])
@@ -122,10 +141,7 @@ def stated_at(trees: Trees, places: Array) -> Array:
     if says.any():
         told = zip(of_metrics[scoring[says]].tolist(), given[says].tolist(), codes[says].tolist(), strict=True)
         last = {place: (gives, code) for place, gives, code in told}
-    for place, (gives, code) in last.items():
-        if gives:  # else what the end says stands
-            found[place] = code
-    return found[places]
+    return {place: code for place, (gives, code) in last.items() if gives}  # else what the end says stands
 
 
 def _code(data: Mapping[str, Any]) -> int:

@@ -28,7 +28,7 @@ from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
 from embertrace.analysis.arrays.votes import ANSWERED, ENDED, UNKNOWN, Ballots, answers_at, keys_of, standing_of
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.table.column import Array
-from embertrace.analysis.table.counting import dense, together
+from embertrace.analysis.table.counting import dense, firsts, in_groups, together
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import RESULT_OUTCOME
 from embertrace.analysis.trees import Trees
@@ -44,18 +44,20 @@ class Kinds(NamedTuple):
     place: Array
     kind: Array
     rest: Array
-    label: Array
-    """Of each vote (a number of its ensemble among `place`, the number of its key) who gave that answer first."""
-    votes: Array
-    """Those pairs as one number each, ascending: place << 32 | key."""
+    ballots: Ballots
+    key: Array
+    """Of each member among the ballots the number of its answer; NO_KEY where it has none."""
 
-    def label_of(self, place: Array, key: Array) -> Array:
-        """Who of an ensemble gave an answer first (a slot's order, from 1); 0 where nobody gave it."""
-        wanted = place.astype(np.int64) << 32 | key
-        if not len(self.votes):
-            return np.zeros(len(wanted), np.int64)
-        at = np.minimum(np.searchsorted(self.votes, wanted), len(self.votes) - 1)
-        return np.where(self.votes[at] == wanted, self.label[at] + 1, 0)
+    def first_of(self, place: Array, key: Array) -> Array:
+        """Which member of an ensemble gave an answer first (from 1, in slot order); 0 where nobody gave it."""
+        index = np.searchsorted(self.ballots.ensemble, place)
+        size = self.ballots.size[index]
+        start = (np.cumsum(self.ballots.size) - self.ballots.size)[index]
+        found = np.zeros(len(place), np.int64)
+        for slot in range(int(size.max()) if len(size) else 0):
+            on = np.flatnonzero((size > slot) & (found == 0))
+            found[on[self.key[start[on] + slot] == key[on]]] = slot + 1
+        return found
 
 
 def kinds_of(
@@ -91,11 +93,8 @@ def _kinds(trees: Trees, answers: Answers, right: Correctness | None, mask: Arra
     chosen = np.flatnonzero(standing.counts & ~alone)
     size = np.where(comparable, ballots.size, 0)
     kind = _told_apart(together(size, *(column.astype(np.int64) for column in ensemble)), size, ballots.size, member)
-    pairs = ensembles[ballots.group].astype(np.int64) << 32 | np.maximum(votes.key, 0)
-    given = np.flatnonzero(votes.status == ANSWERED)
-    sorted_pairs, first = np.unique(pairs[given], return_index=True)
     rest = ensembles[alone & standing.counts]
-    return Kinds(ensembles[chosen], dense(kind[chosen]), rest, votes.label[given[first]], sorted_pairs)
+    return Kinds(ensembles[chosen], dense(kind[chosen]), rest, ballots, votes.key)
 
 
 class _Votes(NamedTuple):
@@ -118,11 +117,9 @@ def _votes(trees: Trees, answers: Answers, ballots: Ballots) -> _Votes:
     key[at] = found[voted]
     start = np.cumsum(ballots.size) - ballots.size
     slot = np.arange(len(status)) - start[ballots.group]
-    _, first, inverse = np.unique(ballots.group[at].astype(np.int64) << 32 | key[at], return_index=True,
-                                  return_inverse=True)  # fmt: skip
-    label, text = np.full(len(status), NO_KEY, np.int64), key.copy()
-    label[at] = slot[at[first]][inverse]
     keys = keys_of(trees, answers).values
+    label, text = np.full(len(status), NO_KEY, np.int64), key.copy()
+    label[at] = slot[at[firsts(ballots.group[at].astype(np.int64) * len(keys) + key[at])]]
     unreadable = np.array([answer is not None and not is_readable(answer) for answer in keys], bool)
     hidden = at[unreadable[key[at]]]
     text[hidden] = len(keys) + trees.texts.numbers(trees.shape.end_row[ballots.member[hidden]])
@@ -221,14 +218,14 @@ def _whom_judges_follow(trees: Trees, answers: Answers, kinds: Kinds, judges: Ar
     outcome, shape = np.zeros(len(judges), np.int64), trees.shape
     ended = np.flatnonzero(shape.outcome[judges] == RESULT_OUTCOME)
     status, key = answers_at(trees, answers, judges[ended])
-    label = np.where(status == ANSWERED, kinds.label_of(ensembles[ended], key), 0)
-    outcome[ended] = 1 + status.astype(np.int64) + (UNKNOWN + 1) * label
+    followed = np.where(status == ANSWERED, kinds.first_of(ensembles[ended], key), 0)
+    outcome[ended] = 1 + status.astype(np.int64) + (UNKNOWN + 1) * followed
     return together(outcome, shape.outcome[judges].astype(np.int64))
 
 
 def alike(kind: Array) -> Iterator[Array]:
     """Where each kind is, the kinds in the order in which they first occur."""
-    order = np.argsort(kind, kind="stable")
+    order = in_groups(kind)
     bounds = np.flatnonzero(np.diff(kind[order], prepend=-1, append=-1))
     parts = [order[start:end] for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)]
     return iter(sorted(parts, key=lambda part: int(part[0])))

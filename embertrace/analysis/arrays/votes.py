@@ -13,9 +13,12 @@ import numpy as np
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.ensembles import NO_MEMBERS
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.shape import OPEN, RESULT_OUTCOME, Shape
 from embertrace.analysis.trees import Trees
 
+FEW_KEYS = 16
+"""Up to so many different answers there is a table of all ensembles by all answers: half the time."""
 ANSWERED, ABSTAINED, UNKNOWN = range(3)
 ENDED, FAILED, MISSING = range(3)
 STATUSES = {"answered": ANSWERED, "abstained": ABSTAINED, "unknown": UNKNOWN}
@@ -199,7 +202,8 @@ def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     answered, distinct, largest = _agreement(group[voted], key[voted], len(ensembles))
     chosen = standing.counts & ~standing.alone
     columns = (ensembles, standing.incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
-    return Votes._make([*(column[chosen] for column in columns), ensembles[standing.alone]])
+    counting = columns if chosen.all() else (column[chosen] for column in columns)
+    return Votes._make([*counting, ensembles[standing.alone]])
 
 
 def _late(shape: Shape, members: Array, ensembles: Array) -> Array:
@@ -215,12 +219,14 @@ def _late(shape: Shape, members: Array, ensembles: Array) -> Array:
 
 def _agreement(group: Array, key: Array, groups: int) -> tuple[Array, Array, Array]:
     """Of each group how many answers it has, how many distinct ones, and how often the most frequent one occurs."""
-    answered = np.bincount(group, minlength=groups)
     width = int(key.max()) + 1 if len(key) else 1
-    codes = np.sort(group * width + key)
-    first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])[: len(codes)])
-    of_group = codes[first] // width
+    if width <= FEW_KEYS:
+        table = np.bincount(key * groups + group, minlength=groups * width).reshape(width, groups)
+        return table.sum(0), (table > 0).sum(0), table.max(0)
+    answered = np.bincount(group, minlength=groups)
+    codes, times = counted(group * width + key)
+    of_group = codes // width
     distinct = np.bincount(of_group, minlength=groups)
     largest = np.zeros(groups, np.int64)
-    np.maximum.at(largest, of_group, np.diff(np.append(first, len(codes))))
+    np.maximum.at(largest, of_group, times)
     return answered, distinct, largest

@@ -120,9 +120,10 @@ def shares_of(selection: Selection, right: Correctness, places: Array) -> Iterat
     places = places[trees.shape.outcome[places] == RESULT_OUTCOME]
     alone = places
     if can_decide(trees, right):
-        between = stated_at(trees, places) == OTHER
+        stated = stated_at(trees, places)
+        between = stated == OTHER
         places, alone = places[~between], places[between]
-        decisions = decide(trees, right, places)
+        decisions = decide(trees, right, places, stated[~between])
         decided = decisions.reason == DECIDED
         for share in (0, 1):
             yield Fraction(share), places[decided & (decisions.right == share)]

@@ -38,9 +38,11 @@ class Texts:
         """The number of each row's text."""
         self._number.grow(len(self._events), UNKNOWN)
         numbers = self._number.values
-        new = rows[numbers[rows] == UNKNOWN]
-        if len(new):
-            numbers[new] = np.fromiter(map(self._numbers.__getitem__, self._events.tails(new)), np.int32, len(new))
+        found: Array = numbers[rows]
+        new = rows[found == UNKNOWN]
+        if not len(new):
+            return found
+        numbers[new] = np.fromiter(map(self._numbers.__getitem__, self._events.tails(new)), np.int32, len(new))
         return numbers[rows]
 
     def which(self, test: Callable[[dict[str, Any]], bool]) -> Array:
