@@ -21,7 +21,7 @@ from support import browser as browsers
 from support.aggregators import aggregator
 from support.browser import Page
 from support.forests import Story
-from support.spools import free_endpoint
+from support.ports import free_endpoint
 
 QUESTIONS = 12
 VIEWS = {

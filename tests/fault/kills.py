@@ -30,7 +30,7 @@ from embertrace.emit.spool_directory import Meta
 from fault import bare, worker
 from fault.experiment import DEADLINE_S, POLL_S, Experiment
 from fault.verdict import Verdict, judge, read_oracle, read_recording
-from support.spools import free_endpoint
+from support.ports import free_endpoint
 
 RATE = 500.0
 """Events per second and worker."""

@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 import sys
 
-from support.spools import free_endpoint
+from support.ports import free_endpoint
 
 HEAD = """
 import json, os, pathlib, sys, threading

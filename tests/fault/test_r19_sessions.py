@@ -16,6 +16,7 @@ from collections import Counter
 
 from embertrace.emit import drain, spool_directory
 from support.aggregators import aggregator, recorded
+from support.ports import free_endpoint
 from support.spools import (
     HEAD,
     MIB,
@@ -23,7 +24,6 @@ from support.spools import (
     emitter_in,
     emitting,
     event,
-    free_endpoint,
     kill,
     left_behind,
     returned,

@@ -16,7 +16,8 @@ from embertrace.emit import drain, spool_directory
 from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES
 from support.aggregators import aggregator, recorded
 from support.mounts import tmpfs
-from support.spools import MIB, emitter_in, emitting, event, free_endpoint, kill, left_behind, returned
+from support.ports import free_endpoint
+from support.spools import MIB, emitter_in, emitting, event, kill, left_behind, returned
 
 
 @dataclasses.dataclass(frozen=True)

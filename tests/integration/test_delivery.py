@@ -8,7 +8,6 @@ import logging
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch
 from embertrace.wire.control import Hello, Welcome, pack_control, unpack_control
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded, refused
+from support.ports import free_endpoint
 
 
 def event(name: object) -> bytes:
@@ -34,13 +34,6 @@ def event(name: object) -> bytes:
 
 def emitter_to(endpoint: str, **settings: Any) -> Emitter:
     return Emitter(endpoint, **{"spool_bytes": 64 * 1024 * 1024, "linger_s": 5.0, **settings})
-
-
-def free_port() -> int:
-    """The first of three ports that were free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_every_event_arrives_once_in_order_from_many_threads(tmp_path: pathlib.Path) -> None:
@@ -64,7 +57,7 @@ def test_every_event_arrives_once_in_order_from_many_threads(tmp_path: pathlib.P
 
 
 def test_an_aggregator_killed_in_mid_stream_loses_nothing(tmp_path: pathlib.Path) -> None:
-    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    endpoint = free_endpoint()
     emitter = emitter_to(endpoint)
     put = 0
     for _ in range(4):
@@ -98,7 +91,7 @@ def test_an_absent_aggregator_delays_nothing_and_is_said_once(caplog: pytest.Log
 
 
 def test_drops_are_declared_as_gaps(tmp_path: pathlib.Path) -> None:
-    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    endpoint = free_endpoint()
     emitter = emitter_to(endpoint, spool_bytes=1024 * 1024)
     for number in range(3000):
         emitter.put(event(f"{number:<1000}"))

@@ -20,7 +20,8 @@ from embertrace.emit import Emitter, spool_directory
 from embertrace.handshake import new_pair
 from embertrace.keys import make_keys
 from support.aggregators import aggregator
-from support.spools import FOREVER, emitting, free_endpoint, kill
+from support.ports import free_endpoint
+from support.spools import FOREVER, emitting, kill
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import embertrace as et
 from embertrace import collect
 from embertrace.emit import spool_directory
 from support.aggregators import aggregator, recorded
-from support.spools import adopt_by_another, free_endpoint, kill
+from support.ports import free_endpoint
+from support.spools import adopt_by_another, kill
 
 DEADLINE_S = 60.0
 """For a process to end once it is ready: its linger, and what a busy machine takes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -15,6 +14,7 @@ from embertrace.recording import check
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
 from support.disks import KILLED, MOMENTS
+from support.ports import free_endpoint
 
 TESTS = pathlib.Path(__file__).parents[1]
 STARTING = 3
@@ -54,9 +54,7 @@ def test_a_writer_killed_at_every_failpoint(tmp_path: pathlib.Path) -> None:
 
 def test_an_aggregator_killed_at_every_failpoint_of_a_round(tmp_path: pathlib.Path) -> None:
     """Before a write is after the acknowledgement of the round before; after the last one is before this round's."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    endpoint = free_endpoint()
     with aggregator(tmp_path / "rec", bind=endpoint):
         emitter = Emitter(endpoint, spool_bytes=64 * 1024 * 1024, linger_s=30.0)
         emitter.put(event("1"))

@@ -14,6 +14,7 @@ from embertrace.recording import check
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
 from support.filesystems import mounted, resize
+from support.ports import free_endpoint
 
 TESTS = pathlib.Path(__file__).parents[1]
 
@@ -73,7 +74,7 @@ def test_an_aggregator_that_is_stopped_on_a_full_disk_says_so(tmp_path: pathlib.
 
 
 def test_a_failed_sync_ends_the_aggregator_and_the_next_one_has_everything(tmp_path: pathlib.Path) -> None:
-    command = [sys.executable, "-m", "support.faulty_aggregator", str(tmp_path / "rec"), "tcp://127.0.0.1:0"]
+    command = [sys.executable, "-m", "support.faulty_aggregator", str(tmp_path / "rec"), free_endpoint()]
     with subprocess.Popen(
         [*command, str(64 * 1024 * 1024), "sync_data:3:EIO"],
         stdin=subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 from oteltap.oteltap_http_protobuf_receiver import OtelTapHttpProtobufReceiver
@@ -12,6 +11,7 @@ from oteltap.oteltap_http_protobuf_receiver_settings import OtelTapHttpProtobufR
 import embertrace as et
 from embertrace.interop.otlp import OtlpExporter
 from support.otlp_receiver import attributes
+from support.ports import free_port
 
 
 @et.trace(type="member", stage="members")
@@ -44,9 +44,7 @@ def test_a_foreign_receiver_takes_the_trace_whole() -> None:
     analysis = traced()
 
     async def scenario() -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         async with OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port)) as receiver:
             waiting = {
                 name: asyncio.ensure_future(receiver.await_trace(lambda span, name=name: span.name == name, 30))

@@ -21,6 +21,7 @@ from embertrace.emit.files import load
 from embertrace.emit.spool_directory import Meta
 from support.aggregators import aggregator, recorded
 from support.mounts import remount, tmpfs
+from support.ports import free_endpoint
 from support.spools import (
     DEADLINE_S,
     FOREVER,
@@ -28,7 +29,6 @@ from support.spools import (
     emitter_in,
     emitting,
     event,
-    free_endpoint,
     kill,
     left_behind,
     returned,

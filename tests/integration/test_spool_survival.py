@@ -25,7 +25,8 @@ from embertrace.emit.spool_directory import Meta
 from embertrace.event import METRIC
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
-from support.spools import FOREVER, emitting, free_endpoint, kill, returned
+from support.ports import free_endpoint
+from support.spools import FOREVER, emitting, kill, returned
 
 DEADLINE_S = 60.0
 

@@ -22,6 +22,7 @@ from embertrace.errors import AggregatorError, QueryError
 from embertrace.top.feed import AggregatorFeed
 from embertrace.top.plain import block
 from support.aggregators import aggregator
+from support.ports import free_endpoint
 from support.tops import HOSTILE
 
 COMMAND = [sys.executable, "-c", "from embertrace.cli import main; main()", "top"]
@@ -180,7 +181,7 @@ def feed_until(feed: AggregatorFeed, wanted: str) -> str:
 
 
 def test_an_aggregator_that_is_restarted_is_found_again(tmp_path: pathlib.Path) -> None:
-    with aggregator(tmp_path / "rec", bind="tcp://127.0.0.1:0") as (ready, _):
+    with aggregator(tmp_path / "rec", bind=free_endpoint()) as (ready, _):
         at = ready["endpoint"]
         with et.init(at, run="first"):
             four_items()
@@ -200,7 +201,7 @@ def test_an_aggregator_that_is_restarted_is_found_again(tmp_path: pathlib.Path) 
 
 def test_a_monitor_of_an_aggregator_that_is_restarted(tmp_path: pathlib.Path) -> None:
     with (
-        aggregator(tmp_path / "rec") as (ready, _),
+        aggregator(tmp_path / "rec", bind=free_endpoint()) as (ready, _),
         et.OperatorMonitor(window_size=1000, endpoint=ready["endpoint"]) as far,
     ):
         with et.init(ready["endpoint"], run="first"):

@@ -25,6 +25,7 @@ from embertrace.keys import make_keys, read_token
 from embertrace.recording import Recording
 from support.aggregators import aggregator
 from support.http_client import Http
+from support.ports import free_endpoint, free_port
 from support.recordings import make_small
 
 
@@ -67,7 +68,7 @@ def test_too_many_streams_are_refused_and_places_become_free(tmp_path: pathlib.P
 
 
 def test_an_analyst_that_was_killed_is_back_at_the_same_port(tmp_path: pathlib.Path) -> None:
-    with aggregator(tmp_path / "rec") as (ready, process):
+    with aggregator(tmp_path / "rec", bind=free_endpoint()) as (ready, process):
         http = Http(ready["http_port"])
         assert http.get("/v1/info").status == 200
         (analyst,) = children(process.pid)
@@ -82,16 +83,8 @@ def test_an_analyst_that_was_killed_is_back_at_the_same_port(tmp_path: pathlib.P
 
 def test_a_port_that_is_taken_leaves_the_rest_at_work(tmp_path: pathlib.Path) -> None:
     with contextlib.ExitStack() as stack:
-        while True:  # four free ports in a row, of which the last is taken
-            taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = taken.getsockname()[1] - 3
-            with contextlib.ExitStack() as probes:
-                try:
-                    for below in range(port, port + 3):
-                        probes.enter_context(socket.create_server(("127.0.0.1", below)))
-                    break
-                except OSError:
-                    continue
+        port = free_port()
+        stack.enter_context(socket.create_server(("127.0.0.1", port + 3)))
         log = tmp_path / "log"
         bound = stack.enter_context(aggregator(tmp_path / "rec", bind=f"tcp://127.0.0.1:{port}", log=log))
         assert bound[0]["http_port"] is None
@@ -101,14 +94,7 @@ def test_a_port_that_is_taken_leaves_the_rest_at_work(tmp_path: pathlib.Path) ->
 
 
 def test_the_next_three_ports_after_the_endpoint_are_used(tmp_path: pathlib.Path) -> None:
-    for port in range(20_000, 30_000, 7):
-        with contextlib.ExitStack() as probes:
-            try:
-                for below in range(port, port + 4):
-                    probes.enter_context(socket.create_server(("127.0.0.1", below)))
-            except OSError:
-                continue
-        break
+    port = free_port()
     with aggregator(tmp_path / "rec", bind=f"tcp://127.0.0.1:{port}") as (ready, _):
         assert (ready["push_port"], ready["rpc_port"], ready["http_port"]) == (port + 1, port + 2, port + 3)
         assert Http(port + 3).get("/healthz").status == 200

@@ -7,8 +7,9 @@ import pathlib
 import subprocess
 
 from embertrace.interop.otlp import OtlpExporter
-from interop.servers import asked, environment, free_port, running, version_of
+from interop.servers import asked, environment, running, version_of
 from interop.story import Found, Node, analysis, differences
+from support.ports import free_port
 
 PACKAGE = "mlflow"
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from embertrace.emit import emitter_for
 from embertrace.wire.event import pack_event
-from interop.servers import READ_S, asked, environment, free_port, running, version_of, wait_for
+from interop.servers import READ_S, asked, environment, running, version_of, wait_for
 from interop.story import PROJECT, Found, Node, differences, expected, told
 from support.aggregators import aggregator
 from support.forests import Placed, Story
+from support.ports import free_port
 
 PACKAGE = "arize-phoenix"
 WHAT = (

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -43,12 +42,6 @@ def version_of(bin_directory: pathlib.Path, package: str) -> str:
     program = f"import importlib.metadata as m; print(m.version({package!r}))"
     done = subprocess.run([str(bin_directory / "python"), "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager

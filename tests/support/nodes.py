@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import socket
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +17,7 @@ from ray.cluster_utils import Cluster
 import embertrace as et
 import embertrace.ray as eray
 from embertrace.embedded import Embedded
+from support.ports import free_port
 
 
 @eray.remote(num_cpus=0.1)
@@ -62,9 +62,7 @@ def connect(address: str) -> None:
 
 
 def main(directory: pathlib.Path, *ways: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     head = {"num_cpus": 1, "resources": {"near": 1}}
     cluster = Cluster(initialize_head=True, head_node_args={**head, "ray_client_server_port": port})
     cluster.add_node(num_cpus=1, resources={"far": 1})

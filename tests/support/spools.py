@@ -6,7 +6,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -84,19 +83,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def returned(oracle: pathlib.Path) -> list[str]:
     """The names of the events whose emit returned, in order."""
     return oracle.read_text().splitlines()
-
-
-def free_endpoint() -> str:
-    """An endpoint where nobody listens, nor at the three ports after it."""
-    while True:
-        with contextlib.ExitStack() as probes:
-            try:
-                first = probes.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-                for port in range(first + 1, first + 4):
-                    probes.enter_context(socket.create_server(("127.0.0.1", port)))
-            except (OSError, OverflowError):
-                continue
-            return f"tcp://127.0.0.1:{first}"
 
 
 def event(name: object) -> bytes:
