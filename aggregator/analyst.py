@@ -32,6 +32,7 @@ from aggregator.labels import event_of
 from aggregator.rpc import Door
 from aggregator.web.door import HttpDoor, open_http
 from aggregator.web.jobs import LABEL
+from embertrace.analysis.patterns import bound_patterns
 from embertrace.keys import ServerKey
 from embertrace.recording import Follower, Recording
 
@@ -48,6 +49,7 @@ STDIN = 0
 
 def main(orders: Orders) -> int:
     """Follow and answer until standard input ends."""
+    bound_patterns()
     keys = Path(orders.keys) if orders.keys is not None else None
     context = zmq.Context()
     gate = Gate(context, keys)

@@ -1,6 +1,8 @@
 """The client: questions to an aggregator over DEALER sockets, one at a time; of how it fares, to its control door.
 
-Rules: all questions are idempotent, so one that hears nothing is asked again (over a fresh socket) until the deadline.
+Rules: a question is asked once for each connection. One that is lost takes the question or its answer with it, and as
+all questions are idempotent it is asked again over a fresh socket, until the deadline. Silence is no loss: it is being
+worked on, and asking again would only have it worked on twice.
 A client may be shared by threads; a forked child opens sockets of its own. One that is forgotten is closed
 by a finaliser that holds its sockets: ending a context whose sockets the garbage collector took first waits for ever.
 """
@@ -24,8 +26,8 @@ from embertrace.wire.rpc import Answer, Request, pack_request, unpack_answer
 
 LOCATE_S = 5.0
 """How long an aggregator may take to answer at its control door; then nobody is there."""
-ASK_AGAIN_S = 3.0
-"""Silence after which a question is asked again: the analyst may have been restarted."""
+PAUSE_S = 0.1
+"""Before a fresh socket, as ZeroMQ's between two connections: an analyst takes longer to come back."""
 
 Answered = TypeVar("Answered", Welcome, State)
 """What an aggregator's control door tells clients."""
@@ -37,22 +39,29 @@ class _Opened:
     def __init__(self) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket: zmq.Socket[bytes] | None = None
+        self.lost: zmq.Socket[bytes] | None = None
+        """Has something to read once the socket's connection was lost."""
         self.owner = os.getpid()
 
     def fresh(self) -> zmq.Socket[bytes]:
         """A new socket in place of the old one."""
-        if self.socket is not None:
-            self.socket.close(linger=0)
+        self._drop()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
+        self.lost = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         return self.socket
 
     def close(self) -> None:
         """In a forked child, nothing: it is the parent's."""
         if self.owner == os.getpid():
-            if self.socket is not None:
-                self.socket.close(linger=0)
+            self._drop()
             self.context.term()
+
+    def _drop(self) -> None:
+        if self.socket is not None and self.lost is not None:
+            self.socket.disable_monitor()
+            self.lost.close(linger=0)
+            self.socket.close(linger=0)
 
 
 class Client:
@@ -74,14 +83,12 @@ class Client:
         with self._lock:
             deadline = time.monotonic() + self.timeout_s
             self._connect()
-            while True:
-                answer = self._ask(method, params, min(ASK_AGAIN_S, max(0.0, deadline - time.monotonic())))
-                if answer is not None:
-                    break
-                if time.monotonic() >= deadline:
+            while (answer := self._ask(method, params, deadline)) is None:
+                if time.monotonic() + PAUSE_S >= deadline:
                     raise AggregatorError(
                         f"the aggregator at {self.endpoint} did not answer {method} in {self.timeout_s} s"
                     )
+                time.sleep(PAUSE_S)
                 self._reopen()
         if answer.error is None:
             return answer.result
@@ -182,13 +189,18 @@ class Client:
         secure_client(socket := self._opened.fresh(), self._key)
         socket.connect(self._address)
 
-    def _ask(self, method: str, params: dict[str, Any], wait_s: float) -> Answer | None:
+    def _ask(self, method: str, params: dict[str, Any], deadline: float) -> Answer | None:
+        """None once the connection is lost or the deadline has passed."""
         assert self._opened is not None and self._opened.socket is not None
-        socket = self._opened.socket
+        socket, lost = self._opened.socket, self._opened.lost
         self._asked += 1
         socket.send(pack_request(Request(self._asked, method, params)))
-        deadline = time.monotonic() + wait_s
-        while socket.poll(max(0, int((deadline - time.monotonic()) * 1000))):
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(lost, zmq.POLLIN)
+        while ready := dict(poller.poll(max(0, int((deadline - time.monotonic()) * 1000)))):
+            if socket not in ready:
+                return None
             try:
                 answer = unpack_answer(socket.recv())
             except WireError as error:

@@ -17,13 +17,11 @@ from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 from embertrace.analysis.calls import Call
+from embertrace.analysis.patterns import Pattern
 from embertrace.errors import QueryError, WireError
 from embertrace.payload import Cut, Summary, canonical, digest_of_text, unpack
 
 Rule = str | Callable[[Any], Any] | None
-
-MAX_PATTERN = 500
-"""Characters of a regular expression that crosses RPC: long enough to find an answer in a text."""
 
 
 class Answer(NamedTuple):
@@ -189,20 +187,8 @@ def _number(value: Any) -> str | None:
 
 
 def _regex(pattern: str) -> Callable[[Any], Any]:
-    if len(pattern) > MAX_PATTERN:
-        raise QueryError(f"answer='regex:…' has a pattern of {len(pattern)} characters; the limit is {MAX_PATTERN}")
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise QueryError(f"answer='regex:{pattern}' is no regular expression: {error}") from None
-
-    def find(value: Any) -> str | None:
-        match = compiled.search(_text(value) or "")
-        if match is None:
-            return None
-        return match.group(1) if compiled.groups else match.group()
-
-    return find
+    compiled = Pattern(pattern)
+    return lambda value: compiled.find(_text(value) or "")
 
 
 def _fields(value: Any) -> dict[Any, Any]:
