@@ -78,10 +78,10 @@ class Answers:
             accepted.append(truth)  # answers may be lists themselves
         return any(key == self._truth_key(value) or _is_whole_of(value, key) for value in accepted)
 
-    def key_of_truth(self, truth: Any) -> bytes | None:
-        """The answer that a truth asks for, of several accepted ones the first; None where it is no answer."""
-        several = isinstance(truth, list | tuple)
-        return self._truth_key(truth[0] if several and truth else truth)
+    def asked_for(self, truth: Any) -> tuple[bytes | None, Any]:
+        """What a truth asks for, of several accepted ones the first: its key or None if it is no answer; and itself."""
+        value = truth[0] if isinstance(truth, list | tuple) and truth else truth
+        return self._truth_key(value), value
 
     def _truth_key(self, value: Any) -> bytes | None:
         """A truth under the rule; where a field or a callable is for results, the truth as it stands."""

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 from embertrace.analysis.presented import Presented
 from embertrace.analysis.results import NAN, Rows, plain
+from embertrace.analysis.runs import UNKNOWN
 from embertrace.analysis.statistics import (
     UNDEFINED,
     Interval,
@@ -61,9 +63,10 @@ class Paired:
 
     def __str__(self) -> str:
         low, high = self.interval
+        interval = "" if math.isnan(low) else f" [{low:+.3g}, {high:+.3g}]"
         counts = f"{self.only_after} gained, {self.only_before} lost, {self.equal} equal"
         return (
-            f"{self.before:.4g} → {self.after:.4g}: {self.difference:+.4g} [{low:+.3g}, {high:+.3g}] n={self.n}\n"
+            f"{self.before:.4g} → {self.after:.4g}: {self.difference:+.4g}{interval} n={self.n}\n"
             f"{self.test}: p = {self.p_value:.3g}; {counts}"
         )
 
@@ -187,7 +190,10 @@ def compare(
         uncompared=[row["item"] for row, _ in common if canonical(row["item"]) not in compared],
         config=config_differences(runs_before, runs_after),
         left_out=(getattr(before, "left_out", {}), getattr(after, "left_out", {})),
-        notes=tuple(_notes(bool(common), len(pairs), (*runs_before, *runs_after), on)),
+        notes=(
+            *_notes_on_runs((*runs_before, *runs_after)),
+            *_notes_on_items(old, new, pairs, _sought(on, score), [other for other in SOUGHT if other != on]),
+        ),
     )
 
 
@@ -212,12 +218,16 @@ def _test(pairs: Sequence[_Pair]) -> Paired:
     was, now = (sum((getattr(pair, side) for pair in pairs), Fraction(0)) for side in ("was", "now"))
     changes = [pair.now - pair.was for pair in pairs]
     gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-    if all(value in (0, 1) for pair in pairs for value in (pair.was, pair.now)):
+    if _are_binary(pairs):
         interval, p, test = bonett_price(gained, lost, n), mcnemar_p(gained, lost), "exact McNemar"
     else:
         low, high = t_of_clusters(Spread(Counter((1, change) for change in changes)), _bounds(pairs))
         interval, p, test = (low, high), sign_flip_p([float(change) for change in changes]), "sign-flip permutation"
     return Paired(n, float(was / n), float(now / n), float((now - was) / n), interval, p, test, lost, gained)
+
+
+def _are_binary(pairs: Sequence[_Pair]) -> bool:
+    return all(value in (0, 1) for pair in pairs for value in (pair.was, pair.now))
 
 
 def _bounds(pairs: Sequence[_Pair]) -> Interval:
@@ -246,7 +256,32 @@ def _names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(run.get("name") or run.get("id")) for run in runs]
 
 
-def _notes(any_common: bool, n: int, runs: Sequence[Mapping[str, Any]], on: str) -> list[str]:
+SOUGHT = {"judge": "judge call", "majority": "ensemble call", "calls": "call"}
+"""What is compared, by `on`."""
+
+
+def _sought(on: str, score: str | None) -> str:
+    return SOUGHT[on] if score is None else f"{SOUGHT[on]} with a score {score!r}"
+
+
+def _notes_on_items(
+    old: Mapping[bytes, Any], new: Mapping[bytes, Any], pairs: Sequence[_Pair], sought: str, others: Sequence[str]
+) -> list[str]:
+    """Why nothing could be compared, or not said for sure."""
+    instead = f"{', '.join(f'on={other!r}' for other in others)} or score=… compare something else"
+    without = [side for side, rows in (("before", old), ("after", new)) if not rows]
+    if without:
+        return [f"there is no {sought} {' and none '.join(without)}; {instead}"]
+    if not old.keys() & new.keys():
+        return ["no item is in both: items are joined by the key that was given to item(…)"]
+    if not pairs:
+        return [f"no item has a value on both sides; {instead}"]
+    if len(pairs) > 1 and len({pair.now - pair.was for pair in pairs}) == 1 and not _are_binary(pairs):
+        return ["no interval: all items changed alike"]
+    return []
+
+
+def _notes_on_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     by_status: dict[str, dict[str, None]] = {}
     for run in runs:
         by_status.setdefault(str(run.get("status")), {})[str(run.get("name") or run.get("id"))] = None
@@ -256,30 +291,23 @@ def _notes(any_common: bool, n: int, runs: Sequence[Mapping[str, Any]], on: str)
     notes += [
         f"{', '.join(by_status[how])} {how}: items may be missing" for how in ("failed", "crashed") if how in by_status
     ]
-    if not any_common:
-        notes.append("no item is in both: items are joined by the key that was given to item(…)")
-    elif not n:
-        others = ", ".join(f"on={other!r}" for other in ("judge", "majority", "calls") if other != on)
-        notes.append(f"no item has a value on both sides; {others} or score=… compare something else")
     return notes
 
 
 def config_differences(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[Any, Any]]:
-    """Settings and versions that differ, of one run against one run; nothing where a side has several."""
-    if len(before) != 1 or len(after) != 1:
+    """Settings and versions that differ, of one run against one run; nothing where a side has several.
+
+    What is known of one side only is no difference: a command line, versions, and all of a run nobody described.
+    """
+    if len(before) != 1 or len(after) != 1 or UNKNOWN in (before[0].get("status"), after[0].get("status")):
         return {}
-    old, new = _settings(before[0]), _settings(after[0])
-    names = sorted(old.keys() | new.keys())
-    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
-
-
-def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: run[name] for name in ("argv", "git") if name in run}
-    for part in ("config", "versions"):
-        if isinstance(run.get(part), Mapping):
-            settings |= {
-                f"{part}.{name}" if part == "versions" else str(name): value for name, value in run[part].items()
-            }
-    return settings
+    old, new = ({"config": {}, **side[0]} for side in (before, after))  # described without settings: it has none
+    found: dict[str, tuple[Any, Any]] = {}
+    found |= {name: (old[name], new[name]) for name in ("argv", "git") if name in old and name in new}
+    for part, prefix in (("config", ""), ("versions", "versions.")):
+        if isinstance(old.get(part), Mapping) and isinstance(new.get(part), Mapping):
+            names = sorted(old[part].keys() | new[part].keys(), key=str)
+            found |= {f"{prefix}{name}": (old[part].get(name), new[part].get(name)) for name in names}
+    return {name: found[name] for name in sorted(found) if found[name][0] != found[name][1]}

@@ -3,33 +3,47 @@
 Rules:
 - A statistic is a function of sums over units. Equal units are drawn together, and distinct ones stand in the order of
   their values: arrival order, shards and the names of units can't change a draw.
-- 2,000 draws, seed 0, 2.5% cut off on either side. Draws where the statistic is not defined are left out; where
-  that is most of them, or there are fewer than two units, there is no interval (NaN).
+- 2,000 draws, seed 0, 2.5% cut off on either side. Draws where the statistic is not defined are left out. Where that
+  is most of them, where all draws give one value, and of fewer than two units there is no interval (NaN).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from embertrace.analysis.results import Estimate
-from embertrace.analysis.statistics import PERMUTATIONS, SEED, UNDEFINED, Interval
+from embertrace.analysis.statistics import NO_SPREAD, PERMUTATIONS, SEED, UNDEFINED, Interval
 from embertrace.analysis.tally import Tally
 
 DRAWS = 2_000
+ROUNDING = 1e-12
+"""Draws that differ by less, against what they are, differ in how their sums were rounded."""
 CELLS = 4_000_000
 """Numbers held at once while drawing: 32 MB."""
 
 Array = Any
 
 
-def bootstrap(units: Sequence[Sequence[float]] | Array, statistic: Callable[[Array], Array]) -> Interval:
+class Drawn(NamedTuple):
+    """An interval; where there is none, `notes` say why."""
+
+    interval: Interval = UNDEFINED
+    notes: tuple[str, ...] = ()
+
+
+TOO_MANY = Drawn(notes=("no interval: there is too much to draw from",))
+ALIKE = Drawn(notes=(NO_SPREAD,))
+RARELY_DEFINED = Drawn(notes=("no interval: in most draws of the items there is no value",))
+
+
+def bootstrap(units: Sequence[Sequence[float]] | Array, statistic: Callable[[Array], Array]) -> Drawn:
     """The interval of statistic(sums), where sums are (draws, columns) and a unit gives one number per column."""
     import numpy as np
 
     table = np.asarray(units, dtype=float)
     if len(table) < 2:
-        return UNDEFINED
+        return Drawn()
     rows, times = np.unique(table, axis=0, return_counts=True)
     random = np.random.default_rng(SEED)
     chunk = max(1, CELLS // len(table))
@@ -41,9 +55,10 @@ def bootstrap(units: Sequence[Sequence[float]] | Array, statistic: Callable[[Arr
     values = np.concatenate(drawn)
     values = values[np.isfinite(values)]
     if 2 * len(values) < DRAWS:
-        return UNDEFINED
+        return RARELY_DEFINED
     low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    width = float(high - low)
+    return Drawn((float(low), float(high))) if width > ROUNDING * max(1.0, abs(low), abs(high)) else ALIKE
 
 
 def _weights(times: Array, draws: int, random: Any) -> Array:
@@ -58,13 +73,13 @@ def _weights(times: Array, draws: int, random: Any) -> Array:
     return np.bincount(places.ravel(), minlength=draws * distinct).reshape(draws, distinct)
 
 
-def bootstrapped(tally: Tally, notes: Iterable[str] = ()) -> Estimate:
+def bootstrapped(tally: Tally) -> Estimate:
     """A tally's mean over observations, with a bootstrap interval: for numbers that are no fractions."""
-    found = tally.finish(notes)
+    found = tally.finish()
     units = [(float(n), float(total)) for n, total in tally.units.values()]
-    interval = bootstrap(units, lambda sums: sums[:, 1] / sums[:, 0])
-    about: dict[str, Any] = {"left_out": found.left_out, "notes": found.notes}
-    return Estimate(found.value, n=found.n, items=found.items, interval=interval, **about)
+    drawn = bootstrap(units, lambda sums: sums[:, 1] / sums[:, 0])
+    about: dict[str, Any] = {"left_out": found.left_out, "notes": drawn.notes}
+    return Estimate(found.value, n=found.n, items=found.items, interval=drawn.interval, **about)
 
 
 PERMUTED = 200_000_000

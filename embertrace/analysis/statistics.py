@@ -16,6 +16,9 @@ from typing import NamedTuple
 Interval = tuple[float, float]
 NAN = float("nan")
 UNDEFINED: Interval = (NAN, NAN)
+SHARES: Interval = (0.0, 1.0)
+"""The range of shares, and of expectations of what is right or wrong."""
+NO_SPREAD = "no interval: all items say the same"
 
 Z95 = NormalDist().inv_cdf(0.975)
 BITS = 256
@@ -84,10 +87,16 @@ def wilson_of_clusters(spread: Spread, share: Fraction | None = None) -> Interva
 
 
 def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> Interval:
-    """Student's t on unit means (weighted by their observations), cut to the range that values can have."""
+    """Student's t on unit means (weighted by their observations), cut to the range that values can have.
+
+    Where all unit means are equal nothing is known of their variance: shares have Wilson's interval, each unit counting
+    once (no share varies more than what is right or wrong does), and other values none.
+    """
     variance = spread.variance_of_mean()
     if variance is None:
         return UNDEFINED
+    if not variance:
+        return wilson(spread.total / spread.n * spread.units, spread.units) if bounds == SHARES else UNDEFINED
     mean = float(spread.total / spread.n)
     half = t_quantile(0.975, spread.units - 1) * math.sqrt(variance)
     return max(bounds[0], mean - half), min(bounds[1], mean + half)

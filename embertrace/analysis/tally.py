@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -9,7 +10,7 @@ from typing import Protocol, Self
 
 from embertrace.analysis.arrays.sums import Alike, Observed, Sums, sums_of_alike
 from embertrace.analysis.results import NAN, Estimate
-from embertrace.analysis.statistics import Interval, Spread, t_of_clusters, wilson_of_clusters
+from embertrace.analysis.statistics import NO_SPREAD, SHARES, Interval, Spread, t_of_clusters, wilson_of_clusters
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import Unit
 
@@ -25,16 +26,18 @@ class State(Protocol):
 class Tally:
     """The observations of a mean: per unit, how many and their exact sum; and what was left out, by reason.
 
-    `failed` are attempts that gave no answer and count as 0 in `of_attempted` only. `hints` counts what notes say.
+    `failed` are attempts that gave no answer: they count in `of_attempted` only, as 0 or what `failed_worth` adds up.
+    `hints` counts what notes say.
     """
 
-    def __init__(self, bounds: Interval = (0.0, 1.0)) -> None:
+    def __init__(self, bounds: Interval = SHARES) -> None:
         self.bounds = bounds
         self._units: dict[Unit, tuple[int, Fraction]] = {}
         self._sums: list[Sums] = []
         self._alike: list[Observed] = []
         self.binary = True
         self.failed = 0
+        self.failed_worth = Fraction(0)
         self.left_out: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
 
@@ -104,14 +107,21 @@ class Tally:
             known, sum_of_known = self.units.get(unit, (0, Fraction(0)))
             self.units[unit] = n + known, total + sum_of_known
 
-    def leave_out(self, reason: str, times: int = 1, *, failed: bool = False) -> None:
+    def leave_out(self, reason: str, times: int = 1, *, failed: bool = False, worth: Fraction = Fraction(0)) -> None:
+        """`failed`: as attempts that failed, each counting as `worth` in `of_attempted`."""
         self.left_out[reason] += times
-        self.failed += times * failed
+        if failed:
+            self.add_failed(times, worth)
+
+    def add_failed(self, times: int, worth: Fraction) -> None:
+        self.failed += times
+        self.failed_worth += times * worth
 
     def merge(self, other: Tally) -> Tally:
         self._add_units(other.units)
         self.binary = self.binary and other.binary
         self.failed += other.failed
+        self.failed_worth += other.failed_worth
         self.left_out.update(other.left_out)
         self.hints.update(other.hints)
         return self
@@ -121,15 +131,17 @@ class Tally:
         spread = self.spread
         n, total = spread.n, spread.total
         if not n:
-            attempted = 0.0 if self.failed else NAN
+            attempted = float(self.failed_worth / self.failed) if self.failed else NAN
             return Estimate(NAN, of_attempted=attempted, left_out=self.left_out, notes=notes)
         interval = wilson_of_clusters(spread) if self.binary else t_of_clusters(spread, self.bounds)
+        if math.isnan(interval[0]) and spread.units > 1:
+            notes = [*notes, NO_SPREAD]
         return Estimate(
             float(total / n),
             n=n,
             items=spread.units,
             interval=interval,
-            of_attempted=float(total / (n + self.failed)),
+            of_attempted=float((total + self.failed_worth) / (n + self.failed)),
             left_out=self.left_out,
             notes=notes,
         )

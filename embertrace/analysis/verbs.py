@@ -80,7 +80,7 @@ VERBS: dict[str, Verb] = {
     "accuracy_distribution": Verb(distributions.accuracy_distribution, distributions.finish_accuracy),
     "judge_accuracy": Verb(judging.judge_accuracy, Tally.finish),
     "judge_accuracy_by_agreement": Verb(judging.judge_accuracy_by_agreement, judging.finish_by_agreement),
-    "judge_lift": Verb(judging.judge_lift, judging.finish_lift),
+    "judge_lift": Verb(judging.judge_lift, Tally.finish),
     "judge_vs_labels": Verb(verdicts.judge_vs_labels, verdicts.Verdicts.finish),
     "selection_accuracy": Verb(choosing.selection_accuracy, Tally.finish),
     "judge_overrides": Verb(choosing.judge_overrides, choosing.finish_overrides),

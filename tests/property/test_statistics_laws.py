@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -196,3 +197,25 @@ def test_nothing_is_answered_by_nothing() -> None:
         assert found.left_out == {}
         assert found.notes == ()
         assert getattr(asked.by("stage"), name)(**options) == {}
+
+
+@given(CALLS)
+@settings(max_examples=60, deadline=None)
+def test_no_interval_says_that_all_is_certain(calls: list[tuple[Any, Any, Any]]) -> None:
+    """However alike the items are: others might differ. Only the bounds of latencies are durations that occurred."""
+    asked = ask(calls)
+    for name in [*(ALL.keys() - {"latency"}), "judge_lift", "judge_accuracy_by_agreement", "ensemble_disagreement"]:
+        found = getattr(asked, name)(**ALL.get(name, {}))
+        for low, high in intervals(found.to_data()):
+            assert low is None or low < high, (name, found)
+
+
+def intervals(data: Any) -> Iterator[tuple[float | None, float | None]]:
+    """Every interval within a result's plain data: of estimates, and the columns of rows."""
+    if isinstance(data, dict):
+        if "interval" in data:
+            yield tuple(data["interval"])
+        for low in data.keys() & {"low", "leave_one_out_low", "accuracy_low"}:
+            yield data[low], data[low.replace("low", "high")]
+    for part in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        yield from intervals(part)

@@ -64,6 +64,31 @@ def test_overrides_are_majority_times_judge() -> None:
     assert gained == pytest.approx(float(asked.judge_lift()))
 
 
+def test_a_judge_that_failed_loses_to_its_majority_among_the_attempted() -> None:
+    story = questions(("aab", "a", "a"), ("abb", "a", "a"))
+    for key, answers in (("majority right", "aab"), ("majority wrong", "abb"), ("no majority", [ValueError] * 2)):
+        root = story.begin("pipeline", item={"key": key, "truth": "a"})
+        story.ensemble(answers, parent=root)
+        error = "ValueError" if key != "no majority" else None
+        story.end(story.begin("chooser", "judge", "judge_1", root), "a", error=error)
+        story.end(root)
+    asked = ask(story)
+    lift, left_out = asked.judge_lift(), {"failed": 2, "without answers": 1}
+    assert (lift, lift.n, lift.left_out) == (0.5, 2, left_out)
+    assert lift.of_attempted == (0 + 1 - 1 + 0 + 1) / 5
+    found = asked.judge_overrides()
+    assert found.left_out == left_out
+    attempted = {name: round(5 * row.of_attempted) for name, row in found.items()}
+    assert attempted == {
+        "overridden": attempted["overridden"],  # of those that chose
+        "both right": 1,
+        "judge alone right": 2,
+        "majority alone right": 1,
+        "both wrong": 1,
+    }
+    assert found["overridden"].of_attempted == found["overridden"] == 0.5
+
+
 def test_choices_are_shared_by_those_who_gave_the_answer() -> None:
     found = ask(questions(("abc", "a", ""), ("aab", "a", ""), ("abc", "z", ""))).judge_choices()
     assert {name: float(share) for name, share in found["members"].items()} == {"m0": 0.75, "m1": 0.25, "m2": 0.0}

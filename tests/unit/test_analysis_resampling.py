@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from embertrace.analysis.resampling import bootstrap, permutation_p
+from embertrace.analysis.resampling import ALIKE, RARELY_DEFINED, bootstrap, permutation_p
 from embertrace.analysis.statistics import Z95
 
 
@@ -23,7 +23,7 @@ def test_the_bootstrap_of_a_mean_is_its_normal_interval(values: list[float]) -> 
     """Few distinct values are drawn as counts, many one by one; both as often as they should be."""
     n, centre = len(values), math.fsum(values) / len(values)
     half = Z95 * math.sqrt(math.fsum((value - centre) ** 2 for value in values) / n / n)
-    low, high = bootstrap([(1, value) for value in values], mean)
+    low, high = bootstrap([(1, value) for value in values], mean).interval
     assert (low, high) == pytest.approx((centre - half, centre + half), abs=half / 10)
 
 
@@ -35,11 +35,10 @@ def test_the_order_of_units_does_not_matter() -> None:
 
 
 def test_what_has_no_interval() -> None:
-    for units in ([], [(1, 2)]):
-        assert all(math.isnan(end) for end in bootstrap(units, mean))
-    undefined = bootstrap([(0, 1), (0, 2)], mean)
-    assert all(math.isnan(end) for end in undefined)
-    assert bootstrap([(1, 3), (1, 3)], mean) == (3.0, 3.0)
+    why = [((), []), ((), [(1, 2)]), (RARELY_DEFINED.notes, [(0, 1), (0, 2)]), (ALIKE.notes, [(1, 3), (1, 3)])]
+    for notes, units in why:
+        drawn = bootstrap(units, mean)
+        assert all(math.isnan(end) for end in drawn.interval) and drawn.notes == notes
 
 
 def test_permutations_of_two_orders() -> None:

@@ -99,8 +99,11 @@ def test_scores_are_compared_by_name() -> None:
     before, after = scored(1, 2.5, 3), scored(2, 3.5, 4)
     found = before.compare(after, score="helpful", on="judge")
     assert (found.n, found.difference, found.only_after, found.score) == (3, 1.0, 3, "helpful")
-    assert found.interval == (1.0, 1.0)
     assert found.test == "sign-flip permutation"
+    assert all(map(math.isnan, found.interval)) and found.notes == ("no interval: all items changed alike",)
+    assert "+1 n=3" in repr(found)
+    low, high = before.compare(scored(2, 3.5, 5), score="helpful", on="judge").interval
+    assert low < 4 / 3 < high
     assert 0.2 < found.p_value < 0.3  # of 8 signs two are as far from 0
     assert before.compare(after, score="helpful").difference == 0.5
     assert before.type("judge").compare(after.type("judge"), score="helpful").difference == 1.0
@@ -132,7 +135,14 @@ def test_the_calls_of_one_operator_are_compared_where_nobody_judges() -> None:
 def test_what_can_not_be_compared_says_why() -> None:
     apart = ask(side("1")).compare(ask(Story()))
     assert (apart.n, apart.unmatched) == (0, ([0], []))
-    assert "no item is in both" in repr(apart)
+    assert apart.notes == ("there is no judge call after; on='majority', on='calls' or score=… compare something else",)
+    assert "judge call before and none after" in repr(ask(Story()).compare(ask(Story())))
+    assert "no ensemble call with a score" not in repr(ask(side("1")).compare(ask(Story()), on="majority"))
+    named = ask(side("1")).compare(ask(side("1")), score="nope")
+    assert "there is no call with a score 'nope' before and none after" in repr(named)
+    other = Story(run="r")
+    other.judge("a", parent=other.begin("pipeline", item={"key": "other", "truth": "a"}))
+    assert "no item is in both" in repr(ask(side("1")).compare(ask(other)))
     unlabelled = ask(side("11", truth=None)).compare(ask(side("11", truth=None)))
     assert (unlabelled.n, unlabelled.uncompared) == (0, [0, 1])
     assert "on='majority', on='calls' or score=… compare something else" in repr(unlabelled)

@@ -170,6 +170,9 @@ def test_agreement_beyond_chance_needs_two_annotators_who_differ_somewhere() -> 
     assert math.isnan(apart["ann, bob"]) and apart["ann, bob"].notes == ("no item has labels of both",)
     texts = labelled({"ann": ["a", "b"], "bob": ["a", "c"]}).label_agreement(level="ordinal")
     assert math.isnan(texts["alpha"]) and "numbers" in texts["alpha"].notes[0]
+    for odd in ({"a": 1}, "\ud800", math.nan, math.inf, [1]):
+        unordered = labelled({"ann": [odd, 1], "bob": [odd, 2]}).label_agreement(level="interval")
+        assert math.isnan(unordered["alpha"]) and "numbers" in unordered["alpha"].notes[0]
     with pytest.raises(QueryError, match="ordinal"):
         labelled({}).label_agreement(level="cardinal")  # type: ignore[arg-type]
 

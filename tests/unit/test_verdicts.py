@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -89,3 +90,18 @@ def test_kappa_is_the_librarys(pairs: list[tuple[str, str]]) -> None:
         assert len({*pairs}) == 1
     else:
         assert kappa == pytest.approx(float(inter_rater.cohens_kappa(table, return_results=False)))
+
+
+ODD: list[Any] = [{"label": "y"}, {"label": "n"}, "\ud800", "\ud801", 2**70, float("nan"), b"y", ("y", "n")]
+
+
+def test_answers_and_labels_of_any_kind_are_classes() -> None:
+    """Those whose keys say not what they are of too: mappings, and texts that are no UTF-8."""
+    found = verdicts([(value, value) for value in ODD]).judge_vs_labels(positive={"label": "y"})
+    assert found["accuracy"] == found["tpr"] == found["tnr"] == 1
+    names = found["confusion"].keys()
+    assert len(names) == len(ODD) and {"{'label': 'y'}", "nan", str(2**70), r"'\ud800'"} <= names
+    json.dumps(found.to_data(), allow_nan=False)
+    missed = verdicts([({"label": "y"}, {"label": "n"})]).judge_vs_labels(positive={"label": "?"})
+    assert missed["confusion"]["{'label': 'y'}"] == {"{'label': 'n'}": 1, "{'label': 'y'}": 0}
+    assert missed["tpr"].notes == ("nothing is {'label': '?'}: {'label': 'n'}, {'label': 'y'}",)

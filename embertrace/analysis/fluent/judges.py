@@ -27,7 +27,10 @@ class JudgeQuestions(Asks):
         return self._table("judge_accuracy_by_agreement", answer=answer, over=over, grade=grade)
 
     def judge_lift(self, *, answer: Rule = None, ties: Ties = "expected", grade: Grade | None = None) -> Estimate:
-        """Judge right − majority right, paired over the same judge calls; −1 … 1, NaN of none."""
+        """Judge right − majority right, paired over the same judge calls; −1 … 1, NaN of none.
+
+        t on unit means. Where the judge, or all members, gave no answer, that side is wrong in `of_attempted`.
+        """
         return self._estimate("judge_lift", answer=answer, ties=ties, grade=grade)
 
     def selection_accuracy(self, *, answer: Rule = None, grade: Grade | None = None) -> Estimate:
@@ -41,7 +44,8 @@ class JudgeQuestions(Asks):
         """Majority right × judge right: the shares of both right, judge alone right, majority alone right, both wrong.
 
         "overridden" is the share of judge calls whose answer is none of the leading ones. A tie counts as its expected
-        value. Each an estimate, 0 … 1, Wilson at n/deff (t where there are ties). Empty of none.
+        value. Each an estimate, 0 … 1, Wilson at n/deff (t where there are ties). Whoever gave no answer is wrong
+        in `of_attempted` of these four. Empty of none.
         """
         return self._table("judge_overrides", answer=answer, ties=ties, grade=grade)
 

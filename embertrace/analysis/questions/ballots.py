@@ -21,8 +21,9 @@ from embertrace.analysis.gathered import Gathered
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.reading import comparable, ensembles_alike
 from embertrace.analysis.questions.voting import HINT
+from embertrace.analysis.shown import Shown
 from embertrace.analysis.tally import Tally
-from embertrace.payload import canonical, unpack
+from embertrace.payload import canonical
 
 
 class Vote(NamedTuple):
@@ -82,8 +83,7 @@ class Ballots:
     def __init__(self, **asked: Any) -> None:
         self.asked = asked
         self.seen: Gathered[Ballot] = Gathered(Ballot.order)
-        self._samples: dict[bytes, tuple[bytes, Any]] = {}
-        """Of answers whose keys can't be read back, what one member said: of several the first when packed."""
+        self._shown = Shown()
 
     @property
     def left_out(self) -> Counter[str]:
@@ -91,24 +91,19 @@ class Ballots:
 
     def merge(self, other: Ballots) -> Ballots:
         self.seen = self.seen.merge(other.seen)
-        for key, sample in other._samples.items():
-            self._keep(key, sample)
+        self._shown.merge(other._shown)
         return self
 
     def take_samples(self, ensemble: Ensemble) -> None:
         for member in ensemble.members:
-            if member.key is not None and not is_readable(member.key):
-                value = member.shown()
-                self._keep(member.key, (canonical(value), value))
-
-    def _keep(self, key: bytes, sample: tuple[bytes, Any]) -> None:
-        known = self._samples.get(key)
-        if known is None or sample[0] < known[0]:
-            self._samples[key] = sample
+            if member.key is not None and not is_readable(
+                member.key
+            ):  # what was said is packed: not to be read in vain
+                self._shown.take(member.key, member.shown())
 
     def shown(self, key: bytes) -> Any:
         """What a person sees of an answer: what is compared, else what a member said who gave it."""
-        return self._samples[key][1] if key in self._samples else unpack(key)
+        return self._shown.of(key)
 
     def by_stage(self) -> dict[str, Cast]:
         found: dict[str, Cast] = {}

@@ -117,4 +117,5 @@ def _calibration_error(seen: list[tuple[Decision, Alike]]) -> Estimate:
 
     value = float(sum(map(abs, gaps.values()), Fraction(0)) / n) if n else NAN
     items = distinct_units([alike for _, alike in seen])
-    return Estimate(value, n=n, items=items, interval=bootstrap(sums_by_unit(rows), error))
+    drawn = bootstrap(sums_by_unit(rows), error)
+    return Estimate(value, n=n, items=items, interval=drawn.interval, notes=drawn.notes)

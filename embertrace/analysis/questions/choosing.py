@@ -16,10 +16,10 @@ from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.gathered import Gathered, distinct_units
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import read_ballot
-from embertrace.analysis.questions.judging import why_undecided
+from embertrace.analysis.questions.judging import Both, against_majority, why_undecided
 from embertrace.analysis.questions.members import oracle_share
 from embertrace.analysis.questions.reading import judged_alike
-from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of, majority_share
+from embertrace.analysis.questions.voting import Ties, check_ties, leaders_of
 from embertrace.analysis.resampling import permutation_p
 from embertrace.analysis.results import NAN, Estimate, Table
 from embertrace.analysis.tally import Tallies, Tally
@@ -53,30 +53,41 @@ def judge_overrides(
     rows = Tallies()
     right = Correctness(Answers(answer), selection.trees.labels, grade)
     for judge, ensemble, alike in judged_alike(selection, right, rows.left_out):
-        leaders = leaders_of(ensemble)
-        reason, times = why_undecided(judge, right), alike.times
-        if reason is None and (not leaders or (ties == "abstain" and len(leaders) > 1)):
-            reason = "tied" if leaders else "without answers"
-        if reason is not None:
-            rows.left_out[reason] += times
+        overridden = _is_overridden(judge, ensemble, right, ties)
+        if overridden is not None:
+            rows.named("overridden").add_alike(alike, Fraction(overridden))
+        both = against_majority(judge, ensemble, right, ties)
+        if not isinstance(both, Both):
+            rows.left_out[both] += alike.times
             continue
-        key = right.answers.of(judge).key
-        if key is not None:
-            rows.named("overridden").add_alike(alike, Fraction(key not in leaders))
-        chosen, majority = right.of_call(judge), majority_share(ensemble, leaders, right, ties)
-        if chosen is None or majority is None:
-            rows.left_out["unlabelled"] += times
-            continue
-        both = chosen * majority
-        shares = (both, chosen - both, majority - both, 1 - chosen - majority + both)
-        for name, share in zip(OUTCOMES, shares, strict=True):
-            rows.named(name).add_alike(alike, share)
+        for name, share in zip(OUTCOMES, _shares(both), strict=True):
+            if both.failed is None:
+                rows.named(name).add_alike(alike, share)
+            else:
+                rows.named(name).add_failed(alike.times, share)
+        if both.failed is not None:
+            rows.left_out[both.failed] += alike.times
     return rows
 
 
+def _is_overridden(judge: Call, ensemble: Ensemble, right: Correctness, ties: Ties) -> bool | None:
+    """Whether a judge took no leading answer; None where it took none at all, or there is no leading one."""
+    leaders = leaders_of(ensemble)
+    if why_undecided(judge, right) is not None or not leaders or (ties == "abstain" and len(leaders) > 1):
+        return None
+    key = right.answers.of(judge).key
+    return None if key is None else key not in leaders
+
+
+def _shares(of: Both) -> tuple[Fraction, ...]:
+    """Of each of `OUTCOMES`; where a tie is right by a share, expected values."""
+    both = of.judge * of.majority
+    return both, of.judge - both, of.majority - both, 1 - of.judge - of.majority + both
+
+
 def finish_overrides(rows: Tallies) -> Table:
-    found = {name: rows.by_name[name].finish() for name in ("overridden", *OUTCOMES) if name in rows.by_name}
-    return Table(found, rows.left_out)
+    counted = {name: tally for name, tally in rows.by_name.items() if tally.spread.n}
+    return Table({name: counted[name].finish() for name in ("overridden", *OUTCOMES) if name in counted}, rows.left_out)
 
 
 class Choice(NamedTuple):

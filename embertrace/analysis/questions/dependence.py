@@ -12,9 +12,8 @@ from typing import Any
 from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.gathered import distinct_units, sums_by_unit
 from embertrace.analysis.questions.ballots import Ballot, Ballots, Cast
-from embertrace.analysis.resampling import Array, bootstrap
+from embertrace.analysis.resampling import TOO_MANY, Array, Drawn, bootstrap
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
-from embertrace.analysis.statistics import UNDEFINED, Interval
 
 MAX_CELLS = 2_000_000
 """Units times pairs of which intervals are drawn: some seconds. Beyond it there is none."""
@@ -88,7 +87,7 @@ def _table(seen: Seen, pairs: Sequence[Pair]) -> Array:
 
 def finish_correlations(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
-    notes = ballots.notes()
+    notes, unsure = ballots.notes(), dict[str, None]()
     for stage, cast in ballots.by_stage().items():
         seen = _seen(cast)
         members, constant = _members(seen)
@@ -98,11 +97,13 @@ def finish_correlations(ballots: Ballots) -> Rows:
         for pair in pairs:
             value, n = _correlation(seen, pair)
             if n:
-                low, high = bootstrap(_table(seen, [pair]), lambda s: _correlations(s, 1)[:, 0]) if draws else UNDEFINED
+                drawn = bootstrap(_table(seen, [pair]), lambda s: _correlations(s, 1)[:, 0]) if draws else TOO_MANY
+                low, high = drawn.interval
+                unsure.update(dict.fromkeys(drawn.notes))
                 numbers = {"correlation": value, "low": low, "high": high, "n": n, "items": _units(seen, pair)}
                 rows.append({"stage": stage, "a": pair[0], "b": pair[1], **numbers})
     _count_unlabelled(ballots)
-    return Rows(rows, ballots.left_out, notes)
+    return Rows(rows, ballots.left_out, [*notes, *unsure])
 
 
 def _named(stage: str, constant: list[str]) -> list[str]:
@@ -134,7 +135,8 @@ def finish_effective(ballots: Ballots) -> Table:
         defined = [r for r in (_correlation(seen, pair)[0] for pair in pairs) if not math.isnan(r)]
         value = float(kish(len(members), math.fsum(defined) / len(defined))) if defined else NAN
         about: dict[str, Any] = {"n": _calls(seen), "items": distinct_units([alike for alike, _ in seen])}
-        found[stage] = Estimate(value, interval=_interval(seen, pairs, len(members)), **about)
+        drawn = _draw_effective(seen, pairs, len(members))
+        found[stage] = Estimate(value, interval=drawn.interval, notes=drawn.notes, **about)
     _count_unlabelled(ballots)
     return Table(found, ballots.left_out, notes)
 
@@ -145,11 +147,13 @@ def kish(members: int, correlation: float) -> float:
     return members / below if below > 1e-12 else NAN
 
 
-def _interval(seen: Seen, pairs: Sequence[Pair], members: int) -> Interval:
+def _draw_effective(seen: Seen, pairs: Sequence[Pair], members: int) -> Drawn:
     import numpy as np
 
-    if not pairs or _calls(seen) * len(pairs) > MAX_CELLS:
-        return UNDEFINED
+    if not pairs:
+        return Drawn()
+    if _calls(seen) * len(pairs) > MAX_CELLS:
+        return TOO_MANY
 
     def effective(sums: Array) -> Array:
         found = _correlations(sums, len(pairs))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
+from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.reading import deciding_alike, judged_alike
 from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share
-from embertrace.analysis.results import Estimate, Table
+from embertrace.analysis.results import Table
 from embertrace.analysis.tally import Tallies, Tally
 from embertrace.errors import QueryError
 
@@ -50,19 +51,44 @@ def judge_lift(
     tally.binary = False  # a difference, even where it happens to be 0 or 1 everywhere
     right = Correctness(Answers(answer), selection.trees.labels, grade)
     for judge, ensemble, alike in judged_alike(selection, right, tally.left_out):
-        reason, times = why_undecided(judge, right), alike.times
-        leaders = leaders_of(ensemble)
-        if reason is not None:
-            tally.leave_out(reason, times)
-        elif not leaders or (ties == "abstain" and len(leaders) > 1):
-            tally.leave_out("tied" if leaders else "without answers", times)
+        both = against_majority(judge, ensemble, right, ties)
+        if not isinstance(both, Both):
+            tally.leave_out(both, alike.times)
+        elif both.failed is not None:
+            tally.leave_out(both.failed, alike.times, failed=True, worth=both.judge - both.majority)
         else:
-            chosen, majority = right.of_call(judge), majority_share(ensemble, leaders, right, ties)
-            if chosen is None or majority is None:
-                tally.leave_out("unlabelled", times)
-            else:
-                tally.add_alike(alike, chosen - majority)
+            tally.add_alike(alike, both.judge - both.majority)
     return tally
+
+
+class Both(NamedTuple):
+    """How right a judge is, and the majority of what it chose from.
+
+    Where one of them gave no answer, `failed` says why: that is wrong among the attempted, and not of the answered.
+    """
+
+    judge: Fraction
+    majority: Fraction
+    failed: str | None
+
+
+def against_majority(judge: Call, ensemble: Ensemble, right: Correctness, ties: Ties) -> Both | str:
+    """How right both are, or why that can't be said."""
+    reason = failed = why_undecided(judge, right)
+    if reason is not None and not (reason in ("failed", "abstained") and right.is_labelled(judge)):
+        return reason
+    chosen = right.of_call(judge) if failed is None else Fraction(0)
+    leaders = leaders_of(ensemble)
+    if ties == "abstain" and len(leaders) > 1:
+        return failed or "tied"
+    if leaders:
+        majority = majority_share(ensemble, leaders, right, ties)
+    else:
+        failed = failed or "without answers"
+        majority = Fraction(0) if right.is_labelled(ensemble.call) else None
+    if chosen is None or majority is None:
+        return failed or "unlabelled"
+    return Both(chosen, majority, failed)
 
 
 def add_judge(tally: Tally, judge: Call, alike: Alike, right: Correctness) -> None:
@@ -107,8 +133,3 @@ def why_undecided(judge: Call, right: Correctness) -> str | None:
         return None
     status = right.answers.of(judge).status
     return {"answered": None, "abstained": "abstained", "unknown": "with unknown answers"}[status]
-
-
-def finish_lift(tally: Tally) -> Estimate:
-    """A difference: its sign matters, so failed attempts have no value and no `of_attempted` is given."""
-    return tally.finish()

@@ -17,9 +17,8 @@ from embertrace.analysis.gathered import distinct_units, sums_by_unit
 from embertrace.analysis.optional import library
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import Ballot, Ballots, read_ballots
-from embertrace.analysis.resampling import Array, bootstrap
+from embertrace.analysis.resampling import TOO_MANY, Array, Drawn, bootstrap
 from embertrace.analysis.results import NAN, Estimate
-from embertrace.analysis.statistics import UNDEFINED, Interval
 from embertrace.errors import QueryError
 
 Chance = Literal["fleiss", "randolph"]
@@ -48,8 +47,8 @@ def finish_fleiss(ballots: Ballots) -> Estimate:
         return Estimate(NAN, notes=[CONSTANT] if rated else [], **about)
     value = inter_rater.fleiss_kappa(_each_call(table), method=ballots.asked["chance"])
     uniform = 1 / len(keys) if ballots.asked["chance"] == "randolph" else None
-    interval = _interval_of_fleiss(table, uniform)
-    return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
+    drawn = _draw_fleiss(table, uniform)
+    return Estimate(float(value), interval=drawn.interval, notes=[*ballots.notes(), *drawn.notes], **about)
 
 
 Counted = tuple[Alike, Sequence[int]]
@@ -84,7 +83,7 @@ def _of_modal_size(ballots: Ballots) -> list[tuple[Counter[bytes], Alike]]:
     return [one for one in counted if one[0].total() == size > 1]
 
 
-def _interval_of_fleiss(table: Sequence[Counted], uniform: float | None) -> Interval:
+def _draw_fleiss(table: Sequence[Counted], uniform: float | None) -> Drawn:
     size = sum(table[0][1])
     rows = [(alike, [1, sum(c * (c - 1) for c in counts) / (size * (size - 1)), *counts]) for alike, counts in table]
 
@@ -120,7 +119,8 @@ def finish_cohen(ballots: Ballots) -> Estimate:
         counts[pair] += alike.times
     table = [[counts[one, other] for other in keys] for one in keys]
     value = inter_rater.cohens_kappa(table, return_results=False)
-    return Estimate(float(value), interval=interval_of_cohen(pairs, keys), notes=ballots.notes(), **about)
+    drawn = draw_cohen(pairs, keys)
+    return Estimate(float(value), interval=drawn.interval, notes=[*ballots.notes(), *drawn.notes], **about)
 
 
 def _pair(ballot: Ballot, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
@@ -129,10 +129,10 @@ def _pair(ballot: Ballot, names: tuple[str, str]) -> tuple[bytes, bytes] | None:
     return None if one is None or other is None else (one, other)
 
 
-def interval_of_cohen(pairs: Sequence[tuple[Alike, tuple[bytes, bytes]]], keys: list[bytes]) -> Interval:
+def draw_cohen(pairs: Sequence[tuple[Alike, tuple[bytes, bytes]]], keys: list[bytes]) -> Drawn:
     width = len(keys)
     if width * sum(alike.times for alike, _ in pairs) * 2 > MAX_CELLS:
-        return UNDEFINED
+        return TOO_MANY
     rows = [
         (alike, [1.0, one == other, *(key == one for key in keys), *(key == other for key in keys)])
         for alike, (one, other) in pairs
@@ -169,8 +169,8 @@ def finish_alpha(ballots: Ballots) -> Estimate:
     table = [(alike, [counts[value] for value in domain]) for alike, counts in pairable]
     values = list(range(len(domain))) if level == "nominal" else domain
     value = krippendorff.alpha(value_counts=_each_call(table), value_domain=values, level_of_measurement=level)
-    interval = interval_of_alpha(table, values, level)
-    return Estimate(float(value), interval=interval, notes=ballots.notes(), **about)
+    drawn = draw_alpha(table, values, level)
+    return Estimate(float(value), interval=drawn.interval, notes=[*ballots.notes(), *drawn.notes], **about)
 
 
 def _ratings(ballots: Ballots, ballot: Ballot, times: int) -> Counter[Any]:
@@ -200,7 +200,7 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def interval_of_alpha(table: Sequence[Counted], values: Sequence[float], level: Level) -> Interval:
+def draw_alpha(table: Sequence[Counted], values: Sequence[float], level: Level) -> Drawn:
     import numpy as np
 
     width = len(values)
@@ -209,7 +209,7 @@ def interval_of_alpha(table: Sequence[Counted], values: Sequence[float], level: 
     together /= (counts.sum(axis=1) - 1)[:, None, None]
     rows = sums_by_unit(list(zip([alike for alike, _ in table], together.reshape(len(table), -1), strict=True)))
     if len(rows) * width**2 > MAX_CELLS // 10 or width**3 > MAX_CELLS // 10:
-        return UNDEFINED
+        return TOO_MANY
 
     def alpha(sums: Array) -> Array:
         met = sums.reshape(-1, width, width)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+from embertrace.analysis.answers import is_readable
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.gathered import each_its_own
 from embertrace.analysis.labels import Label, Target, is_by, targets_of_item
 from embertrace.analysis.optional import library
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.kappas import CONSTANT, LEVELS, Level, interval_of_alpha, interval_of_cohen
+from embertrace.analysis.questions.kappas import CONSTANT, LEVELS, Level, draw_alpha, draw_cohen
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
 from embertrace.errors import QueryError
 from embertrace.payload import canonical, unpack
@@ -142,8 +144,8 @@ def _alpha(ratings: dict[Target, dict[str, bytes]], level: Level) -> Estimate:
     labels = sum(counts.total() for _, counts in pairable)
     about: dict[str, Any] = {"n": labels, "items": len(pairable), "left_out": left_out}
     keys = sorted({key for _, counts in pairable for key in counts})
-    values = list(range(len(keys))) if level == "nominal" else [unpack(key) for key in keys]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    values = list(range(len(keys))) if level == "nominal" else [_number(key) for key in keys]
+    if any(math.isnan(value) for value in values):
         return Estimate(NAN, notes=[f"labels of level={level!r} are numbers"], **about)
     if len(keys) < 2:
         return Estimate(NAN, notes=[CONSTANT.replace("kappa", "alpha")] if pairable else [], **about)
@@ -152,8 +154,16 @@ def _alpha(ratings: dict[Target, dict[str, bytes]], level: Level) -> Estimate:
     domain = [values[place] for place in order]
     table = [[counts[keys[place]] for place in order] for _, counts in pairable]
     value = krippendorff.alpha(value_counts=table, value_domain=domain, level_of_measurement=level)
-    interval = interval_of_alpha(list(zip(each_its_own(len(table)), table, strict=True)), domain, level)
-    return Estimate(float(value), interval=interval, **about)
+    drawn = draw_alpha(list(zip(each_its_own(len(table)), table, strict=True)), domain, level)
+    return Estimate(float(value), interval=drawn.interval, notes=drawn.notes, **about)
+
+
+def _number(key: bytes) -> float:
+    """The number a label is; NaN of what is none, or is not finite."""
+    value = unpack(key) if is_readable(key) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NAN
+    return value if abs(value) < math.inf else NAN
 
 
 def _kappa(pairs: Sequence[tuple[bytes, bytes]]) -> Estimate:
@@ -165,9 +175,8 @@ def _kappa(pairs: Sequence[tuple[bytes, bytes]]) -> Estimate:
     inter_rater = library("statsmodels.stats.inter_rater", "label_agreement()")
     counts = Counter(pairs)
     value = inter_rater.cohens_kappa([[counts[one, other] for other in keys] for one in keys], return_results=False)
-    return Estimate(
-        float(value), interval=interval_of_cohen(list(zip(each_its_own(len(pairs)), pairs, strict=True)), keys), **about
-    )
+    drawn = draw_cohen(list(zip(each_its_own(len(pairs)), pairs, strict=True)), keys)
+    return Estimate(float(value), interval=drawn.interval, notes=drawn.notes, **about)
 
 
 class Sought:

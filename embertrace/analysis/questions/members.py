@@ -14,6 +14,7 @@ from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import Ballot, Ballots, Cast, columns, read_ballots
 from embertrace.analysis.results import Estimate, Rows
+from embertrace.analysis.statistics import NO_SPREAD
 from embertrace.analysis.subsets import SAMPLES, Value, majority_of, shapley_of, value_of, without
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
@@ -120,8 +121,13 @@ def finish_values(ballots: Ballots) -> Rows:
         members = sorted({vote.member for ballot, _ in cast for vote in ballot.votes})
         found = [{"stage": stage, "member": member, **_worth(member, cast)} for member in members]
         rows += sorted(found, key=lambda row: (-row["shapley"], row["member"]))
-    sampled = any(row["error"] for row in rows)
-    return Rows(rows, ballots.left_out, [*ballots.notes(), *([SAMPLED] if sampled else [])])
+    sampled, unsure = any(row["error"] for row in rows), any(_is_unsure(row) for row in rows)
+    return Rows(rows, ballots.left_out, [*ballots.notes(), *[SAMPLED] * sampled, *[NO_SPREAD] * unsure])
+
+
+def _is_unsure(row: dict[str, Any]) -> bool:
+    """Whether a row has no interval although it is of several items."""
+    return row["items"] > 1 and any(math.isnan(row[low]) for low in ("low", "leave_one_out_low"))
 
 
 def _worth(member: str, cast: Cast) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.labels import Labels
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import NAN, Estimate, Table
+from embertrace.analysis.shown import Shown
 from embertrace.analysis.table.items import Unit
 from embertrace.analysis.tally import Tally
 from embertrace.analysis.units import unit_of
 from embertrace.errors import QueryError
-from embertrace.payload import Cut, canonical, unpack
+from embertrace.payload import Cut, canonical
 
 TRUE = canonical(True)
 NO_POSITIVE = "positive=… says which answer is the positive one"
@@ -25,23 +26,27 @@ NO_POSITIVE = "positive=… says which answer is the positive one"
 class Verdicts:
     """How often each answer was given where each label stands, by unit: a partial state."""
 
-    def __init__(self, positive: bytes | None) -> None:
+    def __init__(self, positive: bytes | None = None) -> None:
         self.positive = positive
+        self.shown = Shown()
         self.counts: Counter[tuple[Unit, bytes, bytes]] = Counter()
         self.left_out: Counter[str] = Counter()
 
     def merge(self, other: Verdicts) -> Verdicts:
         self.counts.update(other.counts)
+        self.shown.merge(other.shown)
         self.left_out.update(other.left_out)
         return self
 
     def finish(self) -> Table:
         if not self.counts:
             return Table({}, self.left_out)
-        names = _names({key for _, *pair in self.counts for key in pair})
+        names = self.shown.names({key for _, *pair in self.counts for key in pair})
         positive = self.positive if self.positive is not None else TRUE if TRUE in names else None
         if positive is not None:
-            notes = () if positive in names else (f"nothing is {unpack(positive)!r}: {', '.join(names.values())}",)
+            notes = (
+                () if positive in names else (f"nothing is {self.shown.of(positive)!r}: {', '.join(names.values())}",)
+            )
         else:
             notes = (NO_POSITIVE,)
         rows: dict[str, Any] = {
@@ -87,14 +92,6 @@ class Verdicts:
         return Estimate(float((agreed - chance) / (1 - chance)), n=n, items=items)
 
 
-def _names(keys: Iterable[bytes]) -> dict[bytes, str]:
-    """Classes by the text people read, in order; told apart where two have the same."""
-    texts = Counter(str(unpack(key)) for key in keys)
-    return {
-        key: str(value) if texts[str(value)] == 1 else repr(value) for key in sorted(keys) for value in [unpack(key)]
-    }
-
-
 def judge_vs_labels(
     selection: Selection, *, answer: Rule = None, by: str | None = None, positive: Any = None
 ) -> Verdicts:
@@ -103,6 +100,8 @@ def judge_vs_labels(
     if positive is not None and wanted is None:
         raise QueryError(f"positive={positive!r:.80} is no answer under answer={answer!r:.80}")
     found = Verdicts(wanted)
+    if wanted is not None:
+        found.shown.take(wanted, positive)
     for judge in selection.judge_calls(answers):
         _add(found, judge, answers, selection.trees.labels, by)
     return found
@@ -120,8 +119,11 @@ def _add(found: Verdicts, judge: Call, answers: Answers, labels: Labels, by: str
     if given.key is None:
         found.left_out["abstained" if given.status == "abstained" else "with unknown answers"] += 1
         return
-    key = given.key if answers.accepts(truth, given.key) else answers.key_of_truth(truth)
+    found.shown.take(given.key, judge.answer)
+    key, value = (given.key, None) if answers.accepts(truth, given.key) else answers.asked_for(truth)
     if key is None:
         found.left_out["with labels that are no answers"] += 1
-    else:
-        found.counts[unit_of(judge), key, given.key] += 1
+        return
+    if key != given.key:
+        found.shown.take(key, value)
+    found.counts[unit_of(judge), key, given.key] += 1
