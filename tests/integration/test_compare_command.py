@@ -19,10 +19,10 @@ def embertrace(*arguments: object, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stdout + done.stderr
 
 
-def told(directory: pathlib.Path, run: str, verdicts: str, **about: Any) -> pathlib.Path:
+def told(directory: pathlib.Path, run: str, verdicts: str, first: int = 0, **about: Any) -> pathlib.Path:
     story = Story(run=run)
     story.describe_run(run, name=run, status="finished", **about)
-    for place, verdict in enumerate(verdicts):
+    for place, verdict in enumerate(verdicts, first):
         story.question(f"q{place}", "aab", verdict, "a")
     return record(directory, story.events)
 
@@ -41,6 +41,12 @@ def test_two_recordings(tmp_path: pathlib.Path) -> None:
 
 
 def test_two_runs_without_common_items(tmp_path: pathlib.Path) -> None:
+    before, others = told(tmp_path / "one", "monday", "a"), told(tmp_path / "two", "tuesday", "a", first=1)
+    assert "no item is in both" in embertrace("compare", before, others)
+    assert json.loads(embertrace("compare", before, others, "--json"))["p_value"] is None
+
+
+def test_a_run_without_judges(tmp_path: pathlib.Path) -> None:
     before, empty = told(tmp_path / "one", "monday", "a"), told(tmp_path / "two", "tuesday", "")
-    assert "no item is in both" in embertrace("compare", before, empty)
+    assert "there is no judge call after" in embertrace("compare", before, empty)
     assert json.loads(embertrace("compare", before, empty, "--json"))["p_value"] is None
