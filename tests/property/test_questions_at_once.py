@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embertrace import payload
 from embertrace.analysis.arrays import feeding
+from embertrace.analysis.calls import Call
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Estimate, plain, result_from_data
@@ -49,7 +51,8 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("judge_accuracy_by_agreement", {"over": "answered"}), ("agreement_calibration", {"of": "judge"}),
     ("agreement_calibration", {"ties": "first"}), ("majority_accuracy", {"ties": "abstain"}),
     ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
-    ("cohen_kappa", {"a": "m0", "b": "m1"}),
+    ("cohen_kappa", {"a": "m0", "b": "m1"}), ("judge_vs_labels", {}), ("judge_vs_labels", {"by": ""}), ("outcomes", {}),
+    ("outcomes", {"on": "majority"}), ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
 ]  # fmt: skip
 
 
@@ -113,9 +116,15 @@ def _panel(draw: st.DrawFn, story: Story, root: Any) -> Any:
     return story.end(panel, "a", missing=missing)
 
 
+def placed(calls: Iterable[Call]) -> Any:
+    return np.array([call.place for call in calls], np.int64)
+
+
 @contextmanager
 def call_by_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched:
+        patched.setattr(Selection, "at_once", False)
+        patched.setattr(Selection, "judge_places", lambda self, rule: placed(judge for judge, *_ in self.judges(rule)))
         patched.setattr(Selection, "votes", lambda *_: None)
         patched.setattr(Selection, "kinds", lambda *_, **__: None)
         patched.setattr(Selection, "judged_kinds", lambda *_: None)

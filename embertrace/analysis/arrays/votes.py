@@ -190,6 +190,14 @@ def standing_of(trees: Trees, mask: Array | None) -> Standing:
     return Standing(ballots, whole | (ballots.size > 0), alone, incomplete)
 
 
+def counting_places(trees: Trees, mask: Array) -> Array:
+    """By place whether a call is an ensemble that counts where a mask selects calls."""
+    standing = standing_of(trees, mask)
+    found = np.zeros(len(trees.shape), bool)
+    found[standing.ballots.ensemble[standing.counts]] = True
+    return found
+
+
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     standing = standing_of(trees, mask)
     ballots, ensembles = standing.ballots, standing.ballots.ensemble

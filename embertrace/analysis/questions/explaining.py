@@ -49,6 +49,7 @@ class _Watched:
     def __contains__(self, subject: Any) -> bool:
         return subject in self._selection
 
+    at_once = False
     filtered = True
     """What is kept of all calls is no answer for one."""
 
@@ -95,6 +96,9 @@ class _Watched:
 
     def scores(self) -> Iterator[Metric]:
         return self._take("scores", lambda: ((one, one.call, ()) for one in self._selection.scores()))
+
+    def scored_with(self, names: tuple[str, ...]) -> tuple[Array, Array]:
+        return Selection.scored_with(cast("Selection", self), names)
 
     def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
         return (metric for metric in self.scores() if any(name in metric.data for name in names))

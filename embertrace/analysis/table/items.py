@@ -44,6 +44,7 @@ class Items:
         self.identities: list[bytes] = []
         """Of each key and epoch, packed one behind the other: in their order, items are in that of keys and epochs."""
         self._identity = Column(np.int32)
+        self._having = np.zeros(0, np.int64)
         self._identity_numbers: dict[bytes, int] = {}
         self._epochs: dict[tuple[int, bytes], bytes] = {}
 
@@ -63,6 +64,15 @@ class Items:
         found = array("i", (self._identify(items[number]) for number in range(len(self._identity), len(items))))
         self._identity.extend(np.array(found, np.int32))
         return self._identity.values
+
+    def with_identity(self, number: int) -> dict[str, Any]:
+        """An item that has the key and epoch with a number."""
+        if len(self._having) < len(self.identities):
+            identity = self.identity()
+            keyed = np.flatnonzero(identity != NONE)
+            self._having = np.zeros(len(self.identities), np.int64)
+            self._having[identity[keyed]] = keyed
+        return self._contexts.items.mapping(int(self._having[number]))
 
     def having(self, key: bytes) -> Array:
         """By an item's number whether it has this packed key."""
@@ -143,6 +153,10 @@ class Items:
             number = self._unit_numbers[code] = len(self.codes)
             self.codes.append(code)
         return number
+
+    def truths_numbered(self, numbers: Array) -> list[Any]:
+        """The truths with these numbers; None for NONE."""
+        return list(map([*self.truths, None].__getitem__, numbers.tolist()))  # NONE is the last
 
     def number_of_truth(self, truth: Any) -> int:
         """The number of a truth, new or known; NONE of None."""
