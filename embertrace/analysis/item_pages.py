@@ -18,7 +18,6 @@ import numpy as np
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of
 from embertrace.analysis.arrays.votes import places_of_type
-from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.labels import Target
@@ -186,15 +185,15 @@ class _Some(Selection):
     def places(self) -> Array:
         return self._places
 
-    def scores(self) -> Iterator[Metric]:
-        trees = self.trees
-        places, _ = trees.places_of_metrics
-        mine = np.isin(places, self._places) & (trees.metric_kinds == SCORE)
-        at = np.flatnonzero(mine)
-        for row, place in zip(trees.metric_rows[at].tolist(), places[at].tolist(), strict=True):
-            metric = Metric(trees.sighting(row))
-            metric.belongs_to(trees.at(place))
-            yield metric
+    at_once = False
+
+    def votes(self, answers: Answers) -> None:
+        """None: of few ensembles each is read for itself."""
+
+    def scored_with(self, names: tuple[str, ...]) -> tuple[Array, Array]:
+        rows, places = super().scored_with(names)
+        mine = np.isin(places, self._places)
+        return rows[mine], places[mine]
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         for call in self._calls:
@@ -202,8 +201,6 @@ class _Some(Selection):
             if found is not None:
                 yield found
 
-    def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
-        for call in self._calls:
-            found = self.judge(call, answers) if is_judge(call) else None
-            if found is not None:
-                yield found
+    def judge_places(self, answers: Answers) -> Array:
+        judges = (call for call in self._calls if is_judge(call))
+        return np.array([call.place for call in judges if self.judge(call, answers) is not None], np.int64)

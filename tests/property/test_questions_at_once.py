@@ -37,6 +37,7 @@ VALUES = st.sampled_from(
     ]
 )
 SCORES: list[dict[str, Any]] = [{"correct": True}, {"correct": 0}, {"correct": 0.5}, {"correct": "?"}, {"accuracy": 2}]
+COSTS = st.sampled_from([None, 0.1, 2, "much"])
 FILTERS: list[list[Any]] = [
     ["stage", "ensemble_1"], ["stage", "members"], ["type", "judge"], ["operator", "m0"], ["item", 1], ["tag", "lang"],
 ]  # fmt: skip
@@ -52,7 +53,8 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("agreement_calibration", {"ties": "first"}), ("majority_accuracy", {"ties": "abstain"}),
     ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
     ("cohen_kappa", {"a": "m0", "b": "m1"}), ("judge_vs_labels", {}), ("judge_vs_labels", {"by": ""}), ("outcomes", {}),
-    ("outcomes", {"on": "majority"}), ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
+    ("items", {}), ("outcomes", {"on": "majority"}), ("outcomes", {"on": "calls"}),
+    ("outcomes", {"score": "accuracy", "on": "calls"}),
 ]  # fmt: skip
 
 
@@ -79,7 +81,9 @@ def stories(draw: st.DrawFn) -> list[Placed]:
             if draw(st.booleans()):
                 story.score(judge, **draw(st.sampled_from([{"correct": 1}, {"correct": None}, {"correct": 0.5}, {}])))
             if draw(st.booleans()):
-                story.score(judge, accuracy=draw(st.sampled_from([0, 1, True, 0.25, float("nan"), "no"])))
+                story.score(
+                    judge, accuracy=draw(st.sampled_from([0, 1, True, 0.25, float("nan"), "no"])), usd=draw(COSTS)
+                )
             ends = draw(st.sampled_from(["a", "b", None, ValueError, "open"]))
             if ends != "open":
                 story.end(judge, None if ends is ValueError else ends, error="E" if ends is ValueError else None)

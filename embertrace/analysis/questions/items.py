@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.arrays.deciding import DECIDED
+from embertrace.analysis.arrays.rolls import SILENT, name_of, roll_of, shown
+from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
-from embertrace.analysis.questions.costs import spent_by
+from embertrace.analysis.questions.costs import spent_in
+from embertrace.analysis.questions.reading import decided_among, truths_of
 from embertrace.analysis.results import Rows
-from embertrace.analysis.table.counting import last_of_each
-from embertrace.analysis.table.items import NONE
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted, last_of_each
+from embertrace.analysis.table.shape import RESULT_OUTCOME
+from embertrace.analysis.trees import Trees
 from embertrace.event import call_hex
 from embertrace.payload import canonical
 
@@ -61,63 +66,77 @@ def _say(to: dict[str, Stamped], name: str, stamp: Origin, value: Any) -> None:
 
 
 def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> ByItem[ItemRow]:
-    names = Names(selection)
-    found = ByItem(names, ItemRow)
+    found = ByItem(Names(selection), ItemRow)
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
     _add_calls(found, selection, right)
     _add_costs(found, selection)
-    for ensemble in selection.ensembles(answers):
-        _describe_votes(found.at(*names.of(ensemble.call)), ensemble)
-    for judge, _, _ in selection.judges(answers):
-        if judge.outcome == "result":
-            row = found.at(*names.of(judge))
-            share = right.of_call(judge)
-            _say(row.said, "judge", judge.origin, judge.answer)
-            _say(row.said, "correct", judge.origin, None if share is None else float(share))
+    for ensemble in _add_votes(found, selection, answers):
+        _describe_votes(found.at(*found.names.of(ensemble.call)), ensemble)
+    _add_judges(found, selection, right)
     return found
 
 
 def _add_calls(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
-    """How many calls there are about each item, and what is true of it. Calls about one item in one run are alike."""
-    trees, places = selection.trees, selection.places
-    alike = trees.items.identity()[trees.shape.item[places]] != NONE
-    if trees.labels.name_calls:
-        alike[:] = False
-    for place in places[~alike].tolist():
-        call = trees.at(place)
-        _add_alike(found.at(*found.names.of(call)), call, 1, right)
-    keyed = places[alike]
-    last, counts = last_of_each(trees.shape.run[keyed].astype(np.int64) << 32 | trees.shape.item[keyed])
-    for place, count in zip(keyed[last].tolist(), counts.tolist(), strict=True):
-        call = trees.at(place)
-        _add_alike(found.at(call.item["key"], call.item.get("epoch")), call, count, right)
+    """How many calls there are about each item, and what is true of it."""
+    places = selection.places
+    rows, of = found.each(places)
+    for row, count in zip(rows, np.bincount(of, minlength=len(rows)).tolist(), strict=True):
+        row.calls += count
+    _say_last(selection.trees, rows, of, "truth", places, truths_of(selection, right, places))
 
 
-def _add_alike(row: ItemRow, last: Call, count: int, right: Correctness) -> None:
-    row.calls += count
-    truth = right.truth(last)
-    if truth is not None:
-        _say(row.said, "truth", last.origin, truth)
+def _say_last(trees: Trees, rows: list[ItemRow], of: Array, name: str, places: Array, values: list[Any]) -> None:
+    """Let calls (places ascend) say something of their items: of each item the last that says any."""
+    says = np.flatnonzero(np.array([value is not None for value in values], bool))
+    last = says[last_of_each(of[says])[0]]
+    for row, stamp, at in zip(of[last].tolist(), trees.origins(places[last]), last.tolist(), strict=True):
+        _say(rows[row].said, name, stamp, values[at])
 
 
 def _add_costs(found: ByItem[ItemRow], selection: Selection) -> None:
-    for metric in selection.scores():
-        usd = dict(spent_by(metric, Counter())).get("usd")
-        if usd is None:
-            continue
-        if metric.call is not None:
-            found.at(*found.names.of(metric.call)).spend(usd)
-        elif "key" in metric.item:
-            found.at(metric.item["key"], metric.item.get("epoch")).spend(usd)
+    trees = selection.trees
+    metric_rows, places = selection.scored_with(("usd",))
+    rows, of = found.each(places[places >= 0])
+    spent = [(rows[row], at) for row, at in zip(of.tolist(), metric_rows[places >= 0].tolist(), strict=True)]
+    for at in metric_rows[places < 0].tolist():
+        item = Metric(trees.sighting(at)).item
+        if "key" in item:
+            spent.append((found.at(item["key"], item.get("epoch")), at))
+    values = trees.texts.values(np.array([at for _, at in spent], np.int64), _usd)
+    for (row, _), usd in zip(spent, values, strict=True):
+        if usd is not None:
+            row.spend(usd)
 
 
-def finish_items(found: ByItem[ItemRow]) -> Rows:
-    return Rows({"item": key, "epoch": epoch, **row.finish()} for key, epoch, row in found.finish())
+def _usd(data: dict[str, Any]) -> Fraction | None:
+    return dict(spent_in(data, Counter())).get("usd")
+
+
+def _add_votes(found: ByItem[ItemRow], selection: Selection, answers: Answers) -> Iterable[Ensemble]:
+    """Describe the votes of all ensembles at once; those that are left, to be read one by one, are returned.
+
+    Members of several ensembles under one item stand side by side; the last ensemble's agreement is shown.
+    """
+    votes, trees = selection.votes(answers), selection.trees
+    if votes is None:
+        return selection.ensembles(answers)
+    rows, of = found.each(votes.place)
+    parts = zip(votes.comparable.tolist(), votes.largest.tolist(), votes.attempted.tolist(), strict=True)
+    agreement = [f"{largest}/{attempted}" if comparable else None for comparable, largest, attempted in parts]
+    _say_last(trees, rows, of, "agreement", votes.place, agreement)
+    roll = roll_of(trees, answers, votes, selection.mask if selection.filtered else None)
+    of_member = of[np.searchsorted(votes.place, roll.ensemble)]
+    last, _ = last_of_each(of_member << 32 | roll.identity)
+    names = {identity: name_of(trees, identity) for identity in counted(roll.identity)[0].tolist()}
+    values = shown(trees, roll.member[last], roll.status[last])
+    told = zip(of_member[last].tolist(), roll.identity[last].tolist(), roll.status[last].tolist(), values, strict=True)
+    for (row, identity, status, value), stamp in zip(told, trees.origins(roll.ensemble[last]), strict=True):
+        _say(rows[row].answers, names[identity], stamp, SILENT[status] if value is None else value)
+    return (selection.whole(trees.at(place), answers) for place in votes.rest.tolist())
 
 
 def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
-    """Members of several ensembles under one item stand side by side; the last ensemble's agreement is shown."""
     stamp = ensemble.call.origin
     for member in ensemble.members:
         value = member.shown()
@@ -125,6 +144,30 @@ def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
     if why_left_out(ensemble) is None:
         agreement = f"{max(ensemble.votes().values(), default=0)}/{ensemble.attempted}"
         _say(row.said, "agreement", stamp, agreement)
+
+
+def _add_judges(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
+    trees = selection.trees
+    places = selection.judge_places(right.answers)
+    places, decisions, alone = decided_among(selection, right, places[trees.shape.outcome[places] == RESULT_OUTCOME])
+    rows, of = found.each(places)
+    last, _ = last_of_each(of)
+    decided = (decisions.reason[last] == DECIDED).tolist()
+    told = zip(trees.answers(places[last]), decided, decisions.right[last].tolist(), strict=True)
+    for row, stamp, (answer, is_known, share) in zip(of[last].tolist(), trees.origins(places[last]), told, strict=True):
+        _say_judged(rows[row], stamp, answer, Fraction(share) if is_known else None)
+    for place in alone.tolist():
+        judge = trees.at(place)
+        _say_judged(found.at(*found.names.of(judge)), judge.origin, judge.answer, right.of_call(judge))
+
+
+def _say_judged(row: ItemRow, stamp: Origin, answer: Any, share: Fraction | None) -> None:
+    _say(row.said, "judge", stamp, answer)
+    _say(row.said, "correct", stamp, None if share is None else float(share))
+
+
+def finish_items(found: ByItem[ItemRow]) -> Rows:
+    return Rows({"item": key, "epoch": epoch, **row.finish()} for key, epoch, row in found.finish())
 
 
 class ItemCalls:

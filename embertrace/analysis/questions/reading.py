@@ -70,7 +70,7 @@ def ensembles_in_places(
 def truths_of(selection: Selection, right: Correctness, places: Array) -> list[Any]:
     """The truth of each call in some places; None where nobody knows."""
     trees = selection.trees
-    if not selection.at_once or not can_decide(trees, right):
+    if not selection.at_once or trees.labels.name_calls:
         return [right.truth(trees.at(place)) for place in places.tolist()]
     return trees.items.truths_numbered(truths_at(trees, places))
 
