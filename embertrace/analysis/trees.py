@@ -241,7 +241,7 @@ class Trees:
         return np.array([self.table.nanoseconds(row) for row in rows.tolist()], object)
 
     @cached_property
-    def starts_ns(self) -> list[int]:
+    def starts_ns(self) -> Array:
         """When each call started, on one clock for all."""
         return starts_of(self.shape, self._offsets)
 
