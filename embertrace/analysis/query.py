@@ -26,7 +26,7 @@ from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
-from embertrace.analysis.rounds import Rounds
+from embertrace.analysis.rounds import Rounds, rounds_of
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.shares import WHOLE
@@ -123,6 +123,8 @@ def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any
     elif name == "run":
         wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
         found = np.fromiter((run in wanted for run in runs), bool, len(runs))[trees.shape.run]
+    elif name == "round" and isinstance(arguments[0], int):
+        found = rounds_of(trees).of_place == arguments[0]
     elif name == "share":
         found = trees.shape.share == arguments[0]
     elif name == "item":
@@ -197,14 +199,17 @@ class Selection:
     def _run_ids(self, name: Any) -> set[Any]:
         return {name} | {run["id"] for run in self.forest.runs() if run.get("name") == name}
 
-    @cached_property
+    @property
     def rounds(self) -> Rounds:
         """The rounds of all calls, selected or not."""
-        return Rounds(self.trees.calls)
+        return rounds_of(self.trees)
 
     def _round_of(self, subject: Any) -> int | None:
         call = subject.call if isinstance(subject, Metric) else subject
-        return self.rounds.of(call) if isinstance(call, Call) else None
+        return self.round_of(call) if isinstance(call, Call) else None
+
+    def round_of(self, call: Call) -> int:
+        return int(self.rounds.of_place[call.place])
 
     def __contains__(self, subject: Subject) -> bool:
         return all(test(subject) for test in self._tests)

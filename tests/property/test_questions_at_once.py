@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -56,7 +57,8 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
     ("cohen_kappa", {"a": "m0", "b": "m1"}), ("judge_vs_labels", {}), ("judge_vs_labels", {"by": ""}), ("outcomes", {}),
     ("critical_path", {}), ("stragglers", {}), ("items", {}), ("outcomes", {"on": "majority"}),
-    ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
+    ("flips", {}), ("groups", {"by": "stage"}), ("groups", {"by": "item"}), ("groups", {"by": "epoch"}),
+    ("groups", {"by": "round"}), ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
 ]  # fmt: skip
 
 
@@ -178,6 +180,22 @@ def test_scores_and_health_are_those_of_the_calls(events: list[Placed], filters:
         known = {value: durations.count(value) for value in durations if value is not None}
         assert row["p95_s"] == plain(quantile(known, 0.95) / 1e9)
         assert row["calls"] == len(durations)
+
+
+@settings(max_examples=100, deadline=None)
+@given(stories())
+def test_rounds_count_the_calls_of_one_operator_about_one_item(events: list[Placed]) -> None:
+    selection = Selection(grown(events))
+    met: Counter[Any] = Counter()
+    for call in selection.calls:
+        which = 0
+        if call.parent is not None and call.parent.operator_type == "ensemble":
+            slots = {child.slot for child in call.parent.children if child.operator_id == call.operator_id}
+            which = sorted(slots).index(call.slot)
+        about = payload.canonical([call.item.get("key"), call.item.get("epoch")])
+        line = call.trace_id, call.run, about, call.operator_type, call.operator_id, which
+        assert selection.round_of(call) == met[line]
+        met[line] += 1
 
 
 def test_ordinary_questions_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

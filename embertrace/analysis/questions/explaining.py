@@ -64,6 +64,10 @@ class _Watched:
         return mask
 
     @property
+    def places(self) -> Array:
+        return np.flatnonzero(self.mask)
+
+    @property
     def scored(self) -> Array:
         chosen = np.zeros(len(self._selection.scored), bool)
         chosen[[self._places_of_metrics[metric.origin] for metric in self.scores()]] = True
@@ -93,6 +97,9 @@ class _Watched:
     def judges(self, answers: Answers) -> Iterator[Judged]:
         found = self._selection.judges
         return self._take("judges", lambda: ((one, one[0], [fed.call for fed in one[1]]) for one in found(answers)))
+
+    def judge_places(self, answers: Answers) -> Array:
+        return np.array([judge.place for judge, _, _ in self.judges(answers)], np.int64)
 
     def scores(self) -> Iterator[Metric]:
         return self._take("scores", lambda: ((one, one.call, ()) for one in self._selection.scores()))

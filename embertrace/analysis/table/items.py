@@ -65,6 +65,11 @@ class Items:
         self._identity.extend(np.array(found, np.int32))
         return self._identity.values
 
+    def number_of_identity(self, code: bytes, others: dict[bytes, int]) -> int:
+        """The number of a key and epoch; of one that no item has, a number among `others`, above all of them."""
+        number = self._identity_numbers.get(code)
+        return len(self.identities) + others.setdefault(code, len(others)) if number is None else number
+
     def with_identity(self, number: int) -> dict[str, Any]:
         """An item that has the key and epoch with a number."""
         if len(self._having) < len(self.identities):
