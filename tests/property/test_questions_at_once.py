@@ -57,8 +57,8 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
     ("cohen_kappa", {"a": "m0", "b": "m1"}), ("judge_vs_labels", {}), ("judge_vs_labels", {"by": ""}), ("outcomes", {}),
     ("critical_path", {}), ("stragglers", {}), ("items", {}), ("outcomes", {"on": "majority"}),
-    ("flips", {}), ("groups", {"by": "stage"}), ("groups", {"by": "item"}), ("groups", {"by": "epoch"}),
-    ("groups", {"by": "round"}), ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
+    ("flips", {}), ("ensembles", {}), *(("groups", {"by": by}) for by in ("stage", "item", "epoch", "round")),
+    ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
 ]  # fmt: skip
 
 
