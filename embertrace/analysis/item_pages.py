@@ -54,7 +54,7 @@ def page_of_items(
 
     Raises QueryError as the question does.
     """
-    found = _begin(forest, filters, options)
+    found = begin(forest, filters, options)
     if found is None:
         return None
     selection, chosen, answer = found
@@ -64,7 +64,7 @@ def page_of_items(
         order = heapq.nsmallest(end, chosen.tolist(), key=known.identities.__getitem__)
     else:
         order = sorted(chosen.tolist(), key=known.identities.__getitem__)
-    return Page(_rows(selection, order[start:end], answer), len(chosen))
+    return Page(rows_about(selection, order[start:end], answer), len(chosen))
 
 
 def rows_that_may_say(
@@ -72,7 +72,7 @@ def rows_that_may_say(
 ) -> Rows | None:
     """All rows with a text in their key, truth or answers, upper and lower case alike, and maybe others; None where
     columns can't tell (see above), or too many do. Raises QueryError as the question does."""
-    found = _begin(forest, filters, options)
+    found = begin(forest, filters, options)
     if found is None:
         return None
     selection, chosen, answer = found
@@ -80,25 +80,25 @@ def rows_that_may_say(
     if about is None:
         return None
     some = np.intersect1d(chosen, about)
-    return _rows(selection, some.tolist(), answer) if len(some) <= MOST_FOUND else None
+    return rows_about(selection, some.tolist(), answer) if len(some) <= MOST_FOUND else None
 
 
-def _begin(
+def begin(
     forest: Forest, filters: Sequence[Sequence[Any]], options: Mapping[str, Any]
-) -> tuple[_Some, Array, Any] | None:
+) -> tuple[Some, Array, Any] | None:
     """What is asked, the numbers of the items that have rows, and the rule of answers."""
     question = understood({"verb": "items", "filters": filters, "options": options})
     if question.every_attempt or not question.options.keys() <= {"answer"}:
         return None
-    selection = _Some(forest, filters)
+    selection = Some(forest, filters)
     if question.alone:
         check_runs(describe_runs(selection.trees, forest.ended), selection.runs)
     chosen = _chosen(selection)
     return None if chosen is None else (selection, chosen, question.options.get("answer"))
 
 
-def _rows(selection: _Some, numbers: Sequence[int], answer: Any) -> Rows:
-    """Of the items with these keys and epochs, by number."""
+def rows_about(selection: Some, numbers: Sequence[int], answer: Any) -> Rows:
+    """The rows of the items with these keys and epochs, by number; in the order of those."""
     wanted = np.zeros(len(selection.trees.items.identities) + 1, bool)  # the last is that of NONE
     wanted[list(numbers)] = True
     selection.look_at(np.flatnonzero(wanted[_identities(selection)]))
@@ -174,7 +174,7 @@ def _counts_elsewhere(selection: Selection, elsewhere: Array) -> bool:
     return any(selection.judge(trees.at(place), Answers()) is not None for place in judges[fed == LEFT].tolist())
 
 
-class _Some(Selection):
+class Some(Selection):
     """A selection of which only some places are looked at, once that was said."""
 
     def look_at(self, places: Array) -> None:

@@ -132,10 +132,10 @@ class ByItem(Generic[P]):
             self._found[place] = (key, epoch, self._new())
         return self._found[place][2]
 
-    def each(self, places: Array) -> tuple[list[P], Array]:
-        """The states of the items of calls in some places, and of each call which of these is that of its own."""
-        codes, of = np.unique(self.names.codes(places), return_inverse=True)
-        return [self._coded(code) for code in codes.tolist()], of
+    def each(self, codes: Array) -> tuple[list[P], Array]:
+        """The states of some items, by their codes, each once; and of each code which of these is its own."""
+        found, of = np.unique(codes, return_inverse=True)
+        return [self._coded(code) for code in found.tolist()], of
 
     def _coded(self, code: int) -> P:
         place = self.names.packed(code)
@@ -152,11 +152,10 @@ class ByItem(Generic[P]):
     def finish(self) -> Iterator[tuple[Any, Any, P]]:
         """(key, epoch, state) of every item, in the order of their packed keys and epochs."""
         final = self.names.finish()
-        named: dict[Any, tuple[Any, Any, P]] = {}
+        named = {place: found for place, found in self._found.items() if not isinstance(place, Keyless)}
         for place, (key, epoch, state) in self._found.items():
-            if isinstance(key, Keyless):
-                place, key = canonical(final(key)) + canonical(epoch), final(key)
-            _gather(named, {place: (key, epoch, state)})
+            if isinstance(place, Keyless):
+                _gather(named, {canonical(final(key)) + canonical(epoch): (final(key), epoch, state)})
         return (named[place] for place in sorted(named))
 
 

@@ -10,20 +10,14 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.deciding import DECIDED
-from embertrace.analysis.arrays.rolls import SILENT, name_of, roll_of, shown
 from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.costs import spent_in
-from embertrace.analysis.questions.reading import decided_among, truths_of
+from embertrace.analysis.questions.said import Said, agreements, answers_of_members, judgements, truths
 from embertrace.analysis.results import Rows
-from embertrace.analysis.table.column import Array
-from embertrace.analysis.table.counting import counted, last_of_each
-from embertrace.analysis.table.shape import RESULT_OUTCOME
-from embertrace.analysis.trees import Trees
 from embertrace.event import call_hex
 from embertrace.payload import canonical
 
@@ -79,37 +73,39 @@ def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = No
 
 def _add_calls(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
     """How many calls there are about each item, and what is true of it."""
-    places = selection.places
-    rows, of = found.each(places)
+    rows, of = found.each(found.names.codes(selection.places))
     for row, count in zip(rows, np.bincount(of, minlength=len(rows)).tolist(), strict=True):
         row.calls += count
-    _say_last(selection.trees, rows, of, "truth", places, truths_of(selection, right, places))
+    for row, stamp, truth in _rows_of(found, truths(found.names, selection, right)):
+        _say(row.said, "truth", stamp, truth)
 
 
-def _say_last(trees: Trees, rows: list[ItemRow], of: Array, name: str, places: Array, values: list[Any]) -> None:
-    """Let calls (places ascend) say something of their items: of each item the last that says any."""
-    says = np.flatnonzero(np.array([value is not None for value in values], bool))
-    last = says[last_of_each(of[says])[0]]
-    for row, stamp, at in zip(of[last].tolist(), trees.origins(places[last]), last.tolist(), strict=True):
-        _say(rows[row].said, name, stamp, values[at])
+def _rows_of(found: ByItem[ItemRow], said: Said) -> Iterator[tuple[ItemRow, Origin, Any]]:
+    """The row of each item of which something was said, which call said it, and what."""
+    rows, of = found.each(said.code)
+    places, by = np.unique(said.place, return_inverse=True)
+    origins = found.names.trees.origins(places)
+    stamped = zip(map(rows.__getitem__, of.tolist()), map(origins.__getitem__, by.tolist()), strict=True)
+    return ((row, origin, value) for (row, origin), value in zip(stamped, said.value, strict=True))
 
 
 def _add_costs(found: ByItem[ItemRow], selection: Selection) -> None:
     trees = selection.trees
     metric_rows, places = selection.scored_with(("usd",))
-    rows, of = found.each(places[places >= 0])
+    rows, of = found.each(found.names.codes(places[places >= 0]))
     spent = [(rows[row], at) for row, at in zip(of.tolist(), metric_rows[places >= 0].tolist(), strict=True)]
     for at in metric_rows[places < 0].tolist():
         item = Metric(trees.sighting(at)).item
         if "key" in item:
             spent.append((found.at(item["key"], item.get("epoch")), at))
-    values = trees.texts.values(np.array([at for _, at in spent], np.int64), _usd)
+    values = trees.texts.values(np.array([at for _, at in spent], np.int64), usd_of)
     for (row, _), usd in zip(spent, values, strict=True):
         if usd is not None:
             row.spend(usd)
 
 
-def _usd(data: dict[str, Any]) -> Fraction | None:
+def usd_of(data: dict[str, Any]) -> Fraction | None:
+    """What a score with such data says was spent in USD."""
     return dict(spent_in(data, Counter())).get("usd")
 
 
@@ -121,18 +117,12 @@ def _add_votes(found: ByItem[ItemRow], selection: Selection, answers: Answers) -
     votes, trees = selection.votes(answers), selection.trees
     if votes is None:
         return selection.ensembles(answers)
-    rows, of = found.each(votes.place)
-    parts = zip(votes.comparable.tolist(), votes.largest.tolist(), votes.attempted.tolist(), strict=True)
-    agreement = [f"{largest}/{attempted}" if comparable else None for comparable, largest, attempted in parts]
-    _say_last(trees, rows, of, "agreement", votes.place, agreement)
-    roll = roll_of(trees, answers, votes, selection.mask if selection.filtered else None)
-    of_member = of[np.searchsorted(votes.place, roll.ensemble)]
-    last, _ = last_of_each(of_member << 32 | roll.identity)
-    names = {identity: name_of(trees, identity) for identity in counted(roll.identity)[0].tolist()}
-    values = shown(trees, roll.member[last], roll.status[last])
-    told = zip(of_member[last].tolist(), roll.identity[last].tolist(), roll.status[last].tolist(), values, strict=True)
-    for (row, identity, status, value), stamp in zip(told, trees.origins(roll.ensemble[last]), strict=True):
-        _say(rows[row].answers, names[identity], stamp, SILENT[status] if value is None else value)
+    for row, stamp, agreement in _rows_of(found, agreements(found.names, votes)):
+        _say(row.said, "agreement", stamp, agreement)
+    said, members = answers_of_members(found.names, selection, answers, votes)
+    for (row, stamp, value), member in zip(_rows_of(found, said), members, strict=True):
+        _say(row.answers, member, stamp, value)
+    found.each(found.names.codes(votes.place))  # an ensemble without members has a row, too
     return (selection.whole(trees.at(place), answers) for place in votes.rest.tolist())
 
 
@@ -147,21 +137,15 @@ def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
 
 
 def _add_judges(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
-    trees = selection.trees
-    places = selection.judge_places(right.answers)
-    places, decisions, alone = decided_among(selection, right, places[trees.shape.outcome[places] == RESULT_OUTCOME])
-    rows, of = found.each(places)
-    last, _ = last_of_each(of)
-    decided = (decisions.reason[last] == DECIDED).tolist()
-    told = zip(trees.answers(places[last]), decided, decisions.right[last].tolist(), strict=True)
-    for row, stamp, (answer, is_known, share) in zip(of[last].tolist(), trees.origins(places[last]), told, strict=True):
-        _say_judged(rows[row], stamp, answer, Fraction(share) if is_known else None)
+    said, alone = judgements(found.names, selection, right)
+    for row, stamp, (answer, is_right) in _rows_of(found, said):
+        _say_judged(row, stamp, answer, is_right)
     for place in alone.tolist():
-        judge = trees.at(place)
+        judge = selection.trees.at(place)
         _say_judged(found.at(*found.names.of(judge)), judge.origin, judge.answer, right.of_call(judge))
 
 
-def _say_judged(row: ItemRow, stamp: Origin, answer: Any, share: Fraction | None) -> None:
+def _say_judged(row: ItemRow, stamp: Origin, answer: Any, share: Fraction | bool | None) -> None:
     _say(row.said, "judge", stamp, answer)
     _say(row.said, "correct", stamp, None if share is None else float(share))
 

@@ -74,7 +74,7 @@ class Outcomes(ByItem[Outcome]):
         call which of these is its own."""
         n, total = tally.spread.n, tally.spread.total
         self.left_out.update({reason: times * len(places) for reason, times in tally.left_out.items()})
-        items, of = self.each(places)
+        items, of = self.each(self.names.codes(places))
         for outcome, times in zip(items, np.bincount(of).tolist(), strict=True):
             outcome.count(n * times, total * times, tally.failed * times)
         return items, of
@@ -132,7 +132,7 @@ def _add_decisions(found: Outcomes, trees: Trees, places: Array, decisions: Deci
     reason = decisions.reason
     for code, times in zip(*(part.tolist() for part in counted(reason[reason != DECIDED])), strict=True):
         found.left_out[REASONS[code]] += times
-    items, of = found.each(places)
+    items, of = found.each(found.names.codes(places))
     failed = decisions.labelled & ((reason == HAS_FAILED) | (reason == HAS_ABSTAINED))
     kinds = (reason == DECIDED, (reason == DECIDED) & (decisions.right == 1), failed)
     counts = [np.bincount(of[chosen], minlength=len(items)).tolist() for chosen in kinds]
@@ -169,7 +169,7 @@ def _add_scores(found: Outcomes, selection: Selection, score: str, on: On) -> No
     of_calls = places >= 0
     if on == "judge":
         of_calls[of_calls] = places_of_type(trees, "judge")[places[of_calls]]
-    items, of = found.each(places[of_calls])
+    items, of = found.each(found.names.codes(places[of_calls]))
     scored = [(items[item], row) for item, row in zip(of.tolist(), rows[of_calls].tolist(), strict=True)]
     for row in rows[places < 0].tolist() if on != "judge" else ():
         item = Metric(trees.sighting(row)).item
