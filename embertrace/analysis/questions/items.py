@@ -18,6 +18,8 @@ from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.costs import spent_in
 from embertrace.analysis.questions.said import Said, agreements, answers_of_members, judgements, truths
 from embertrace.analysis.results import Rows
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.trees import Trees
 from embertrace.event import call_hex
 from embertrace.payload import canonical
 
@@ -192,9 +194,22 @@ class ItemCalls:
 def item(selection: Selection, *, key: Any) -> ItemCalls:
     """All calls of one item, each below its parent, `depth` steps from its root."""
     found = ItemCalls(key, Names(selection))
-    for root in selection.trees.roots:
-        found.add(root, selection)
+    for place in _roots_maybe_about(selection.trees, key).tolist():
+        found.add(selection.trees.at(place), selection)
     return found
+
+
+def _roots_maybe_about(trees: Trees, key: Any) -> Array:
+    """The places of the roots that are about an item with that key, or call what is; and, as their keys are texts, of
+    those without a key."""
+    about, parent = trees.items.having(key_of(key))[trees.shape.item], trees.shape.parent
+    is_root = parent < 0
+    chosen = is_root & about
+    above = parent[about & ~is_root]
+    chosen[above[is_root[above]]] = True
+    if isinstance(key, str):
+        chosen[trees.keyless_places] = True
+    return np.flatnonzero(chosen)
 
 
 def walk(root: Call) -> Iterator[tuple[int, Call]]:
