@@ -52,8 +52,9 @@ class Call(Context):
     """Kind, duration and outcome, where the end was left with the parent."""
     sibling: Call | None = None
     """The next of the ends left with the same parent."""
+    suspended: Position | None = None
+    """Where a generator is, while its consumer runs."""
     outer: Position
-    inside: Position
     destination: tuple[Sink, ...]
     """Nobody where this call is not recorded."""
     started_ns: int

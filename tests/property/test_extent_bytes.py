@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,8 @@ def written(events: list[bytes], first: int = 1, dropped: int = 0, size: int = 8
     extent.begin(buffer, PRODUCER, first)
     at = extent.HEADER_BYTES
     for place, packed in enumerate(events):
-        extent.write(buffer, at, first + place, packed)
+        whole = extent.record_head(len(packed), zlib.crc32(packed), first + place) + packed
+        buffer[at : at + len(whole)] = whole
         at += extent.HEAD_BYTES + len(packed)
     for count in range(1, dropped + 1):
         extent.write_dropped(buffer, count)
