@@ -101,7 +101,7 @@ class Context:
     """One active call. Its identity never changes; `slots` hands out the positions of its children.
 
     What most calls never have stands on the class, and there is no `__init__`: making one is a good part of what a
-    traced call costs. `begin` and `inherited` make them.
+    traced call costs. `begin` and `arrive` make them.
     """
 
     announced: tuple[Sink, ...] | None = None
@@ -294,23 +294,19 @@ def arrive(frames: tuple[Frame, ...], trace_id: bytes | None, scope: Scope, foll
 
 
 def _chain(frames: tuple[Frame, ...], trace_id: bytes | None) -> Context | None:
+    """Active calls of another process, the innermost of which is the parent of what this one begins."""
     context: Context | None = None
-    for frame in frames:
+    parent_id = parent_attempt = 0
+    for operator_id, operator_type, stage, call_id, attempt, slot in frames:
         assert trace_id is not None, "frames belong to a trace"
-        context = inherited(context, frame, trace_id)
-    return context
-
-
-def inherited(parent: Context | None, frame: Frame, trace_id: bytes) -> Context:
-    """An active call of another process, here the parent of what this one begins below it."""
-    context = Context()
-    context.parent = parent
-    parent_id, parent_attempt = (parent.call_id, parent.attempt) if parent is not None else (0, 0)
-    context.place = (
-        trace_id, frame.call_id, parent_id, frame.attempt, parent_attempt, frame.slot, frame.id, frame.type, frame.stage
-    )  # fmt: skip
-    context.slots = foreign_slots()
-    context.scope = NO_SCOPE
+        inner = Context()
+        inner.parent, inner.scope, inner.slots = context, NO_SCOPE, itertools.count()
+        inner.place = (
+            trace_id, call_id, parent_id, attempt, parent_attempt, slot, operator_id, operator_type, stage
+        )  # fmt: skip
+        context, parent_id, parent_attempt = inner, call_id, attempt
+    if context is not None:
+        context.slots = foreign_slots()
     return context
 
 
