@@ -192,6 +192,7 @@ def compare(
         left_out=(getattr(before, "left_out", {}), getattr(after, "left_out", {})),
         notes=(
             *_notes_on_runs((*runs_before, *runs_after)),
+            *_notes_of_sides(before, after),
             *_notes_on_items(old, new, pairs, _sought(on, score), [other for other in SOUGHT if other != on]),
         ),
     )
@@ -279,6 +280,13 @@ def _notes_on_items(
     if len(pairs) > 1 and len({pair.now - pair.was for pair in pairs}) == 1 and not _are_binary(pairs):
         return ["no interval: all items changed alike"]
     return []
+
+
+def _notes_of_sides(before: Outcomes, after: Outcomes) -> list[str]:
+    """What the outcomes say of themselves, once where both say it."""
+    old, new = (tuple(getattr(side, "notes", ())) for side in (before, after))
+    told = [note if note in new else f"before: {note}" for note in old]
+    return [*told, *(f"after: {note}" for note in new if note not in old)]
 
 
 def _notes_on_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -107,7 +107,8 @@ BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "share", "between", "w
 """Filters whose first argument is a name."""
 
 
-_PARTS = {"operator": 0, "type": 1, "stage": 2}
+NAME_PARTS = {"operator": 0, "type": 1, "stage": 2}
+"""Filters by one part of the names of an operator, and which."""
 
 
 def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any]]) -> Array | None:
@@ -116,8 +117,8 @@ def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any
     if len(arguments) != 1:
         return None
     found: Array | None = None
-    if name in _PARTS:
-        part = _PARTS[name]
+    if name in NAME_PARTS:
+        part = NAME_PARTS[name]
         found = trees.table.names.which(lambda names: names[part] == arguments[0])[trees.shape.name]
     elif name == "run":
         wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs

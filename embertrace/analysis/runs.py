@@ -8,7 +8,7 @@ random id can change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embertrace.analysis.calls import Origin
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ENDS = ("finished", "failed")
 UNKNOWN = "unknown"
 """The status of a run that only contexts name."""
+MAX_LISTED = 20
+"""Names in a message."""
 
 
 def is_run(data: Mapping[str, Any]) -> bool:
@@ -82,8 +84,34 @@ def check_runs(known: Mapping[str, Run], chosen: Set[str]) -> None:
     """Raises QueryError where calls are of several runs: nobody said that they may be pooled."""
     if len(chosen) < 2:
         return
-    runs = [run for run in sorted(known.items(), key=lambda entry: entry[1].began) if run[0] in chosen]
-    names = [(run, described.about.get("name")) for run, described in runs[:20]]
-    listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
-    more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
-    raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+    runs = [run for name, run in sorted(known.items(), key=lambda entry: entry[1].began) if name in chosen]
+    listed = _listed([told(run.about) for run in runs])
+    how = "choose one with run(…) or --run, or make the analysis with pool=True, which takes them as one"
+    raise QueryError(f"{len(runs)} runs are in question: {listed}; {how}")
+
+
+def check_run(name: str, runs: Iterable[Mapping[str, Any]]) -> None:
+    """Raises QueryError where none of the runs has this name or id."""
+    if name not in names_of(runs := [*runs]):
+        raise QueryError(unknown("run", name, [told(run) for run in runs]))
+
+
+def names_of(runs: Iterable[Mapping[str, Any]]) -> set[Any]:
+    """All by which one of them can be chosen."""
+    return {run.get(name) for run in runs for name in ("id", "name")} - {None}
+
+
+def told(run: Mapping[str, Any]) -> str:
+    """A run as messages name it: its id, and its name where it has one."""
+    name = run.get("name")
+    return str(run["id"]) if name in (None, run["id"]) else f"{run['id']} ({name})"
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """That there is none of a name, and which there are."""
+    return f"there is no {kind} {name!r:.80}{f'; there are {_listed(known)}' if known else ', nor any other'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{', '.join(names[:MAX_LISTED])}{more}"

@@ -45,6 +45,7 @@ from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.runs import Run, check_runs, describe_runs
 from embertrace.analysis.sample import Sample, sample_of, with_estimates
 from embertrace.analysis.tally import Tally
+from embertrace.analysis.unmet import Unmet, unmet_of
 from embertrace.errors import QueryError
 
 
@@ -133,6 +134,7 @@ class Partial(NamedTuple):
     chosen: frozenset[str]
     known: Mapping[str, Run]
     sample: Sample
+    unmet: Unmet
 
     def merge(self, other: Partial) -> Partial:
         """Both parts together. Neither is used again."""
@@ -140,8 +142,9 @@ class Partial(NamedTuple):
         for name, run in other.known.items():
             known[name] = known[name].merge(run) if name in known else run
         sample = self.sample.merge(other.sample)
+        unmet = self.unmet.merge(other.unmet)
         together = len(chosen) < 2 and self.state is not None and other.state is not None
-        return Partial(self.state.merge(other.state) if together else None, chosen, known, sample)
+        return Partial(self.state.merge(other.state) if together else None, chosen, known, sample, unmet)
 
 
 class Question(NamedTuple):
@@ -164,7 +167,8 @@ class Question(NamedTuple):
         known = describe_runs(forest.trees, forest.ended) if chosen else {}
         sample = sample_of(selection)
         alone = len(chosen) < 2 and (self.verb.pools or len(sample.shares) < 2)
-        return Partial(self.verb.partial(selection, **self.options) if alone else None, chosen, known, sample)
+        state = self.verb.partial(selection, **self.options) if alone else None
+        return Partial(state, chosen, known, sample, unmet_of(selection, self.filters))
 
     def finish(self, found: Partial, forest: Forest) -> Result:
         """The result of all parts, `forest` being one of them. Raises QueryError for runs pooled silently, and for
@@ -175,7 +179,7 @@ class Question(NamedTuple):
         result = self.verb.finish(found.state)
         if self.verb.totals:
             result = with_estimates(result, self.verb.totals, found.sample.share)
-        result.notes = (*result.notes, *found.sample.notes())
+        result.notes = (*found.unmet.notes(self.filters), *result.notes, *found.sample.notes())
         return with_gaps(result, forest)
 
 
