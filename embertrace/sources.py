@@ -12,6 +12,7 @@ from embertrace import collect, keys
 from embertrace.analysis import Forest, OperatorAnalysis
 from embertrace.analysis.operator_analysis import Attempts
 from embertrace.analysis.source import LocalSource, events_of
+from embertrace.analysis.verbs import wrapped
 from embertrace.client import Client
 from embertrace.event import OperatorEvent
 from embertrace.keys import ClientKey
@@ -79,7 +80,7 @@ class RemoteSource:
         self._client = client
 
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
-        return dict(self._client.call("query", **query))
+        return dict(self._client.call("query", **wrapped(query)))
 
     def events(self) -> Iterable[OperatorEvent]:
         """All events recorded so far, fetched page by page."""

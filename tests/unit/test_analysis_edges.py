@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -110,20 +109,6 @@ def test_a_filter_by_name_takes_a_name(name: str, value: Any) -> None:
         getattr(OperatorAnalysis([]), name)(value)
     with pytest.raises(QueryError, match=said):
         ask(Forest(), {"verb": "stages", "filters": [[name, value]]})
-
-
-@pytest.mark.parametrize(
-    ("ask_it", "says"),
-    [
-        (lambda asked: asked.item({"a"}), r"item\(\) takes a key of plain data, not a set"),
-        (lambda asked: asked.item(object()), r"item\(\) takes a key of plain data, not a object"),
-        (lambda asked: asked.tag("lang", {"a"}), r"tag\(\) takes a value of plain data, not a set"),
-        (lambda asked: asked.show({"a"}), r"item\(\) takes a key of plain data, not a set"),
-    ],
-)
-def test_what_no_item_or_tag_can_be_is_said(ask_it: Callable[[OperatorAnalysis], Any], says: str) -> None:
-    with pytest.raises(QueryError, match=says):
-        ask_it(OperatorAnalysis([]))
 
 
 @pytest.mark.parametrize(
