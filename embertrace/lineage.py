@@ -128,8 +128,8 @@ def unpack_mapping(packed: bytes) -> dict[str, Any]:
 
 
 def recorded(value: Any, limit: int) -> Any:
-    """What is kept of a value in an item or a tags map of so many bytes, and compared: of a set its elements sorted, of an
-    object its repr, of a long text its edges and a digest."""
+    """What is kept, and compared, of a value in an item or a tags map of so many bytes: of a set its elements sorted,
+    of an object its repr, of a long text its edges and a digest."""
     return unpack_mapping(payload.pack({"": value}, limit)).get("")
 
 

@@ -13,9 +13,9 @@ from embertrace.analysis import OperatorAnalysis
 from embertrace.errors import QueryError
 
 KEYS: list[Any] = [
-    frozenset("ab"), "q1", "", "\ud800", "x" * 5000, "x" * 40, 1, 1.0, True, -1, 2**64, 2**70, 10**3000, math.nan, math.inf,
+    "q1", "", "\ud800", "x" * 5000, "x" * 40, 1, 1.0, True, -1, 2**64, 2**70, 10**3000, math.nan, math.inf,
     {"a": 1}, {"a": 1, "b": [2]}, {1: 2}, {"a": math.nan}, (1, 2), [3, 4], ((1, 2), 3), b"x", {1, 2, 3},
-    object(),
+    frozenset("ab"), object(),
 ]  # fmt: skip
 """Each another item than the others."""
 
