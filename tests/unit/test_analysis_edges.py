@@ -8,6 +8,7 @@ import pytest
 
 import embertrace as et
 from embertrace.analysis import Forest, OperatorAnalysis
+from embertrace.analysis.answers import Answers
 from embertrace.analysis.verbs import ask
 from embertrace.errors import ConfigError, QueryError
 from support.forests import Story
@@ -125,3 +126,16 @@ def test_a_filter_by_name_takes_a_name(name: str, value: Any) -> None:
 def test_a_query_of_the_wrong_shape_is_one_clear_error(query: dict[str, Any], says: str) -> None:
     with pytest.raises(QueryError, match=says):
         ask(Forest(), {"verb": "stages", **query})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("GPT-4", 4), ("gpt-4.5", 4.5), ("3-4", 4), ("2024-01-05", 5), ("x_-4", 4), ("f(x)-4", 4), ("5%-10", 10),
+        ("-4", -4), ("x = -4", -4), ("x=-4", -4), ("(-4)", -4), ("−4", -4), ("-$1,200.50", -1200.5), ("$-4", -4),
+        ("+4", 4), ("10 - 4", 4), ("1e-3", 0.001), ("-1.5e-3", -0.0015), ("No. 7, not -7", -7),
+    ],
+)  # fmt: skip
+def test_a_hyphen_is_a_sign_only_in_front_of_a_number(text: str, number: float) -> None:
+    rule = Answers("number")
+    assert rule.of_value(text) == rule.of_value(number)
