@@ -30,7 +30,7 @@ class Grouped:
         self._analysis, self._by = analysis, check_dimension(by)
 
     def __getattr__(self, question: str) -> Callable[..., Groups]:
-        if question not in _questions(type(self._analysis)):
+        if question not in questions_of(type(self._analysis)):
             raise AttributeError(f"by({self._by!r}) has no question {question!r}")
 
         def asked(*arguments: Any, **options: Any) -> Groups:
@@ -48,7 +48,7 @@ class Grouped:
         return asked
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_questions(type(self._analysis))})
+        return sorted({*super().__dir__(), *questions_of(type(self._analysis))})
 
     def __repr__(self) -> str:
         return f"{self._analysis!r}.by({self._by!r})"
@@ -63,7 +63,7 @@ class Grouped:
         return list(zip(names, values, strict=True)), rows.left_out
 
 
-def _questions(kind: type) -> frozenset[str]:
+def questions_of(kind: type) -> frozenset[str]:
     """`compare`, and the public methods of the groups of questions."""
     return frozenset(["compare", *(name for part in _parts(kind) for name in vars(part) if not name.startswith("_"))])
 
