@@ -152,8 +152,6 @@ def records_of(data: Any) -> list[dict[str, Any]]:
         return list(_named(data["rows"]))
     if kind == "rows":
         return list(data["rows"])
-    if kind == "comparison":
-        return list(data["flips"])
     raise QueryError(f"a result of kind {kind!r} has no table")
 
 

@@ -96,9 +96,9 @@ def check_run(name: str, runs: Iterable[Mapping[str, Any]]) -> None:
         raise QueryError(unknown("run", name, [told(run) for run in runs]))
 
 
-def names_of(runs: Iterable[Mapping[str, Any]]) -> set[Any]:
+def names_of(runs: Iterable[Mapping[str, Any]]) -> set[str]:
     """All by which one of them can be chosen."""
-    return {run.get(name) for run in runs for name in ("id", "name")} - {None}
+    return {run[name] for run in runs for name in ("id", "name") if isinstance(run.get(name), str)}
 
 
 def told(run: Mapping[str, Any]) -> str:
@@ -115,3 +115,27 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"{', '.join(names[:MAX_LISTED])}{more}"
+
+
+def config_differences(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Settings and versions that differ, of one run against one run; nothing where a side has several.
+
+    What is known of one side only is no difference: a command line, a version, all settings of a run nobody described.
+    A setting that one of two described runs has is one: the other was made without it, and has None.
+    """
+    if len(before) != 1 or len(after) != 1 or UNKNOWN in (before[0].get("status"), after[0].get("status")):
+        return {}
+    old, new = before[0], after[0]
+    found: dict[str, tuple[Any, Any]] = {}
+    found |= {name: (old[name], new[name]) for name in ("argv", "git") if name in old and name in new}
+    settings = [side["config"] for side in (old, new) if isinstance(side.get("config"), Mapping)]
+    if len(settings) == 2:
+        names = sorted(settings[0].keys() | settings[1].keys(), key=str)
+        found |= {f"{name}": (settings[0].get(name), settings[1].get(name)) for name in names}
+    versions = [side["versions"] for side in (old, new) if isinstance(side.get("versions"), Mapping)]
+    if len(versions) == 2:
+        names = sorted(versions[0].keys() & versions[1].keys(), key=str)
+        found |= {f"versions.{name}": (versions[0][name], versions[1][name]) for name in names}
+    return {name: found[name] for name in sorted(found) if found[name][0] != found[name][1]}
