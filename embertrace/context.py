@@ -335,21 +335,16 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-ITEM_BYTES = 2048
-"""Item and tags travel in a carrier of 4 KB: a key and a short truth, not a document."""
-TAGS_BYTES = 1024
-
-
 def pack_item(key: object) -> bytes:
     """An item of which only the key is known."""
-    return payload.pack({"key": key}, ITEM_BYTES, redaction)
+    return payload.pack({"key": key}, lineage.ITEM_BYTES, redaction)
 
 
 def merge_tags(packed: bytes, tags: Mapping[str, Any]) -> bytes:
     """Packed tags with more added; later ones win."""
     if not tags:
         return packed
-    return payload.pack({**lineage.unpack_mapping(packed), **tags}, TAGS_BYTES, redaction)
+    return payload.pack({**lineage.unpack_mapping(packed), **tags}, lineage.TAGS_BYTES, redaction)
 
 
 @contextlib.contextmanager
@@ -374,7 +369,7 @@ def item(
     if inherited.aside is not None:
         inherited = inherited.aside._replace(arrival=None)  # that was the call that is not recorded
     inside = inherited._replace(
-        item=payload.pack(present, ITEM_BYTES, redaction),
+        item=payload.pack(present, lineage.ITEM_BYTES, redaction),
         tags=merge_tags(inherited.tags, tags),
         trace_id=new_trace_id(),
         roots=itertools.count(),

@@ -89,7 +89,7 @@ def linked(*sources: Any) -> Iterator[None]:
     """The call that the block makes (of several the last) consumes the results of others, as if it had called `link`.
 
     For judges that know nothing of embertrace: `with et.linked(answers): judge(question, answers)`. Sources are as
-    for `link`. Of a call that a Ray worker tries again the first attempt is linked. Raises TypeError as `link`.
+    for `link`. Of a call that a Ray worker tries again, the attempt that counts is linked. Raises TypeError as `link`.
     """
     links = _call_ids(sources)
     before = context.position()[2]
@@ -106,7 +106,8 @@ def linked(*sources: Any) -> Iterator[None]:
 def tell_links(
     links: tuple[int, ...], call_id: int, trace_id: bytes | None, parent: Context | None, destination: tuple[Sink, ...]
 ) -> None:
-    """Say beside a call, by the events of this process, that it consumes others' results."""
+    """Say beside a call, by events of this process, that it consumes others' results. They name no operator, and so are
+    of whichever attempt of it counts."""
     for begin in range(0, len(links), MAX_LINKS):
         event = RawEvent(
             METRIC, time.time_ns(), trace_id, call_id, parent.call_id if parent is not None else 0, 0,
