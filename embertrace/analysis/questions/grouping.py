@@ -11,7 +11,7 @@ from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows
 from embertrace.analysis.table.counting import last_of_each
 from embertrace.errors import QueryError
-from embertrace.payload import canonical
+from embertrace.payload import canonical, pack
 
 DIMENSIONS: dict[str, Callable[[Call], Any]] = {
     "stage": lambda call: call.stage,
@@ -53,8 +53,9 @@ class Groups:
         return self
 
     def finish(self) -> Rows:
-        rows = ({"value": self.values[key], "calls": self.calls[key]} for key in sorted(self.values))
-        return Rows(rows, self.left_out)
+        """`packed` is the value as a payload: rows are plain data, and not every value is."""
+        values = ((self.values[key], self.calls[key]) for key in sorted(self.values))
+        return Rows(({"value": value, "calls": calls, "packed": pack(value)} for value, calls in values), self.left_out)
 
 
 def groups(selection: Selection, *, by: str) -> Groups:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import starmap
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +80,13 @@ class Outcomes(ByItem[Outcome]):
             outcome.count(n * times, total * times, tally.failed * times)
         return items, of
 
+    def score(self, outcome: Outcome, value: int | Fraction | None) -> None:
+        """Count a score; None for one that is no finite number."""
+        if value is None:
+            self.left_out["not a finite number"] += 1
+        else:
+            outcome.count(1, value)
+
     def say_last(self, items: list[Outcome], of: Array, name: str, places: Array, values: Iterable[Any]) -> None:
         """Let calls say something, each of one of some items: of an item's the last that says any."""
         told = zip(of.tolist(), places.tolist(), values, strict=True)
@@ -124,6 +132,7 @@ def _add_call(found: Outcomes, call: Call, right: Correctness) -> None:
     add_judge(tally, call, itself(call), right)
     items, of = found.take(tally, place)
     found.say_last(items, of, "truth", place, [right.truth(call)])
+    found.say_last(items, of, "group", place, [call.item.get("group")])
     found.say_last(items, of, "answer", place, [call.answer if call.outcome == "result" else None])
 
 
@@ -139,11 +148,13 @@ def _add_decisions(found: Outcomes, trees: Trees, places: Array, decisions: Deci
     for outcome, n, total, times in zip(items, *counts, strict=True):
         outcome.count(n, total, times)
     found.say_last(items, of, "truth", places, trees.items.truths_numbered(truths_at(trees, places)))
+    found.say_last(items, of, "group", places, trees.items.groups(trees.shape.item[places]))
     ended = np.flatnonzero(trees.shape.outcome[places] == RESULT_OUTCOME)
     found.say_last(items, of[ended], "answer", places[ended], trees.answers(places[ended]))
 
 
 def _add_majorities(found: Outcomes, selection: Selection, right: Correctness) -> None:
+    trees = selection.trees
     for ensemble, places, members_at in ensembles_in_places(selection, right.answers, right):
         reason, tally = why_left_out(ensemble), Tally()
         if reason is not None:
@@ -152,10 +163,11 @@ def _add_majorities(found: Outcomes, selection: Selection, right: Correctness) -
             add_majority(tally, ensemble, itself(ensemble.call), right, "expected")
         items, of = found.take(tally, places)
         found.say_last(items, of, "truth", places, truths_of(selection, right, places))
+        found.say_last(items, of, "group", places, trees.items.groups(trees.shape.item[places]))
         leaders = leaders_of(ensemble) if reason is None else []
         if len(leaders) == 1:
             slot, leader = next((slot, one) for slot, one in enumerate(ensemble.members) if one.key == leaders[0])
-            answers = [leader.shown()] if members_at is None else selection.trees.answers(members_at(slot))
+            answers = [leader.shown()] if members_at is None else trees.answers(members_at(slot))
             found.say_last(items, of, "answer", places, answers)
 
 
@@ -169,18 +181,25 @@ def _add_scores(found: Outcomes, selection: Selection, score: str, on: On) -> No
     of_calls = places >= 0
     if on == "judge":
         of_calls[of_calls] = places_of_type(trees, "judge")[places[of_calls]]
-    items, of = found.each(found.names.codes(places[of_calls]))
-    scored = [(items[item], row) for item, row in zip(of.tolist(), rows[of_calls].tolist(), strict=True)]
+    _add_scores_of_calls(found, score, rows[of_calls], places[of_calls])
     for row in rows[places < 0].tolist() if on != "judge" else ():
-        item = Metric(trees.sighting(row)).item
-        if "key" in item:  # else it is of a call that nobody saw, and of no item
-            scored.append((found.at(item["key"], item.get("epoch")), row))
-    values = trees.texts.values(np.array([row for _, row in scored], np.int64), lambda data: _exact(data[score]))
-    for (outcome, _), value in zip(scored, values, strict=True):
-        if value is None:
-            found.left_out["not a finite number"] += 1
-        else:
-            outcome.count(1, value)
+        metric = Metric(trees.sighting(row))
+        if "key" in metric.item:  # else it is of a call that nobody saw, and of no item
+            outcome = found.at(metric.item["key"], metric.item.get("epoch"))
+            found.score(outcome, _exact(metric.data[score]))
+            outcome.say("group", metric.origin, metric.item.get("group"))
+
+
+def _add_scores_of_calls(found: Outcomes, score: str, rows: Array, places: Array) -> None:
+    trees = found.names.trees
+    items, of = found.each(found.names.codes(places))
+    own = trees.shape.contexts.of_rows(rows)[1]
+    groups = trees.items.groups(np.where(own > 0, own, trees.shape.item[places]))
+    values = trees.texts.values(rows, lambda data: _exact(data[score]))
+    origins = starmap(Origin, trees.table.origins(rows))
+    for item, value, origin, group in zip(of.tolist(), values, origins, groups, strict=True):
+        found.score(items[item], value)
+        items[item].say("group", origin, group)
 
 
 def _exact(value: Any) -> int | Fraction | None:
@@ -212,6 +231,7 @@ def _row(epochs: list[Outcome]) -> dict[str, Any]:
         "failed": sum(outcome.failed for outcome in epochs),
         "of_attempted": _mean([(one.total, one.n + one.failed) for one in epochs if one.n + one.failed]),
         "epochs": len(epochs),
+        "group": said["group"][1] if "group" in said else None,
         "truth": said["truth"][1] if "truth" in said else None,
         "answer": said["answer"][1] if "answer" in said else None,
     }
