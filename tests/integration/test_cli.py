@@ -185,6 +185,18 @@ def test_bad_input_is_one_sentence(arguments: list[str], says: str) -> None:
     assert "Traceback" not in said
 
 
+def test_who_stops_the_command_stops_the_aggregator(tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "embertrace", "aggregate", str(tmp_path / "rec"), "--bind", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "embertrace aggregator at tcp://127.0.0.1:" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 0
+        process.stdout.read()  # ends where nobody holds it open any more
+    with et.session(tmp_path / "rec", quiet=True):
+        pass  # nobody writes it any more
+
+
 def test_a_bad_speed_says_what_is_allowed(recording: pathlib.Path) -> None:
     said = embertrace("replay", recording, "--to", "tcp://127.0.0.1:1", "--speed", "fast", code=2)
     assert "positive number" in said
