@@ -184,6 +184,12 @@ class EventTable:
         producer = self.producers[self._stretch_producer.values[stretch]]
         return self.nanoseconds(row), producer, seq
 
+    def origins(self, rows: Array) -> Iterator[tuple[int, bytes, int]]:
+        """As `origin`, of many rows."""
+        times = self.times(rows).tolist() if self.is_exact else map(self.nanoseconds, rows.tolist())
+        producers, seqs = self.emitted(rows)
+        return zip(times, map(self.producers.__getitem__, producers.tolist()), seqs.tolist(), strict=True)
+
     def nanoseconds(self, row: int) -> int:
         return to_nanoseconds(self._timestamp(row))
 
