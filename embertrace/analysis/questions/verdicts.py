@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.answers import Answer, Answers, Rule
 from embertrace.analysis.arrays.deciding import truths_at
 from embertrace.analysis.arrays.kinds import alike
 from embertrace.analysis.arrays.sums import Alike, units_of_calls
@@ -17,6 +17,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.gathered import Gathered, distinct_units
 from embertrace.analysis.labels import Labels
 from embertrace.analysis.query import Selection
+from embertrace.analysis.questions.kappas import draw_cohen
 from embertrace.analysis.results import NAN, Estimate, Table
 from embertrace.analysis.shown import Shown
 from embertrace.analysis.table.column import Array
@@ -40,6 +41,8 @@ class Verdicts:
         self.positive = positive
         self.shown = Shown()
         self.seen: Gathered[Verdict] = Gathered(tuple)
+        self.failed: Counter[bytes] = Counter()
+        """How often a judge gave no answer, by what the label asks for: wrong, of all attempts."""
 
     @property
     def left_out(self) -> Counter[str]:
@@ -48,6 +51,7 @@ class Verdicts:
     def merge(self, other: Verdicts) -> Verdicts:
         self.seen = self.seen.merge(other.seen)
         self.shown.merge(other.shown)
+        self.failed.update(other.failed)
         return self
 
     def finish(self) -> Table:
@@ -62,18 +66,16 @@ class Verdicts:
             )
         else:
             notes = (NO_POSITIVE,)
+        positives = [one for one in seen if one[0][0] == positive]
+        negatives = [one for one in seen if positive is not None and one[0][0] != positive]
+        total = self.failed.total()
+        failed = (0, 0) if positive is None else (self.failed[positive], total - self.failed[positive])
         rows: dict[str, Any] = {
             "confusion": _confusion(seen, names),
-            "accuracy": _share(seen, lambda verdict: verdict[0] == verdict[1]),
+            "accuracy": _share(seen, lambda verdict: verdict[0] == verdict[1], total),
             "kappa": _kappa(seen),
-            "tpr": _share(
-                (one for one in seen if one[0][0] == positive), lambda verdict: verdict[1] == positive, notes
-            ),
-            "tnr": _share(
-                (one for one in seen if positive is not None and one[0][0] != positive),
-                lambda verdict: verdict[1] != positive,
-                notes,
-            ),
+            "tpr": _share(positives, lambda verdict: verdict[1] == positive, failed[0], notes),
+            "tnr": _share(negatives, lambda verdict: verdict[1] != positive, failed[1], notes),
         }
         return Table(rows, self.left_out)
 
@@ -88,15 +90,16 @@ def _confusion(seen: Seen, names: dict[bytes, str]) -> dict[str, dict[str, int]]
     return table
 
 
-def _share(seen: Seen, is_so: Callable[[Verdict], bool], notes: Iterable[str] = ()) -> Estimate:
+def _share(seen: Seen, is_so: Callable[[Verdict], bool], failed: int, notes: Iterable[str] = ()) -> Estimate:
     tally = Tally()
+    tally.add_failed(failed, Fraction(0))
     for verdict, like_it in seen:
         tally.add_alike(like_it, Fraction(is_so(verdict)))
     return tally.finish(notes)
 
 
 def _kappa(seen: Sequence[tuple[Verdict, Alike]]) -> Estimate:
-    """Cohen's, exactly: agreement beyond what the two margins would give."""
+    """Cohen's, exactly: agreement beyond what the two margins would give. The interval is drawn, as of two members."""
     truths, answers = Counter[bytes](), Counter[bytes]()
     for (truth, answer), like_it in seen:
         truths[truth] += like_it.times
@@ -106,7 +109,9 @@ def _kappa(seen: Sequence[tuple[Verdict, Alike]]) -> Estimate:
     chance = Fraction(sum(truths[key] * answers[key] for key in truths), n * n)
     if chance == 1:
         return Estimate(NAN, n=n, items=items, notes=["labels and answers are all equal, so there is no kappa"])
-    return Estimate(float((agreed - chance) / (1 - chance)), n=n, items=items)
+    drawn = draw_cohen([(like_it, verdict) for verdict, like_it in seen], sorted({*truths, *answers}))
+    value = float((agreed - chance) / (1 - chance))
+    return Estimate(value, n=n, items=items, interval=drawn.interval, notes=drawn.notes)
 
 
 def judge_vs_labels(
@@ -143,12 +148,13 @@ def _add(found: Verdicts, judge: Call, alike: Alike, answers: Answers, labels: L
     if truth is None or isinstance(truth, Cut):
         found.left_out["unlabelled"] += alike.times
         return
-    if judge.outcome != "result":
-        found.left_out["open" if judge.outcome == "open" else "failed"] += alike.times
-        return
-    given = answers.of(judge)
-    if given.key is None:
-        found.left_out["abstained" if given.status == "abstained" else "with unknown answers"] += alike.times
+    given = answers.of(judge) if judge.outcome == "result" else None
+    if given is None or given.key is None:
+        reason = _why_unanswered(judge, given)
+        found.left_out[reason] += alike.times
+        asked, _ = answers.asked_for(truth)
+        if reason in ("failed", "abstained") and asked is not None:
+            found.failed[asked] += alike.times
         return
     found.shown.take(given.key, judge.answer)
     key, value = (given.key, None) if answers.accepts(truth, given.key) else answers.asked_for(truth)
@@ -158,3 +164,10 @@ def _add(found: Verdicts, judge: Call, alike: Alike, answers: Answers, labels: L
     if key != given.key:
         found.shown.take(key, value)
     found.seen.add((key, given.key), alike)
+
+
+def _why_unanswered(judge: Call, given: Answer | None) -> str:
+    """Why a judge's call has no answer key; `given` is what it answered, if it ended with a result."""
+    if given is not None:
+        return "with unknown answers" if given.status == "unknown" else given.status
+    return "open" if judge.outcome == "open" else "failed"
