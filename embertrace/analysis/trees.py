@@ -28,6 +28,7 @@ from embertrace.analysis.table.intake import Intake
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
 from embertrace.event import FOREIGN_SLOT, METRIC
+from embertrace.lineage import CallKey
 from embertrace.wire.clock import Offset
 from embertrace.wire.columns import data_of
 
@@ -233,6 +234,17 @@ class Trees:
     def call_ids(self, places: Array) -> list[int]:
         found: list[int] = self.table.ids.ids[self.table.call.values[self.shape.first_row[places]]].tolist()
         return found
+
+    def call_keys(self, places: Array) -> list[CallKey]:
+        """Of each call its id and attempt."""
+        attempts: list[int] = self.table.attempt.values[self.shape.first_row[places]].tolist()
+        return list(zip(self.call_ids(places), attempts, strict=True))
+
+    def trace_ids(self, places: Array) -> list[str | None]:
+        """The trace of each call, as `Call.trace_id`; of the same call the same text."""
+        rows, of = np.unique(self.shape.first_row[places], return_inverse=True)
+        traces = [None if (trace := self.table.trace_id(row)) is None else trace.hex() for row in rows.tolist()]
+        return list(map(traces.__getitem__, of.tolist()))
 
     def asked(self, places: Array) -> Iterator[tuple[Any, Any]]:
         """With what calls were called, as `Call.args` and `Call.kwargs` have it."""

@@ -56,7 +56,8 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("agreement_calibration", {"ties": "first"}), ("majority_accuracy", {"ties": "abstain"}),
     ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
     ("cohen_kappa", {"a": "m0", "b": "m1"}), ("judge_vs_labels", {}), ("judge_vs_labels", {"by": ""}), ("outcomes", {}),
-    ("critical_path", {}), ("stragglers", {}), ("items", {}), ("outcomes", {"on": "majority"}),
+    ("critical_path", {}), ("critical_path", {"each": True}), ("stragglers", {}), ("items", {}),
+    ("outcomes", {"on": "majority"}),
     ("flips", {}), ("ensembles", {}), *(("groups", {"by": by}) for by in ("stage", "item", "epoch", "round")),
     ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
 ]  # fmt: skip

@@ -4,6 +4,8 @@
     feeding     of every judge the ensemble that fed it
     deciding    of every judge what it decided, and whether that is right
     sums        exact sums of shares per unit
+    rolls       of every member its name, and what is shown of its vote
+    chains      of every trace the calls that bound it; of every ensemble who was waited for
 
 Rules:
 - The result is that of the way call by call, digit for digit; a property test holds that. What is out of the ordinary

@@ -36,12 +36,19 @@ def spans_of(trees: Trees) -> Spans | None:
 
 
 class Chains(NamedTuple):
-    """The calls on chains, a root's after the other's only by depth: places, their roots, and nanoseconds of their
-    own."""
+    """The calls on chains by depth: places, their roots, nanoseconds of their own, and since when each is waited
+    for."""
 
     place: Array
     root: Array
     own_ns: Array
+    depth: Array
+    since: Array
+
+    def in_order(self) -> Chains:
+        """Chain by chain, each in the order of its tree: a call, and then in turn what was waited for below it."""
+        order = np.lexsort((self.depth, self.since, self.root))  # what lies below one call is disjoint in time
+        return Chains(*(column[order] for column in self))
 
 
 def chains_of(trees: Trees) -> Chains | None:
@@ -52,7 +59,7 @@ def chains_of(trees: Trees) -> Chains | None:
     children, starts = _awaited(trees, spans)
     at = np.flatnonzero((trees.shape.parent < 0) & spans.timed)
     begin, end, root = spans.begin[at], spans.end[at], at
-    found = [Chains(at[:0], at[:0], begin[:0])]
+    found = [Chains(at[:0], at[:0], begin[:0], begin[:0], begin[:0])]
     while len(at):
         own, cursor = np.zeros(len(at), np.int64), end.copy()
         below: list[tuple[Array, Array, Array, Array]] = []
@@ -68,7 +75,8 @@ def chains_of(trees: Trees) -> Chains | None:
             below.append((child[bounds], since[bounds], until[bounds], root[held]))
             rank += 1
             on = on[count[on] > rank]
-        found.append(Chains(at, root, own + np.maximum(0, cursor - begin)))
+        depth = np.full(len(at), len(found) - 1)
+        found.append(Chains(at, root, own + np.maximum(0, cursor - begin), depth, begin))
         if not below:
             break
         at, begin, end, root = (np.concatenate(column) for column in zip(*below, strict=True))

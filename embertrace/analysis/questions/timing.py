@@ -185,6 +185,23 @@ class Path:
         on_chains = counted(roots.astype(np.int64) * len(triples) + names)[0] % max(1, len(triples))
         for number, times in zip(*(part.tolist() for part in counted(on_chains)), strict=True):
             self.traces[_group(triples[number])] += times
+        if self.each:
+            self._describe(chains.in_order(), selection)
+
+    def _describe(self, chains: Chains, selection: Selection) -> None:
+        trees, shape = selection.trees, selection.trees.shape
+        chosen = selection.mask[chains.place]
+        places, roots = chains.place[chosen], chains.root[chosen]
+        begun = trees.starts_ns[places] - trees.starts_ns[roots]
+        columns = (shape.name[places], chains.depth[chosen], begun, durations_of(trees, places), chains.own_ns[chosen])
+        steps = zip(*(column.tolist() for column in columns), trees.call_ids(places), strict=True)
+        triples, keys = trees.table.names.triples, trees.call_keys(roots)
+        wholes, traces = durations_of(trees, roots).tolist(), trees.trace_ids(roots)
+        for (name, depth, begun_ns, took, own, call_id), key, whole, trace in zip(
+            steps, keys, wholes, traces, strict=True
+        ):
+            step = (triples[name], trace, call_id, depth, begun_ns, took / 1e9, own)
+            self.chains.setdefault(key, []).append(_row(*step, whole))
 
     def merge(self, other: Path) -> Path:
         self.own.update(other.own)
@@ -197,24 +214,40 @@ class Path:
 
 
 def _described(step: Step, root: Call) -> dict[str, Any]:
-    call, whole = step.call, root.duration_ns or 0
+    call, begun = step.call, step.call.start_ns - root.start_ns
+    names = call.operator_id, call.operator_type, call.stage
+    told = (names, root.trace_id, call.call_id, step.depth, begun, call.duration_s, step.own_ns)
+    return _row(*told, root.duration_ns or 0)
+
+
+def _row(
+    names: Triple,
+    trace: str | None,
+    call_id: int,
+    depth: int,
+    begun_ns: int,
+    duration_s: float | None,
+    own_ns: int,
+    whole_ns: int,
+) -> dict[str, Any]:
+    operator, operator_type, stage = names
     return {
-        "operator": call.operator_id,
-        "type": call.operator_type,
-        "stage": call.stage,
-        "trace": root.trace_id,
-        "call_id": call_hex(call.call_id),
-        "depth": step.depth,
-        "start_s": (call.start_ns - root.start_ns) / 1e9,
-        "duration_s": call.duration_s,
-        "own_s": step.own_ns / 1e9,
-        "share": step.own_ns / whole if whole else 0.0,
+        "operator": operator,
+        "type": operator_type,
+        "stage": stage,
+        "trace": trace,
+        "call_id": call_hex(call_id),
+        "depth": depth,
+        "start_s": begun_ns / 1e9,
+        "duration_s": duration_s,
+        "own_s": own_ns / 1e9,
+        "share": own_ns / whole_ns if whole_ns else 0.0,
     }
 
 
 def critical_path(selection: Selection, *, each: bool = False) -> Path:
     found, shape = Path(bool(each)), selection.trees.shape
-    chains = chains_of(selection.trees) if selection.at_once and not each else None
+    chains = chains_of(selection.trees) if selection.at_once else None
     if chains is not None:
         found.add_all(chains, selection)
         untimed = (shape.parent < 0) & ~shape.has_duration & selection.mask
