@@ -20,8 +20,9 @@ KEYS: list[Any] = [
 """Each another item than the others."""
 
 
-def name_of(key: Any) -> str:
-    return repr(key)[:30]
+def named(keys: list[Any]) -> list[Any]:
+    """With names that are the same in every process."""
+    return [pytest.param(key, id=f"{type(key).__name__}-{place}") for place, key in enumerate(keys)]
 
 
 def record_all() -> Any:
@@ -40,7 +41,7 @@ def asked() -> OperatorAnalysis:
     return OperatorAnalysis(record_all())
 
 
-@pytest.mark.parametrize("key", KEYS, ids=name_of)
+@pytest.mark.parametrize("key", named(KEYS))
 def test_every_key_chooses_its_item(asked: OperatorAnalysis, key: Any) -> None:
     assert len(asked.item(key).calls) == 3
     assert asked.item(key).majority_accuracy().n == 1
@@ -68,7 +69,7 @@ def test_an_aggregator_chooses_them_alike(tmp_path: pathlib.Path) -> None:
         assert len(live.by("item").majority_accuracy()) == len(KEYS)
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key != "x" * 5000], ids=name_of)
+@pytest.mark.parametrize("key", named([key for key in KEYS if key != "x" * 5000]))
 def test_a_label_finds_the_item_of_its_key(key: Any) -> None:
     with et.collect_events() as events:
         with et.item(key, epoch=1), et.operator("chooser", type="judge") as judge:
