@@ -21,7 +21,6 @@ _SIZE[:0x80] = 1
 _SIZE[0xCC:0xD0] = 2, 3, 5, 9
 _SHIFT = np.zeros(256, np.uint64)
 _SHIFT[0xCC:0xD0] = 56, 48, 32, 0
-_PAD = bytes(32)
 NIL, FLOAT, _BINARY = 0xC0, 0xCB, 0xC4
 """First bytes of what stands for no value, of a float, and of up to 255 bytes."""
 
@@ -29,11 +28,11 @@ NIL, FLOAT, _BINARY = 0xC0, 0xCB, 0xC4
 class Cursor:
     """A place in each of many events. What can't be read there marks the event as bad, and goes on anyhow."""
 
-    def __init__(self, buffer: bytes, starts: Ints) -> None:
-        padded = buffer + _PAD
-        self.bytes = np.frombuffer(padded, np.uint8)
-        self.words: Ints = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
-        self.end = len(buffer)
+    def __init__(self, buffer: bytes, end: int, starts: Ints) -> None:
+        """The buffer has at least PADDING bytes behind `end`."""
+        self.bytes = np.frombuffer(buffer, np.uint8)
+        self.words: Ints = np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+        self.end = end
         self.at = starts
         self.bad = np.zeros(len(starts), bool)
 

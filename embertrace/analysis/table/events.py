@@ -18,6 +18,7 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column, NarrowColumn
 from embertrace.analysis.table.ids import DenseIds
 from embertrace.analysis.table.names import Names
+from embertrace.event import CALL
 from embertrace.wire.columns import (
     DURATION,
     FLOAT_DURATION,
@@ -42,7 +43,6 @@ class EventTable:
 
     def __init__(self) -> None:
         self.names, self.ids = Names(), DenseIds()
-        self.ids.add(np.zeros(1, np.uint64))
         self.producers: list[bytes] = []
         self.kind, self.flags = Column(np.uint8), Column(np.uint8)
         self.stamp, self.duration_bits = Column(np.int64), NarrowColumn()
@@ -104,9 +104,10 @@ class EventTable:
         given = columns.stamp[(columns.flags & FLOAT_STAMP) != 0].view(np.float64)
         self._out_of_range |= bool((np.abs(given) > FARTHEST_S).any())
         self.duration_bits.extend(columns.duration.view(np.uint64))
-        for name in ("call", "parent", "follows"):
-            wanted = getattr(columns, "call_id" if name == "call" else name)
-            getattr(self, name).extend(self._numbered(wanted))
+        self.ids.add(columns.call_id[columns.kind == CALL].astype(np.uint64, copy=False))  # all others find theirs there
+        self.call.extend(self._numbered(columns.call_id))
+        self.parent.extend(self._numbered(columns.parent))
+        self.follows.extend(self._numbered(columns.follows))
         self._keep_tails(columns.tail_length, columns.tails)
 
     def _numbered(self, ids: Array) -> Array:
