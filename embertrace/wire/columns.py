@@ -72,7 +72,7 @@ EVENT_HEAD = bytes((0xDC, 0, FIELDS))
 """What an event begins with that is read here: an array of so many elements."""
 _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
-_UINT8, _INT8, _BINARY, _NO_LINKS = 0xCF, 0xD3, 0xC4, 0x90
+_UINT8, _INT8, BINARY, NO_LINKS = 0xCF, 0xD3, 0xC4, 0x90
 _NO_TEXT = -1
 """In the place of the number of names that are no text."""
 
@@ -155,7 +155,7 @@ def _candidates(buffer: bytes, end: int) -> Ints:
     at = at[(bytes_[at + 1] == 0) & (bytes_[at + 2] == FIELDS) & (bytes_[at + 3] <= 3)]
     stamp, trace = bytes_[at + 4], bytes_[at + _FRONT]
     is_time = (stamp == _UINT8) | (stamp == _INT8) | (stamp == FLOAT)
-    found: Ints = at[is_time & ((trace == _BINARY) | (trace == NIL))]
+    found: Ints = at[is_time & ((trace == BINARY) | (trace == NIL))]
     return found
 
 
@@ -272,15 +272,15 @@ def unpack_tail(tail: bytes) -> tuple[tuple[int, ...], bytes, bytes]:
 
 def data_of(tail: bytes) -> bytes:
     """The data in an event's tail."""
-    if tail[0] in (NIL, _NO_LINKS) and tail[1] == _BINARY:
+    if tail[0] in (NIL, NO_LINKS) and tail[1] == BINARY:
         at = 3 + tail[2]
-        if tail[at] == _BINARY:
+        if tail[at] == BINARY:
             return tail[at + 2 :]
     return unpack_tail(tail)[2]
 
 
 def context_of(tail: bytes) -> bytes:
     """The context in an event's tail."""
-    if tail[0] not in (NIL, _NO_LINKS) or tail[1] != _BINARY:
+    if tail[0] not in (NIL, NO_LINKS) or tail[1] != BINARY:
         return unpack_tail(tail)[1]
     return tail[3 : 3 + tail[2]]

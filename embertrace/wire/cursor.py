@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embertrace.wire.event import MAX_LINKS, MAX_NAME_BYTES
+from embertrace.wire.spans import words_at
 
 Ints = NDArray[Any]
 
@@ -31,7 +32,7 @@ class Cursor:
     def __init__(self, buffer: bytes, end: int, starts: Ints) -> None:
         """The buffer has at least PADDING bytes behind `end`."""
         self.bytes = np.frombuffer(buffer, np.uint8)
-        self.words: Ints = np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+        self.words: Ints = words_at(buffer)
         self.end = end
         self.at = starts
         self.bad = np.zeros(len(starts), bool)

@@ -5,6 +5,7 @@ seeded, and what it finds alike is compared byte by byte.
 
     copied   the bytes of stretches, one behind the other
     alike    of each stretch the place of one that holds the same
+    are_ascii, words_at    whether stretches are plain text; what stands at each place
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uin
 _MASKS = (np.arange(PADDING + 1)[:, None] - 8 * np.arange(WORDS)).clip(0, 8)
 _KEPT = np.array([(1 << 8 * many) - 1 for many in range(9)], np.uint64)[_MASKS]
 """By length and word: the bits of a word that are in the stretch."""
+_HIGH_BITS = np.uint64(0x8080808080808080)
 _AGAIN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -68,28 +70,44 @@ def alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
 
 
 def _alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
-    everyone = np.arange(len(starts))
-    count = -(-int(lengths.max()) // 8) if len(starts) else 0
-    if not count:
-        return everyone * 0
-    kept = np.ascontiguousarray(_KEPT[:, :count]).view(f"V{8 * count}")[:, 0]
-    rows = _blocks(buffer, 8 * count)[starts]
-    words = rows.view(np.uint64).reshape(-1, count)
-    words &= kept[lengths].view(np.uint64).reshape(-1, count)
-    hashes = words @ _FACTORS[:count] + lengths.astype(np.uint64) * _FACTORS[WORDS]
+    rows = _words_in(buffer, starts, lengths)
+    count = rows.shape[1]
+    hashes = rows @ _FACTORS[:count] + lengths.astype(np.uint64) * _FACTORS[WORDS]
     hashes ^= hashes >> np.uint64(32)
+    whole = rows.view(f"V{8 * count}")[:, 0]
     bits = (2 * len(starts)).bit_length()
     table = np.empty(1 << bits, np.int64)
-    found, looking = everyone, everyone.copy()
+    found = np.arange(len(starts))
+    looking = found.copy()
     while len(looking):
         hashes = hashes * _AGAIN
         slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
         table[slots] = looking  # of several the last one counts, and is compared with
         other = table[slots]
-        differs = lengths[other] != lengths[looking]
-        theirs = rows[other].view(np.uint64).reshape(-1, count)
-        if (theirs != words[looking]).any():
-            differs |= (theirs != words[looking]).any(1)
+        differs: Ints = lengths[other] != lengths[looking]
+        unequal = whole[other].view(np.uint64).reshape(-1, count) != rows[looking]
+        if unequal.any():
+            differs = differs | unequal.any(1)
         found[looking] = other
         looking, hashes = looking[differs], hashes[differs]
     return found
+
+
+def are_ascii(buffer: bytes, starts: Ints, lengths: Ints) -> NDArray[np.bool_]:
+    """Whether stretches of at most PADDING bytes each are ASCII text."""
+    high: Ints = _words_in(buffer, starts, lengths) & _HIGH_BITS
+    return np.logical_not(high.any(1))
+
+
+def words_at(buffer: bytes) -> Ints:
+    """The eight bytes at each place of a buffer, as little-endian integers."""
+    return np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+
+
+def _words_in(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
+    """The words of stretches, a row each; zero behind their ends."""
+    count = max(1, -(-int(lengths.max()) // 8)) if len(starts) else 1
+    words = _blocks(buffer, 8 * count)[starts].view(np.uint64).reshape(-1, count)
+    kept = np.ascontiguousarray(_KEPT[:, :count]).view(f"V{8 * count}")[:, 0]
+    words &= kept[lengths].view(np.uint64).reshape(-1, count)
+    return words

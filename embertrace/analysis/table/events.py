@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.table.column import Array, Column, NarrowColumn
+from embertrace.analysis.table.counting import in_groups
 from embertrace.analysis.table.ids import DenseIds
 from embertrace.analysis.table.names import Names
 from embertrace.event import CALL
@@ -29,6 +30,7 @@ from embertrace.wire.columns import (
     unpack_tail,
 )
 from embertrace.wire.event import RawEvent, to_nanoseconds
+from embertrace.wire.spans import PADDING, copied
 
 NO_CALL = 0
 """The number of the id 0, which names no call."""
@@ -104,7 +106,7 @@ class EventTable:
         given = columns.stamp[(columns.flags & FLOAT_STAMP) != 0].view(np.float64)
         self._out_of_range |= bool((np.abs(given) > FARTHEST_S).any())
         self.duration_bits.extend(columns.duration.view(np.uint64))
-        self.ids.add(columns.call_id[columns.kind == CALL].astype(np.uint64, copy=False))  # all others find theirs there
+        self.ids.add(columns.call_id[columns.kind == CALL].astype(np.uint64, copy=False))  # others find theirs there
         self.call.extend(self._numbered(columns.call_id))
         self.parent.extend(self._numbered(columns.parent))
         self.follows.extend(self._numbered(columns.follows))
@@ -224,11 +226,30 @@ class EventTable:
 
     def tails(self, rows: Array) -> Iterator[bytes]:
         """As `tail`, of many rows."""
-        bounds = np.append(self._tail_at.values, self._tail_bytes).astype(np.int64, copy=False)
-        chunk = np.searchsorted(self._tails_from, bounds[rows], "right") - 1
-        base = np.array(self._tails_from, np.int64)[chunk]
-        places = zip(chunk.tolist(), (bounds[rows] - base).tolist(), (bounds[rows + 1] - base).tolist(), strict=True)
+        chunk, starts, ends = self._tail_places(rows)
+        places = zip(chunk.tolist(), starts.tolist(), ends.tolist(), strict=True)
         return (self._tails[number][start:end] for number, start, end in places)
+
+    def packed_tails(self, rows: Array) -> Iterator[tuple[Array, bytes, Array, Array]]:
+        """The tails of many rows, in pieces as they were taken in: which of the rows, a buffer with PADDING behind
+        them, where each starts in it, and how long it is."""
+        chunk, starts, ends = self._tail_places(rows)
+        order = in_groups(chunk)
+        bounds = np.flatnonzero(np.diff(chunk[order], prepend=-1, append=-1))
+        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            places = order[start:end]
+            lengths = ends[places] - starts[places]
+            joined = copied(self._tails[chunk[places[0]]], starts[places], lengths)
+            yield places, joined + bytes(PADDING), np.cumsum(lengths) - lengths, lengths
+
+    def _tail_places(self, rows: Array) -> tuple[Array, Array, Array]:
+        """Of each row which of `_tails` its tail is in, and from where to where."""
+        last = len(self) - 1
+        starts, ends = (self._tail_at.values[each].astype(np.int64) for each in (rows, np.minimum(rows + 1, last)))
+        ends[rows == last] = self._tail_bytes
+        froms = np.array(self._tails_from, np.int64)
+        chunk = np.searchsorted(froms, starts, "right") - 1
+        return chunk, starts - froms[chunk], ends - froms[chunk]
 
     def call_id(self, number: int) -> int:
         return int(self.ids.ids[number])
