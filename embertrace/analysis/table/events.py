@@ -76,6 +76,13 @@ class EventTable:
     def payload_bytes(self) -> int:
         return self._tail_bytes
 
+    def reserve(self, length: int) -> None:
+        """Room for so many rows like those that are here. Columns that grow are copied again and again."""
+        for value in vars(self).values():
+            if isinstance(value, Column) and len(value) == len(self):
+                value.reserve(length)
+        self.ids.reserve(len(self.ids) * length // max(1, len(self)))
+
     def producer(self, code: bytes) -> int:
         """The number of a producer, new or known."""
         number = self._numbers.get(code)
