@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embertrace.wire.context import MAX_CONTEXT_BYTES
-from embertrace.wire.cursor import FLOAT, NIL, Cursor, Ints
+from embertrace.wire.cursor import BINARY, FLOAT, NIL, UINT64, Cursor, Ints
 from embertrace.wire.event import FIELDS, MAX_EVENT_BYTES, RawEvent
 from embertrace.wire.spans import PADDING, alike, copied
 
@@ -72,7 +72,7 @@ EVENT_HEAD = bytes((0xDC, 0, FIELDS))
 """What an event begins with that is read here: an array of so many elements."""
 _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
-_UINT8, _INT8, BINARY, NO_LINKS = 0xCF, 0xD3, 0xC4, 0x90
+_INT64, NO_LINKS = 0xD3, 0x90
 _NO_TEXT = -1
 """In the place of the number of names that are no text."""
 
@@ -139,7 +139,7 @@ _ELEMENTS: tuple[Callable[[Cursor], Any], ...] = (
     Cursor.trace,
     *(Cursor.unsigned,) * 5,
     *(Cursor.text,) * 3,
-    lambda cursor: cursor.unsigned(nil=True),
+    Cursor.number,
     *(Cursor.unsigned,) * 2,
     Cursor.links,
     lambda cursor: cursor.binary(MAX_CONTEXT_BYTES),
@@ -154,7 +154,7 @@ def _candidates(buffer: bytes, end: int) -> Ints:
     at = np.flatnonzero(bytes_[: max(0, end - _FRONT)] == 0xDC)
     at = at[(bytes_[at + 1] == 0) & (bytes_[at + 2] == FIELDS) & (bytes_[at + 3] <= 3)]
     stamp, trace = bytes_[at + 4], bytes_[at + _FRONT]
-    is_time = (stamp == _UINT8) | (stamp == _INT8) | (stamp == FLOAT)
+    is_time = (stamp == UINT64) | (stamp == _INT64) | (stamp == FLOAT)
     found: Ints = at[is_time & ((trace == BINARY) | (trace == NIL))]
     return found
 
@@ -164,7 +164,7 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     kind = cursor.bytes[cursor.at + 3]
     cursor.move(4)
     stamp_tag, stamp = cursor.tags(), cursor.word()
-    cursor.bad |= (stamp_tag == _UINT8) & (stamp >> 63 != 0)
+    cursor.bad |= (stamp_tag == UINT64) & (stamp >> 63 != 0)
     flags = np.where(stamp_tag == FLOAT, FLOAT_STAMP, 0).astype(np.uint8)
     cursor.move(9)
     has_trace, trace = cursor.trace()
@@ -174,10 +174,8 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     for _ in range(3):
         cursor.text()
     names_end = cursor.at
-    duration_tag, bits = cursor.tags(), cursor.word()
-    duration = cursor.unsigned(nil=True)
+    duration_tag, duration = cursor.number()
     is_float = duration_tag == FLOAT
-    duration = np.where(is_float, bits, np.where(duration_tag == NIL, 0, duration))
     cursor.bad |= ~is_float & (duration >> 63 != 0)
     flags |= np.where(duration_tag == NIL, 0, np.where(is_float, DURATION | FLOAT_DURATION, DURATION)).astype(np.uint8)
     slots, follows = cursor.unsigned(), cursor.unsigned()
@@ -185,7 +183,7 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     flags |= np.where(cursor.links(), LINKS, 0).astype(np.uint8)
     flags |= np.where(cursor.binary(MAX_CONTEXT_BYTES) > 0, CONTEXT, 0).astype(np.uint8)
     cursor.binary(MAX_EVENT_BYTES)
-    fields = [kind, stamp.view(np.int64), flags, trace, *ids, duration.astype(np.uint64).view(np.int64), slots, follows]
+    fields = [kind, stamp.view(np.int64), flags, trace, *ids, duration.view(np.int64), slots, follows]
     return fields, (names_at, names_end, tail_at)
 
 

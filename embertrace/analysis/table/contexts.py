@@ -14,9 +14,9 @@ from embertrace.analysis.table.counting import firsts, together
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.mappings import NOTHING, Mappings
 from embertrace.analysis.table.shares import Shares
-from embertrace.wire.columns import BINARY, CONTEXT, NO_LINKS, context_of
+from embertrace.wire.columns import CONTEXT, NO_LINKS, context_of
 from embertrace.wire.context import Added, pack_context, unpack_context
-from embertrace.wire.cursor import NIL
+from embertrace.wire.cursor import BINARY, NIL
 from embertrace.wire.spans import PADDING, alike, words_at
 
 _ITEM = b"\xa4item\xc4"
