@@ -116,9 +116,9 @@ class Cursor:
         """Pass over binary data; how long each is."""
         tags = self.tags()
         if (tags == BINARY).all():
-            length = self.bytes[self.at + 1].astype(np.int64)
-            self.leap(length + 2)
-            return length
+            short: Ints = self.bytes[self.at + 1].astype(np.int64)
+            self.leap(short + 2)
+            return short
         word = self.word()
         width = tags.astype(np.int64) - BINARY
         self.bad |= (width < 0) | (width > 2)

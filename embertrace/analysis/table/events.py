@@ -213,6 +213,8 @@ class EventTable:
         if not self.is_exact:
             return np.array(sorted(range(len(rows)), key=lambda at: self.origin(int(rows[at]))), np.int64)
         times = self.times(rows)
+        if (times[1:] > times[:-1]).all():
+            return np.arange(len(rows))
         order = np.argsort(times, kind="stable")
         sorted_times = times[order]
         if (sorted_times[1:] != sorted_times[:-1]).all():
