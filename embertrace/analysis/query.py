@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.judged import AllJudged, judged_votes
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
 from embertrace.analysis.arrays.votes import Votes, places_of_type, votes_of
 from embertrace.analysis.calls import Call, Metric
@@ -278,6 +279,10 @@ class Selection:
     def judged_kinds(self, right: Correctness) -> JudgedKinds | None:
         """Which judges with their ensembles are alike; None where a callable decides."""
         return judged_kinds(self.trees, right, self.mask if self.filtered else None)
+
+    def judged_votes(self, right: Correctness) -> AllJudged | None:
+        """What all judges decided, and the votes that they had before them; None where a callable decides."""
+        return judged_votes(self.trees, right, self.mask if self.filtered else None)
 
     def whole(self, call: Call, answers: Answers) -> Ensemble:
         """An ensemble call with all its members."""
