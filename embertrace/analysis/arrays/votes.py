@@ -21,6 +21,7 @@ FEW_KEYS = 16
 """Up to so many different answers there is a table of all ensembles by all answers: half the time."""
 ANSWERED, ABSTAINED, UNKNOWN = range(3)
 ENDED, FAILED, MISSING = range(3)
+NO_TEXT = -1
 STATUSES = {"answered": ANSWERED, "abstained": ABSTAINED, "unknown": UNKNOWN}
 
 
@@ -55,17 +56,32 @@ def votes_of(trees: Trees, answers: Answers, mask: Array | None) -> Votes | None
     return found
 
 
+FEW_NAMES = 8
+"""To compare all places with so many names is faster than to look each one's up."""
+
+
 def places_of_type(trees: Trees, operator_type: str) -> Array:
     """By place whether a call is of a type."""
-    of_names = trees.table.names.which(lambda names: names[1] == operator_type)
-    found: Array = of_names[trees.shape.name]
+    of_names, names = is_of_type(trees, operator_type), trees.shape.name
+    numbers = np.flatnonzero(of_names)
+    if len(numbers) > FEW_NAMES:
+        found: Array = of_names[names]
+        return found
+    found = np.zeros(len(names), bool)
+    for number in numbers.astype(names.dtype):
+        found |= names == number
     return found
 
 
-def may_vote_places(trees: Trees) -> Array:
-    """By place whether a call is of a kind that votes."""
+def is_of_type(trees: Trees, operator_type: str) -> Array:
+    """By the number of a name whether it is of a type."""
+    return trees.table.names.which(lambda names: names[1] == operator_type)
+
+
+def may_vote(trees: Trees, places: Array) -> Array:
+    """Of calls whether each is of a kind that votes."""
     voting = trees.table.names.which(lambda names: names[1] not in NO_MEMBERS)
-    found: Array = voting[trees.shape.name] & trees.shape.member
+    found: Array = voting[trees.shape.name[places]] & trees.shape.member[places]
     return found
 
 
@@ -93,9 +109,13 @@ def keys_of(trees: Trees, answers: Answers) -> Keys:
 
 def answers_at(trees: Trees, answers: Answers, places: Array) -> tuple[Array, Array]:
     """Status and number of the answer of each call, all of which ended with a result; equal numbers are equal keys."""
-    numbers = trees.texts.numbers(trees.shape.end_row[places])
+    return answers_in(trees, answers, trees.texts.numbers(trees.shape.end_row[places]))
+
+
+def answers_in(trees: Trees, answers: Answers, texts: Array) -> tuple[Array, Array]:
+    """As `answers_at`, of the texts of their ends by number."""
     keys = keys_of(trees, answers)
-    return keys.status[numbers], keys.key[numbers]
+    return keys.status[texts], keys.key[texts]
 
 
 class Ballots(NamedTuple):
@@ -115,20 +135,29 @@ class Ballots(NamedTuple):
     """Of each member a number for its operator's id, and for which of that id it is where there are several."""
     size: Array
     """Of each ensemble its members."""
+    text: Array
+    """Of each member the number of the text of its end; NO_TEXT where it did not end with a result."""
+
+    @property
+    def ended(self) -> slice | Array:
+        """Which members ended with a result."""
+        ended = self.status == ENDED
+        return slice(None) if ended.all() else np.flatnonzero(ended)
 
     def take(self, chosen: Array) -> Ballots:
         """With the chosen members only."""
         group = self.group[chosen]
         size = np.bincount(group, minlength=len(self.ensemble))
         columns = (self.status[chosen], self.nested[chosen], self.identity[chosen])
-        return Ballots(self.ensemble, self.member[chosen], group, *columns, size)
+        return Ballots(self.ensemble, self.member[chosen], group, *columns, size, self.text[chosen])
 
 
 def _ballots(trees: Trees) -> Ballots:
     shape = trees.shape
     is_ensemble = places_of_type(trees, "ensemble")
     below, _ = shape.children_of_all
-    members = below[is_ensemble[shape.parent[below]] & may_vote_places(trees)[below]]
+    below = below[is_ensemble[shape.parent[below]]]
+    members = below[may_vote(trees, below)]
     ensembles = np.flatnonzero(is_ensemble)
     index = np.zeros(len(shape), np.int64)
     index[ensembles] = np.arange(len(ensembles))
@@ -138,7 +167,11 @@ def _ballots(trees: Trees) -> Ballots:
     status[outcome == OPEN] = MISSING
     status[(outcome == RESULT_OUTCOME) & ~_late(shape, members, ensembles[group])] = ENDED
     size = np.bincount(group, minlength=len(ensembles))
-    return Ballots(ensembles, members, group, status, is_ensemble[members], _identities(trees, members, group), size)
+    text = np.full(len(members), NO_TEXT, np.int32)
+    ended = np.flatnonzero(status == ENDED)
+    text[ended] = trees.texts.numbers(shape.end_row[members[ended]])
+    identity = _identities(trees, members, group)
+    return Ballots(ensembles, members, group, status, is_ensemble[members], identity, size, text)
 
 
 def _identities(trees: Trees, members: Array, group: Array) -> Array:
@@ -193,13 +226,15 @@ def standing_of(trees: Trees, mask: Array | None) -> Standing:
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     standing = standing_of(trees, mask)
     ballots, ensembles = standing.ballots, standing.ballots.ensemble
-    ended = np.flatnonzero(ballots.status == ENDED)
+    ended = ballots.ended
     group = ballots.group[ended]
-    status, key = answers_at(trees, answers, ballots.member[ended])
+    status, key = answers_in(trees, answers, ballots.text[ended])
     missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles))
     unknown = np.bincount(group[status == UNKNOWN], minlength=len(ensembles))
     voted = status == ANSWERED
-    answered, distinct, largest = _agreement(group[voted], key[voted], len(ensembles))
+    if not voted.all():
+        group, key = group[voted], key[voted]
+    answered, distinct, largest = _agreement(group, key, len(ensembles))
     chosen = standing.counts & ~standing.alone
     columns = (ensembles, standing.incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
     counting = columns if chosen.all() else (column[chosen] for column in columns)

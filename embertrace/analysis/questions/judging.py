@@ -76,9 +76,12 @@ def _add_judged(tallies: Tallies, trees: Trees, judged: JudgedVotes, over: Over)
         sums = sums_of(trees, votes.place[at[among[decided]]], right[decided], np.ones(int(decided.sum()), np.int64))
         assert sums is not None  # they are counts
         tally.add_sums(sums)
+        if len(sums.n) and int(sums.n.sum()) == len(among):
+            continue
+        both = np.bincount(2 * reason + decisions.labelled[judges], minlength=2 * len(REASONS)).reshape(-1, 2)
         for why, labelled in itertools.product(range(1, len(REASONS)), (False, True)):
-            times = int(((reason == why) & (decisions.labelled[judges] == labelled)).sum())
-            tally.leave_out(REASONS[why], times, failed=labelled and REASONS[why] in ("failed", "abstained"))
+            failed = labelled and REASONS[why] in ("failed", "abstained")
+            tally.leave_out(REASONS[why], int(both[why, int(labelled)]), failed=failed)
 
 
 def judge_lift(
