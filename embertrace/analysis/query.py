@@ -244,7 +244,8 @@ class Selection:
             rows = trees.metric_rows[at].tolist()
             stray[at] = np.fromiter((Metric(trees.sighting(row)) in self for row in rows), bool, len(at))
         of_calls = scores & (places >= 0)
-        of_calls[of_calls] = self.mask[places[of_calls]]
+        if self.filtered:
+            of_calls[of_calls] = self.mask[places[of_calls]]
         chosen: Array = stray | of_calls
         return chosen
 
@@ -258,7 +259,7 @@ class Selection:
         """Those of them that say something of one of these names; nobody looks at the others."""
         trees = self.trees
         chosen = np.flatnonzero(self.scored)
-        numbers = trees.texts.numbers(trees.metric_rows[chosen])
+        numbers = trees.metric_texts[chosen]
         says = trees.texts.read(f"has one of {names}", lambda data: any(name in data for name in names))
         chosen = chosen[np.array(says, bool)[numbers]]
         places, _ = trees.places_of_metrics

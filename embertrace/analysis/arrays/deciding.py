@@ -133,7 +133,7 @@ def _scored(trees: Trees) -> dict[int, int]:
     """Of each call of which a score says whether it is correct what the last such score says."""
     of_metrics, _ = trees.places_of_metrics
     scoring = np.flatnonzero((of_metrics >= 0) & (trees.metric_kinds == SCORE))
-    numbers = trees.texts.numbers(trees.metric_rows[scoring])
+    numbers = trees.metric_texts[scoring]
     says = np.array(trees.texts.read("has correct", lambda data: "correct" in data), bool)[numbers]
     codes = np.array(trees.texts.read("correct", _code), np.int64)[numbers]
     given = np.array(trees.texts.read("gives correct", lambda data: data.get("correct") is not None), bool)[numbers]
