@@ -120,7 +120,7 @@ def _votes(trees: Trees, answers: Answers, ballots: Ballots) -> _Votes:
     ended = np.flatnonzero(ballots.status == ENDED)
     status = ballots.status.astype(np.int64) + UNKNOWN  # FAILED and MISSING lie above what answers can be
     key = np.full(len(status), NO_KEY, np.int64)
-    status[ended], found = answers_in(trees, answers, ballots.text[ended])
+    status[ended], found = answers_in(trees, answers, ballots.texts[ballots.text[ended]])
     voted = status[ended] == ANSWERED
     at = ended[voted]
     key[at] = found[voted]

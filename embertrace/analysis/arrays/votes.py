@@ -6,19 +6,21 @@ none and says that some are missing. The others are `rest`, to be read one by on
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.ensembles import NO_MEMBERS
 from embertrace.analysis.table.column import Array
-from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.counting import counted, dense
 from embertrace.analysis.table.shape import OPEN, RESULT_OUTCOME, Shape
 from embertrace.analysis.trees import Trees
 
-FEW_KEYS = 16
-"""Up to so many different answers there is a table of all ensembles by all answers: half the time."""
+FEW_KEYS, _BITS = 16, 4
+_MOST = (1 << _BITS) - 1
+"""Up to so many different answers of so many members are counted in one integer for each ensemble, with _BITS for each
+answer: a fifth of the time."""
 ANSWERED, ABSTAINED, UNKNOWN = range(3)
 ENDED, FAILED, MISSING = range(3)
 NO_TEXT = -1
@@ -136,20 +138,16 @@ class Ballots(NamedTuple):
     size: Array
     """Of each ensemble its members."""
     text: Array
-    """Of each member the number of the text of its end; NO_TEXT where it did not end with a result."""
-
-    @property
-    def ended(self) -> slice | Array:
-        """Which members ended with a result."""
-        ended = self.status == ENDED
-        return slice(None) if ended.all() else np.flatnonzero(ended)
+    """Of each member which of `texts` its end says; NO_TEXT where it did not end with a result."""
+    texts: Array
+    """The numbers of all texts that ends of members say."""
 
     def take(self, chosen: Array) -> Ballots:
         """With the chosen members only."""
         group = self.group[chosen]
         size = np.bincount(group, minlength=len(self.ensemble))
         columns = (self.status[chosen], self.nested[chosen], self.identity[chosen])
-        return Ballots(self.ensemble, self.member[chosen], group, *columns, size, self.text[chosen])
+        return Ballots(self.ensemble, self.member[chosen], group, *columns, size, self.text[chosen], self.texts)
 
 
 def _ballots(trees: Trees) -> Ballots:
@@ -169,9 +167,10 @@ def _ballots(trees: Trees) -> Ballots:
     size = np.bincount(group, minlength=len(ensembles))
     text = np.full(len(members), NO_TEXT, np.int32)
     ended = np.flatnonzero(status == ENDED)
-    text[ended] = trees.texts.numbers(shape.end_row[members[ended]])
+    numbers = trees.texts.numbers(shape.end_row[members[ended]])
+    texts, text[ended] = counted(numbers)[0], dense(numbers)
     identity = _identities(trees, members, group)
-    return Ballots(ensembles, members, group, status, is_ensemble[members], identity, size, text)
+    return Ballots(ensembles, members, group, status, is_ensemble[members], identity, size, text, texts)
 
 
 def _identities(trees: Trees, members: Array, group: Array) -> Array:
@@ -226,15 +225,10 @@ def standing_of(trees: Trees, mask: Array | None) -> Standing:
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     standing = standing_of(trees, mask)
     ballots, ensembles = standing.ballots, standing.ballots.ensemble
-    ended = ballots.ended
-    group = ballots.group[ended]
-    status, key = answers_in(trees, answers, ballots.text[ended])
+    status, key = answers_in(trees, answers, ballots.texts)
     missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles))
-    unknown = np.bincount(group[status == UNKNOWN], minlength=len(ensembles))
-    voted = status == ANSWERED
-    if not voted.all():
-        group, key = group[voted], key[voted]
-    answered, distinct, largest = _agreement(group, key, len(ensembles))
+    unknown = _how_many(ballots, status == UNKNOWN)
+    answered, distinct, largest = _agreement(ballots, status == ANSWERED, key)
     chosen = standing.counts & ~standing.alone
     columns = (ensembles, standing.incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
     counting = columns if chosen.all() else (column[chosen] for column in columns)
@@ -252,12 +246,23 @@ def _late(shape: Shape, members: Array, ensembles: Array) -> Array:
     return late
 
 
-def _agreement(group: Array, key: Array, groups: int) -> tuple[Array, Array, Array]:
-    """Of each group how many answers it has, how many distinct ones, and how often the most frequent one occurs."""
+def _how_many(ballots: Ballots, chosen: Array) -> Array:
+    """Of each ensemble how many of its members say one of the chosen texts."""
+    if not chosen.any():
+        return np.zeros(len(ballots.ensemble), np.int64)
+    return np.bincount(ballots.group[np.append(chosen, False)[ballots.text]], minlength=len(ballots.ensemble))
+
+
+def _agreement(ballots: Ballots, voted: Array, key: Array) -> tuple[Array, Array, Array]:
+    """Of each ensemble how many answers it has, how many distinct ones, and how often the most frequent one occurs;
+    `voted` and `key` are of texts."""
+    keys = dense(key[voted])
+    width = int(keys.max()) + 1 if len(keys) else 1
+    if width <= FEW_KEYS and (ballots.size <= _MOST).all():
+        return _agreement_of_few(ballots, voted, keys, width)
+    says = np.append(voted, False)[ballots.text]
+    group, key, groups = ballots.group[says], key[ballots.text[says]], len(ballots.ensemble)
     width = int(key.max()) + 1 if len(key) else 1
-    if width <= FEW_KEYS:
-        table = np.bincount(key * groups + group, minlength=groups * width).reshape(width, groups)
-        return table.sum(0), (table > 0).sum(0), table.max(0)
     answered = np.bincount(group, minlength=groups)
     codes, times = counted(group * width + key)
     of_group = codes // width
@@ -265,3 +270,22 @@ def _agreement(group: Array, key: Array, groups: int) -> tuple[Array, Array, Arr
     largest = np.zeros(groups, np.int64)
     np.maximum.at(largest, of_group, times)
     return answered, distinct, largest
+
+
+def _agreement_of_few(ballots: Ballots, voted: Array, keys: Array, width: int) -> tuple[Array, Array, Array]:
+    """As `_agreement`; `keys` are of the texts that voted, small numbers below `width`."""
+    kinds: list[Any] = [np.uint8, np.uint16, np.uint32, np.uint64]
+    kind = next(each for each in kinds if width * _BITS <= 8 * each().itemsize)
+    adds = np.zeros(len(voted) + 1, kind)  # the last is for those that say nothing
+    adds[:-1][voted] = kind(1) << (_BITS * keys).astype(kind)
+    filled = np.flatnonzero(ballots.size)
+    counts = np.zeros(len(ballots.size), kind)
+    starts = np.cumsum(ballots.size) - ballots.size
+    counts[filled] = np.add.reduceat(adds[ballots.text], starts[filled], dtype=kind) if len(filled) else 0
+    answered, distinct, largest = (np.zeros(len(counts), np.uint8) for _ in range(3))
+    for place in range(width):
+        often = ((counts >> kind(_BITS * place)) & kind(_MOST)).astype(np.uint8)
+        answered += often
+        distinct += often > 0
+        largest = np.maximum(largest, often)
+    return answered.astype(np.int64), distinct.astype(np.int64), largest.astype(np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.arrays.deciding import DECIDED, REASONS
 from embertrace.analysis.arrays.judged import JudgedVotes
-from embertrace.analysis.arrays.sums import Alike, sums_of
+from embertrace.analysis.arrays.sums import Alike, sums_of_binary
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
@@ -72,11 +72,9 @@ def _add_judged(tallies: Tallies, trees: Trees, judged: JudgedVotes, over: Over)
         tally = tallies.named(f"{code // width}/{code % width}")
         judges = judged.judge[among]
         reason, right = decisions.reason[judges], decisions.right[judges]
-        decided = reason == DECIDED
-        sums = sums_of(trees, votes.place[at[among[decided]]], right[decided], np.ones(int(decided.sum()), np.int64))
-        assert sums is not None  # they are counts
-        tally.add_sums(sums)
-        if len(sums.n) and int(sums.n.sum()) == len(among):
+        decided = np.flatnonzero(reason == DECIDED)
+        tally.add_sums(sums_of_binary(trees, votes.place[at[among[decided]]], right[decided] == 1))
+        if len(decided) == len(among):
             continue
         both = np.bincount(2 * reason + decisions.labelled[judges], minlength=2 * len(REASONS)).reshape(-1, 2)
         for why, labelled in itertools.product(range(1, len(REASONS)), (False, True)):
