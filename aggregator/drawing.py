@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from embertrace.analysis import Forest, LocalSource, OperatorAnalysis, Table
+from embertrace.analysis import Table
 from embertrace.analysis.results import Result
 from embertrace.errors import QueryError
 from embertrace.flow import FlowNode, Layout, flow_graph, layout
@@ -34,7 +34,7 @@ def drawing(ask: Ask, params: Mapping[str, Any]) -> dict[str, Any]:
     rows = {row["id"]: row for row in found["nodes"]}
     if len(rows) > MAX_NODES:
         raise QueryError(f"{len(rows)} operators are too many for a picture of at most {MAX_NODES}: filter them")
-    graph = flow_graph(_Told(found))
+    graph = flow_graph(found)
     plan = layout(graph)
     most = max((edge.count for edge in graph.edges), default=0)
     edges = [
@@ -50,17 +50,6 @@ def drawing(ask: Ask, params: Mapping[str, Any]) -> dict[str, Any]:
     nodes = [_node(node, rows[node.id], plan) for node in graph.nodes]
     about = {"left_out": found.left_out, "notes": list(found.notes)}
     return {"width": plan.width, "height": plan.height, "nodes": nodes, "edges": edges, **about}
-
-
-class _Told(OperatorAnalysis):
-    """An analysis that has its flow already."""
-
-    def __init__(self, flow: Table) -> None:
-        super().__init__(LocalSource(Forest()))
-        self._flow = flow
-
-    def flow(self) -> Table:
-        return self._flow
 
 
 def _node(node: FlowNode, row: Mapping[str, Any], plan: Layout) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class Client:
             watch = Watch(socket)
             try:
                 socket.connect(self.endpoint)
-                socket.send(pack_control(question))
+                _send(socket, pack_control(question))
                 packed, refusal = self._await_answer(socket, watch, wait_s)
             finally:
                 watch.close()
@@ -194,7 +194,8 @@ class Client:
         assert self._opened is not None and self._opened.socket is not None
         socket, lost = self._opened.socket, self._opened.lost
         self._asked += 1
-        socket.send(pack_request(Request(self._asked, method, params)))
+        if not _send(socket, pack_request(Request(self._asked, method, params))):
+            return None
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(lost, zmq.POLLIN)
@@ -210,3 +211,13 @@ class Client:
             if answer.id in (self._asked, 0):
                 return answer
         return None
+
+
+def _send(socket: zmq.Socket[bytes], message: bytes) -> bool:
+    """Send without waiting: whether there is a connection to send through. One that was refused already is none, and
+    waiting for another would be for ever."""
+    try:
+        socket.send(message, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True

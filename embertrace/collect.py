@@ -362,8 +362,8 @@ def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
     added = Added(
         frames=frames,
         run=event.context.get("run"),
-        item=payload.pack(item, context.ITEM_BYTES, context.redaction) if item else b"",
-        tags=payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b"",
+        item=payload.pack(item, lineage.ITEM_BYTES, context.redaction) if item else b"",
+        tags=payload.pack(tags, lineage.TAGS_BYTES, context.redaction) if tags else b"",
         member=event.context.get("member") is not False,
         share=share,
         withheld=withheld,

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from embertrace import event, lineage, payload
 from embertrace.event import DEFAULT_STAGE, FOREIGN_SLOT, Defaults, Frame, call_hex, optional_call_hex
 from embertrace.sampling import Sampling
+from embertrace.wire.event import Place
 
 
 class Sink(Protocol):
@@ -99,7 +100,8 @@ class Scope(NamedTuple):
 class Context:
     """One active call. Its identity never changes; `slots` hands out the positions of its children.
 
-    What most calls never have stands on the class: making one is a good part of what a traced call costs.
+    What most calls never have stands on the class, and there is no `__init__`: making one is a good part of what a
+    traced call costs. `begin` and `arrive` make them.
     """
 
     announced: tuple[Sink, ...] | None = None
@@ -115,24 +117,37 @@ class Context:
     """Children that a filter keeps from being recorded."""
     is_recorded = True
     """False where a filter keeps this call itself from it."""
+    parent: Context | None
+    place: Place
+    slots: itertools.count[int]
+    scope: Scope
+    """What its children share. Its whole position would refer back to the call, and what refers to itself is freed
+    late, by the garbage collector: that took a twentieth of a traced call."""
 
-    def __init__(
-        self, parent: Context | None, operator_id: str, operator_type: str, stage: str,
-        trace_id: bytes, call_id: int = 0, slot: int = 0, attempt: int = 0,
-    ) -> None:  # fmt: skip
-        self.parent = parent
-        self.operator_id = operator_id
-        self.operator_type = operator_type
-        self.stage = stage
-        self.trace_id = trace_id
-        self.call_id = call_id
-        self.slot = slot
-        self.attempt = attempt
-        self.slots = itertools.count()
+    @property
+    def trace_id(self) -> bytes:
+        return self.place[0]
+
+    @property
+    def call_id(self) -> int:
+        return self.place[1]
+
+    @property
+    def attempt(self) -> int:
+        return self.place[3]
+
+    @property
+    def operator_id(self) -> str:
+        return self.place[6]
+
+    @property
+    def stage(self) -> str:
+        return self.place[8]
 
     @property
     def frame(self) -> Frame:
-        return Frame(self.operator_id, self.operator_type, self.stage, self.call_id, self.attempt, self.slot)
+        _, call_id, _, attempt, _, slot, operator_id, operator_type, stage = self.place
+        return Frame(operator_id, operator_type, stage, call_id, attempt, slot)
 
     def frames(self) -> tuple[Frame, ...]:
         """Root → this call."""
@@ -204,26 +219,38 @@ def new_trace_id() -> bytes:
 
 
 C = TypeVar("C", bound=Context)
+Names = tuple[str, str, str]
+"""Operator id, type and stage."""
 
 
-def begin(
-    kind: type[C], parent: Context | None, scope: Scope, operator_id: str, operator_type: str, stage: str
-) -> tuple[C, Position]:
-    """A new active call under `parent`, made current: the one that arrives, or one begun here. Also where that is.
+def begin(kind: type[C], parent: Context | None, scope: Scope, names: Names) -> C:
+    """A new active call under `parent`, made current: the one that arrives, or one begun here.
 
     At the limit of recursion making it fails, and then it has not taken a slot yet.
     """
-    trace_id = parent.trace_id if parent is not None else scope.trace_id or new_trace_id()
-    call = kind(parent, operator_id, operator_type, stage, trace_id)
+    call = kind()
+    call.parent = parent
+    call.slots = itertools.count()
+    if parent is not None:
+        trace_id, parent_id, _, parent_attempt, _, _, _, _, _ = parent.place
+    else:
+        trace_id, parent_id, parent_attempt = scope.trace_id or new_trace_id(), 0, 0
     if scope.arrival is not None:
-        call.call_id, call.slot, call.attempt, _ = scope.arrival
+        call_id, slot, attempt, _ = scope.arrival
         scope = scope._replace(arrival=None)
     else:
-        call.call_id = (next(_ids) & _MASK64) or new_call_id()
-        call.slot = next(parent.slots) if parent is not None else next_slot(None, scope)
-    inside: Position = (call, scope, 0)
-    current.set(inside)
-    return call, inside
+        call_id, attempt = (next(_ids) & _MASK64) or new_call_id(), 0
+        slot = next(parent.slots) if parent is not None else next_slot(None, scope)
+    call.place = (trace_id, call_id, parent_id, attempt, parent_attempt, slot, *names)
+    call.scope = scope
+    current.set((call, scope, 0))
+    return call
+
+
+def resume(call: Context) -> None:
+    """Into the position of a call that ends, should what ran in it have left another."""
+    if current.get()[0] is not call:
+        current.set((call, call.scope, 0))
 
 
 def next_slot(parent: Context | None, scope: Scope) -> int:
@@ -267,12 +294,17 @@ def arrive(frames: tuple[Frame, ...], trace_id: bytes | None, scope: Scope, foll
 
 
 def _chain(frames: tuple[Frame, ...], trace_id: bytes | None) -> Context | None:
+    """Active calls of another process, the innermost of which is the parent of what this one begins."""
     context: Context | None = None
-    for frame in frames:
+    parent_id = parent_attempt = 0
+    for operator_id, operator_type, stage, call_id, attempt, slot in frames:
         assert trace_id is not None, "frames belong to a trace"
-        context = Context(
-            context, frame.id, frame.type, frame.stage, trace_id, frame.call_id, frame.slot, frame.attempt
-        )
+        inner = Context()
+        inner.parent, inner.scope, inner.slots = context, NO_SCOPE, itertools.count()
+        inner.place = (
+            trace_id, call_id, parent_id, attempt, parent_attempt, slot, operator_id, operator_type, stage
+        )  # fmt: skip
+        context, parent_id, parent_attempt = inner, call_id, attempt
     if context is not None:
         context.slots = foreign_slots()
     return context
@@ -283,7 +315,7 @@ def end(outer: Position, context: Context) -> None:
     scope = outer[1]
     if scope.arrival is not None:  # it has begun: this was it
         scope = scope._replace(arrival=None)
-    current.set((outer[0], scope, context.call_id))
+    current.set((outer[0], scope, context.place[1]))
 
 
 def _after_fork_in_child() -> None:
@@ -303,21 +335,16 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-ITEM_BYTES = 2048
-"""Item and tags travel in a carrier of 4 KB: a key and a short truth, not a document."""
-TAGS_BYTES = 1024
-
-
 def pack_item(key: object) -> bytes:
     """An item of which only the key is known."""
-    return payload.pack({"key": key}, ITEM_BYTES, redaction)
+    return payload.pack({"key": key}, lineage.ITEM_BYTES, redaction)
 
 
 def merge_tags(packed: bytes, tags: Mapping[str, Any]) -> bytes:
     """Packed tags with more added; later ones win."""
     if not tags:
         return packed
-    return payload.pack({**lineage.unpack_mapping(packed), **tags}, TAGS_BYTES, redaction)
+    return payload.pack({**lineage.unpack_mapping(packed), **tags}, lineage.TAGS_BYTES, redaction)
 
 
 @contextlib.contextmanager
@@ -342,7 +369,7 @@ def item(
     if inherited.aside is not None:
         inherited = inherited.aside._replace(arrival=None)  # that was the call that is not recorded
     inside = inherited._replace(
-        item=payload.pack(present, ITEM_BYTES, redaction),
+        item=payload.pack(present, lineage.ITEM_BYTES, redaction),
         tags=merge_tags(inherited.tags, tags),
         trace_id=new_trace_id(),
         roots=itertools.count(),
@@ -366,7 +393,7 @@ class ExecutionContext:
         """Enter a frame without emitting events. `embertrace.operator` also emits."""
         outer = current.get()
         parent, scope, _ = position()
-        context, _ = begin(Context, parent, scope, op_id, op_type, stage)
+        context = begin(Context, parent, scope, (op_id, op_type, stage))
         withdraw_slot(parent, scope)  # nobody will hear of it, so nobody is to wait for it
         try:
             yield
@@ -392,18 +419,18 @@ def _defaults() -> Defaults:
     context, _, _ = position()
     if context is None:
         return Defaults(context=ExecutionContext.current())
-    parent = context.parent
+    trace_id, call_id, parent_id, attempt, parent_attempt, slot, operator_id, operator_type, stage = context.place
     return Defaults(
-        operator_id=context.operator_id,
-        operator_type=context.operator_type,
-        stage=context.stage,
+        operator_id=operator_id,
+        operator_type=operator_type,
+        stage=stage,
         context=ExecutionContext.current(),
-        trace_id=context.trace_id.hex(),
-        call_id=call_hex(context.call_id),
-        parent_call_id=optional_call_hex(parent.call_id) if parent is not None else None,
-        attempt=context.attempt,
-        parent_attempt=parent.attempt if parent is not None else 0,
-        slot=context.slot,
+        trace_id=trace_id.hex(),
+        call_id=call_hex(call_id),
+        parent_call_id=optional_call_hex(parent_id),
+        attempt=attempt,
+        parent_attempt=parent_attempt,
+        slot=slot,
     )
 
 

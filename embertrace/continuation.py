@@ -14,7 +14,7 @@ from typing import Any
 from embertrace import collect, context
 from embertrace.context import Context, Sink
 from embertrace.errors import WireError
-from embertrace.event import DEFAULT_STAGE, METRIC, call_hex, call_id_of_task, parse_call_id
+from embertrace.event import DEFAULT_STAGE, METRIC, Frame, call_hex, call_id_of_task, parse_call_id
 from embertrace.wire.event import MAX_LINKS, RawEvent, pack_event
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 
@@ -54,9 +54,8 @@ def continue_trace(header: str | None) -> Iterator[None]:
             scope = context.position()[1]
             if context.sampling is not None and context.sampling.share < 1 and scope.share is None and not scope.item:
                 scope = scope.chosen(context.sampling.share) if known.sampled else scope.passed_over()
-            span = Context(None, EXTERNAL, EXTERNAL, DEFAULT_STAGE, known.trace_id, known.parent, 0)
-            span.slots = context.foreign_slots()
-            context.current.set((span, scope, 0))
+            span = Frame(EXTERNAL, EXTERNAL, DEFAULT_STAGE, known.parent)
+            context.arrive((span,), known.trace_id, scope, 0)
     try:
         yield
     finally:
@@ -81,12 +80,7 @@ def link(*sources: Any) -> None:
     destination = collect.destination_of(scope)
     if where is None or not where.is_recorded or not links or not collect.enabled or not destination:
         return
-    parent = where.parent
-    event = RawEvent(
-        METRIC, time.time_ns(), where.trace_id, where.call_id, parent.call_id if parent else 0, where.attempt,
-        parent.attempt if parent else 0, where.slot, where.operator_id, where.operator_type, where.stage, None, 0, 0,
-        links, b"", collect.pack_data({}),
-    )  # fmt: skip
+    event = RawEvent(METRIC, time.time_ns(), *where.place, None, 0, 0, links, b"", collect.pack_data({}))
     collect.put(pack_event(event), destination)
 
 
@@ -95,7 +89,7 @@ def linked(*sources: Any) -> Iterator[None]:
     """The call that the block makes (of several the last) consumes the results of others, as if it had called `link`.
 
     For judges that know nothing of embertrace: `with et.linked(answers): judge(question, answers)`. Sources are as
-    for `link`. Of a call that a Ray worker tries again the first attempt is linked. Raises TypeError as `link`.
+    for `link`. Of a call that a Ray worker tries again, the attempt that counts is linked. Raises TypeError as `link`.
     """
     links = _call_ids(sources)
     before = context.position()[2]
@@ -112,7 +106,8 @@ def linked(*sources: Any) -> Iterator[None]:
 def tell_links(
     links: tuple[int, ...], call_id: int, trace_id: bytes | None, parent: Context | None, destination: tuple[Sink, ...]
 ) -> None:
-    """Say beside a call, by the events of this process, that it consumes others' results."""
+    """Say beside a call, by events of this process, that it consumes others' results. They name no operator, and so are
+    of whichever attempt of it counts."""
     for begin in range(0, len(links), MAX_LINKS):
         event = RawEvent(
             METRIC, time.time_ns(), trace_id, call_id, parent.call_id if parent is not None else 0, 0,

@@ -86,7 +86,8 @@ def _carrier(position: Position, slot: int, links: Iterable[int], roles: Roles |
 class _Place(NamedTuple):
     """Where calls are submitted from, and what they share. It keeps no call alive."""
 
-    parent: Callable[[], Context | None]
+    parent: weakref.ref[Context] | None
+    """None at the root. What it refers to may be gone: that is another place than the root."""
     scope: Scope
     address: Address
     settings: Settings
@@ -106,7 +107,7 @@ def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: 
     if (
         known is not None
         and known.scope is scope
-        and known.parent() is parent
+        and (known.parent is None if parent is None else known.parent is not None and known.parent() is parent)
         and known.address == address
         and known.settings is settings
         and known.roles is roles
@@ -125,13 +126,9 @@ def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: 
         share=scope.share,
     )
     packed = pack_shared(shared)
-    known_by = weakref.ref(parent) if parent is not None else _none
-    _latest = _Place(known_by, scope, address, settings, roles, shared, packed)
+    above = weakref.ref(parent) if parent is not None else None
+    _latest = _Place(above, scope, address, settings, roles, shared, packed)
     return shared, packed
-
-
-def _none() -> None:
-    return None
 
 
 def expect(scope: Scope, call_id: int) -> None:

@@ -19,6 +19,9 @@ from embertrace.wire.event import RawEvent
 CallKey = tuple[int, int]
 """(call id, attempt): one execution."""
 
+ITEM_BYTES = 2048
+"""Item and tags travel in a carrier of 4 KB: a key and a short truth, not a document."""
+TAGS_BYTES = 1024
 MAX_ANCESTORS = 10_000
 """Where a walk towards the root stops: beyond any recursion Python allows, and the end of a damaged stream's cycle."""
 
@@ -122,6 +125,12 @@ def unpack_mapping(packed: bytes) -> dict[str, Any]:
     except WireError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def recorded(value: Any, limit: int) -> Any:
+    """What is kept, and compared, of a value in an item or a tags map of so many bytes: of a set its elements sorted,
+    of an object its repr, of a long text its edges and a digest."""
+    return unpack_mapping(payload.pack({"": value}, limit)).get("")
 
 
 def _seconds(value: int | float) -> float:

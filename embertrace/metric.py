@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from embertrace import context, payload
+from embertrace import lineage, payload
 from embertrace.collect import EventCollector
 from embertrace.errors import ConfigError
 from embertrace.event import OperatorEvent, call_hex
@@ -70,10 +70,10 @@ def label_data(
 
 
 def _checked(key: str | int) -> str | int:
-    kept = payload.unpack(payload.pack({"key": key}, context.ITEM_BYTES))
-    if not isinstance(kept, dict) or kept.get("key") is None or isinstance(kept["key"], payload.Cut):
+    kept = lineage.recorded(key, lineage.ITEM_BYTES)
+    if kept is None or isinstance(kept, payload.Cut):
         raise ConfigError(
-            f"label() got a key that is no item's: {str(key)[:40]!r}…; items keep {context.ITEM_BYTES} bytes of a key, "
+            f"label() got a key that is no item's: {str(key)[:40]!r}…; items keep {lineage.ITEM_BYTES} bytes of a key, "
             "so use a shorter one for both, as an id or a digest"
         )
     return key

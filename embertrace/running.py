@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from embertrace import collect, context, payload
+from embertrace import collect, context, lineage, payload
 from embertrace.context import Context, Position, Scope, Sink
 from embertrace.wire.context import Added, pack_context
 
@@ -52,8 +52,9 @@ class Call(Context):
     """Kind, duration and outcome, where the end was left with the parent."""
     sibling: Call | None = None
     """The next of the ends left with the same parent."""
+    suspended: Position | None = None
+    """Where a generator is, while its consumer runs."""
     outer: Position
-    inside: Position
     destination: tuple[Sink, ...]
     """Nobody where this call is not recorded."""
     started_ns: int
@@ -69,7 +70,7 @@ def added(
     """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
     global _latest_root
     if parent is not None and parent.announced is destination:
-        packed = payload.pack(tags, context.TAGS_BYTES, context.redaction) if tags else b""
+        packed = payload.pack(tags, lineage.TAGS_BYTES, context.redaction) if tags else b""
         return pack_context(Added(tags=packed, member=member))
     if parent is not None or not member:
         return pack_context(whole(parent, scope)._replace(member=member))

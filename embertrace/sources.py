@@ -12,6 +12,7 @@ from embertrace import collect, keys
 from embertrace.analysis import Forest, OperatorAnalysis
 from embertrace.analysis.operator_analysis import Attempts
 from embertrace.analysis.source import LocalSource, events_of
+from embertrace.analysis.verbs import wrapped
 from embertrace.client import Client
 from embertrace.event import OperatorEvent
 from embertrace.keys import ClientKey
@@ -24,16 +25,21 @@ Progress = Callable[[int, int], None]
 
 
 def open(
-    directory: str | os.PathLike[str], *, attempts: Attempts = "selected", progress: Progress | None = None
+    directory: str | os.PathLike[str],
+    *,
+    pool: bool = False,
+    attempts: Attempts = "selected",
+    progress: Progress | None = None,
 ) -> OperatorAnalysis:
     """The analysis of a recording on disk, as it is now; also of one that is being written.
 
-    `attempts="all"` shows every attempt of a call that was retried, see `OperatorAnalysis`.
+    `pool=True` takes several runs as one, `attempts="all"` shows every attempt of a call that was retried: see
+    `OperatorAnalysis`.
 
     Damaged places are skipped and counted, and so is what retention removed, as every answer then says. Raises
     RecordingError for what is no readable recording.
     """
-    return OperatorAnalysis(read(directory, progress=progress), attempts=attempts)
+    return OperatorAnalysis(read(directory, progress=progress), pool=pool, attempts=attempts)
 
 
 def read(directory: str | os.PathLike[str], *, progress: Progress | None = None) -> LocalSource:
@@ -53,16 +59,19 @@ def connect(
     endpoint: str,
     *,
     key: str | os.PathLike[str] | ClientKey | None = None,
+    pool: bool = False,
     attempts: Attempts = "selected",
     timeout_s: float = 30.0,
 ) -> OperatorAnalysis:
     """The analysis of what an aggregator has recorded so far: every question is answered there.
 
-    `runs()` lists its runs, `run(…)` chooses one. `key` is the file of a client's key (default: EMBERTRACE_KEY), for an
-    aggregator that asks for one. Raises AggregatorError where none answers, SecurityError where one refuses the key.
+    `runs()` lists its runs, `run(…)` chooses one, `pool=True` takes them as one. `key` is the file of a client's key
+    (default: EMBERTRACE_KEY), for an aggregator that asks for one. Raises AggregatorError where none answers,
+    SecurityError where one refuses the key.
     """
     found = keys.load(key if key is not None else collect.settings.key)
-    return OperatorAnalysis(RemoteSource(Client(endpoint, timeout_s=timeout_s, key=found)), attempts=attempts)
+    source = RemoteSource(Client(endpoint, timeout_s=timeout_s, key=found))
+    return OperatorAnalysis(source, pool=pool, attempts=attempts)
 
 
 class RemoteSource:
@@ -72,7 +81,7 @@ class RemoteSource:
         self._client = client
 
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
-        return dict(self._client.call("query", **query))
+        return dict(self._client.call("query", **wrapped(query)))
 
     def events(self) -> Iterable[OperatorEvent]:
         """All events recorded so far, fetched page by page."""

@@ -53,15 +53,15 @@ class Spec:
     """Names of the positional parameters, `self` left out."""
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def identity(self, instance: object) -> tuple[str, str, str, Mapping[str, Any]]:
-        """(id, type, stage, tags) of a call on `instance` (None for a function)."""
+    def identity(self, instance: object) -> tuple[tuple[str, str, str], Mapping[str, Any]]:
+        """Id, type and stage, and the tags, of a call on `instance` (None for a function)."""
         return self._of_function if instance is None else self._identity(instance)
 
     @functools.cached_property
-    def _of_function(self) -> tuple[str, str, str, Mapping[str, Any]]:
+    def _of_function(self) -> tuple[tuple[str, str, str], Mapping[str, Any]]:
         return self._identity(None)
 
-    def _identity(self, instance: object) -> tuple[str, str, str, Mapping[str, Any]]:
+    def _identity(self, instance: object) -> tuple[tuple[str, str, str], Mapping[str, Any]]:
         metadata = getattr(instance, "metadata", None)
         tags = self.tags
         stated = getattr(metadata, "tags", None)
@@ -82,7 +82,7 @@ class Spec:
         stage = self.stage or tags.get("stage") or DEFAULT_STAGE
         if "stage" in tags:
             tags = {key: value for key, value in tags.items() if key != "stage"}
-        return cut_name(str(operator_id)), cut_name(str(operator_type)), cut_name(str(stage)), tags
+        return (cut_name(str(operator_id)), cut_name(str(operator_type)), cut_name(str(stage))), tags
 
 
 def describe(spec: Spec, function: Callable[..., Any], is_method: bool | None = None) -> Spec:

@@ -46,28 +46,25 @@ def enter(
         destination = collect.sinks if scope.sinks is None else scope.sinks
         if not destination:
             return None if scope.aside is None else pass_over(spec, instance, args, kwargs, outer, scope)
-        operator_id, operator_type, stage, tags = spec.identity(instance)
+        names, tags = spec.identity(instance)
         if spec.item is not None and parent is None and not scope.item:
             scope = scope._replace(item=context.pack_item(argument(spec, spec.item, args, kwargs)))
         if context.sampling is not None:
             scope = decide(scope, parent, args, kwargs)
             if scope.aside is not None:
                 return pass_over(spec, instance, args, kwargs, outer, scope)
-            if not context.sampling.records(operator_type, stage):
-                return filter_out(spec, instance, outer, scope, (operator_id, operator_type, stage), tags)
+            if not context.sampling.records(*names[1:]):
+                return filter_out(spec, instance, outer, scope, names, tags)
         if tags:
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
-        call, inside = context.begin(Call, parent, scope, operator_id, operator_type, stage)
-        call.owner, call.spec, call.outer, call.inside, call.destination = instance, spec, outer, inside, destination
+        call = context.begin(Call, parent, scope, names)
+        call.owner, call.spec, call.outer, call.destination = instance, spec, outer, destination
         links = scope.arrival.links[:MAX_LINKS] if scope.arrival is not None else None
         is_known = parent is not None and parent.announced is destination and not tags and spec.member
         about = b"" if is_known else added(parent, scope, tags, spec.member, destination)
         data = b"" if (spec.capture or collect.settings.capture) != "all" else collect.pack_arguments(args, kwargs)
-        collect.put(pack_event((
-            CALL, time.time_ns(), call.trace_id, call.call_id,
-            parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
-            call.slot, operator_id, operator_type, stage, None, 0, follows, links, about, data,
-        )), destination)  # fmt: skip
+        packed = pack_event((CALL, time.time_ns(), *call.place, None, 0, follows, links, about, data))
+        collect.put(packed, destination)
         call.announced = destination
         if spec.metrics:
             call.arguments = (args, kwargs)
@@ -90,9 +87,11 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
     """End a call with its result, and go back to where it began (a generator: to who resumed it last)."""
     duration = time.perf_counter_ns() - call.started_ns
     try:
-        context.current.set(call.inside)
+        context.resume(call)
         if call.arguments is not None:
             _score(call.spec, result, *call.arguments)
+        if call.unended is not None:
+            _emit_left(call)
         if call.destination:
             _emit_end(call, RESULT, duration, _result_data(call, result))
     except RecursionError:
@@ -108,9 +107,11 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
     """End a call with its error, which the wrapper raises on unchanged; otherwise as `finish`."""
     duration = time.perf_counter_ns() - call.started_ns
     try:
-        context.current.set(call.inside)
+        context.resume(call)
         if call.held is not None:
             announce(call)
+        if call.unended is not None:
+            _emit_left(call)
         if call.destination:
             _emit_end(call, ERROR, duration, _error_data(error))
     except RecursionError:
@@ -160,20 +161,10 @@ def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 
 def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
-    if call.unended is not None:
-        _emit_left(call)
-    _put_end(call, kind, duration, data)
-
-
-def _put_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
-    parent = call.parent
-    collect.put(pack_event((
-        kind, time.time_ns(), call.trace_id, call.call_id,
-        parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
-        call.slot, call.operator_id, call.operator_type, call.stage,
-        duration, next(call.slots) - call.withdrawn, 0, None,
-        pack_context(Added(withheld=call.withheld)) if call.withheld else b"", data,
-    )), call.destination)  # fmt: skip
+    slots = next(call.slots) - call.withdrawn
+    about = pack_context(Added(withheld=call.withheld)) if call.withheld else b""
+    packed = pack_event((kind, time.time_ns(), *call.place, duration, slots, 0, None, about, data))
+    collect.put(packed, call.destination)
 
 
 def _emit_left(parent: Context) -> None:
@@ -188,7 +179,7 @@ def _emit_left(parent: Context) -> None:
     for call in found:
         kind, duration, outcome = call.end
         data = _result_data(call, outcome) if kind == RESULT else _error_data(outcome)
-        _put_end(call, kind, duration, data)
+        _emit_end(call, kind, duration, data)
     parent.unended = None  # only now: if there was no room after all, the next one up repeats it
 
 

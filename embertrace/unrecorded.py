@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from embertrace import collect, context, payload
-from embertrace.context import NO_SCOPE, Context, Position, Scope
+from embertrace.context import NO_SCOPE, Context, Names, Position, Scope
 from embertrace.event import CALL, METRIC
 from embertrace.running import Call, Held, added, whole
 from embertrace.spec import Spec
@@ -56,11 +56,11 @@ def pass_over(
         return None
     if not is_known and parent is None and scope.arrival is not None and scope.aside and scope.aside.begun is not None:
         scope.aside.begun.add(-1)  # whoever submitted it to a thread counted it
-    operator_id, operator_type, stage, tags = spec.identity(instance) if keeps else ("", "", "", {})
+    names, tags = spec.identity(instance) if keeps else (("", "", ""), {})
     if tags:
         scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
-    call = _begin(spec, instance, outer, parent, scope, (operator_id, operator_type, stage))
-    if keeps and context.sampling is not None and context.sampling.records(operator_type, stage):
+    call = _begin(spec, instance, outer, parent, scope, names)
+    if keeps and context.sampling is not None and context.sampling.records(*names[1:]):
         call.held = Held(scope, tags, args, kwargs)
     return call
 
@@ -70,14 +70,14 @@ def filter_out(
     instance: object,
     outer: Position,
     scope: Scope,
-    identity: tuple[str, str, str],
+    names: Names,
     tags: Mapping[str, Any],
 ) -> Call:
     """Begin a call that a filter keeps from being recorded, and let nobody wait for it."""
     parent = outer[0]
     if tags:
         scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
-    call = _begin(spec, instance, outer, parent, scope, identity)
+    call = _begin(spec, instance, outer, parent, scope, names)
     call.is_recorded = False
     if parent is None and scope.begun is not None:
         scope.begun.add(-1)
@@ -94,10 +94,10 @@ def _begin(
     outer: Position,
     parent: Context | None,
     scope: Scope,
-    identity: tuple[str, str, str],
+    names: Names,
 ) -> Call:
-    call, inside = context.begin(Call, parent, scope, *identity)
-    call.owner, call.spec, call.outer, call.inside, call.destination = instance, spec, outer, inside, ()
+    call = context.begin(Call, parent, scope, names)
+    call.owner, call.spec, call.outer, call.destination = instance, spec, outer, ()
     call.started_ns = time.perf_counter_ns()
     return call
 
@@ -108,11 +108,8 @@ def _tell(call: Call, scope: Scope) -> None:
     if parent is not None and not parent.is_recorded:
         return  # nobody hears of that one either
     about = whole(parent, scope)._replace(withheld=1)
-    collect.put(pack_event((
-        METRIC, time.time_ns(), call.trace_id, call.call_id,
-        parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
-        call.slot, call.operator_id, call.operator_type, call.stage, None, 0, 0, None, pack_context(about), b"",
-    )), destination)  # fmt: skip
+    packed = pack_event((METRIC, time.time_ns(), *call.place, None, 0, 0, None, pack_context(about), b""))
+    collect.put(packed, destination)
 
 
 def announce(call: Call) -> None:
@@ -138,10 +135,7 @@ def _announce(call: Call, held: Held) -> None:
     destination = collect.destination_of(held.scope.aside)
     begun_ns = time.time_ns() - (time.perf_counter_ns() - call.started_ns)
     keeps_arguments = (spec.capture or collect.settings.capture) == "all"
-    collect.put(pack_event((
-        CALL, begun_ns, call.trace_id, call.call_id,
-        parent.call_id if parent is not None else 0, call.attempt, parent.attempt if parent is not None else 0,
-        call.slot, call.operator_id, call.operator_type, call.stage, None, 0, call.outer[2], None,
-        added(parent, held.scope, held.tags, spec.member, destination),
-        collect.pack_arguments(held.args, held.kwargs) if keeps_arguments else b"",
-    )), destination)  # fmt: skip
+    about = added(parent, held.scope, held.tags, spec.member, destination)
+    data = collect.pack_arguments(held.args, held.kwargs) if keeps_arguments else b""
+    packed = pack_event((CALL, begun_ns, *call.place, None, 0, call.outer[2], None, about, data))
+    collect.put(packed, destination)

@@ -201,14 +201,16 @@ def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., 
 
 def _suspend(call: Call, outside: Position) -> None:
     """Leave the call's position to whoever resumed the generator."""
-    call.inside = context.current.get()
+    call.suspended = context.current.get()
     context.current.set(outside)
 
 
 def _resume(call: Call) -> Position:
     """Back into the call's position; returns the position of who resumed it."""
     outside = context.current.get()
-    context.current.set(call.inside)
+    if call.suspended is not None:
+        context.current.set(call.suspended)
+        call.suspended = None
     return outside
 
 

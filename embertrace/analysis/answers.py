@@ -172,7 +172,10 @@ def _casefold(value: Any) -> str | None:
     return None if text is None else text.strip().casefold()
 
 
-_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?")
+_NUMBER = re.compile(
+    r"((?<![\w.)\]%])[-−+])?[$€£¥]?((?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?)"
+)
+"""A sign, which is none right behind a word or a number (GPT-4, 3-4), perhaps a currency, and a number."""
 MAX_DIGITS = 1000
 """Longer ones are no answers, and Python refuses to read them."""
 
@@ -180,9 +183,10 @@ MAX_DIGITS = 1000
 def _number(value: Any) -> str | None:
     """The number a value is, or the last one in its text, as an exact fraction: "1,200.0", 1200 and 1.2e3 are equal."""
     found = _NUMBER.findall(_text(value) or "")
-    if not found or len(found[-1]) > MAX_DIGITS:
+    if not found or len(found[-1][1]) > MAX_DIGITS:
         return None
-    fraction = Fraction(found[-1].replace(",", ""))
+    sign, digits = found[-1]
+    fraction = Fraction(digits.replace(",", "")) * (-1 if sign in ("-", "−") else 1)
     return f"{fraction.numerator}/{fraction.denominator}"
 
 

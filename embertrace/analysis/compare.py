@@ -4,6 +4,8 @@ Rules:
 - Items join on their key after their epochs are averaged. Those of one side are listed, never guessed.
 - Where every joined item is right or wrong, the test is exact McNemar with Bonett and Price's interval of the
   difference; else a sign-flip permutation test (10,000 draws, seed 0) with Student's t on the differences.
+- Items of one group are not independent of each other: where joined items share one, they are drawn and flipped
+  together, by t on groups and the sign-flip test, also of what is right or wrong.
 - Failures are compared both ways: of the items answered, and `of_attempted`, where failing is wrong.
 - A p-value is of the runs as they are: of one that goes on it is interim, and the comparison says so.
 """
@@ -19,7 +21,7 @@ from typing import Any, NamedTuple
 
 from embertrace.analysis.presented import Presented
 from embertrace.analysis.results import NAN, Rows, plain
-from embertrace.analysis.runs import UNKNOWN
+from embertrace.analysis.runs import config_differences
 from embertrace.analysis.statistics import (
     UNDEFINED,
     Interval,
@@ -77,9 +79,10 @@ class Comparison(Paired, Presented):
 
     `failed` counts the attempts without an answer on each side; `of_attempted` are the same numbers with those taken
     as wrong (None where nothing failed). `flips` are the items whose outcome changed: before, after, the answers of
-    both, and the truth. `unmatched` are the keys of items of one side only, `uncompared` of those that are in both and
-    have no value in one (unlabelled, failed). `config` holds settings, versions and program that differ, of one run
-    against one. `runs` are the names of the runs of both sides.
+    both, and the truth; `items()` are all that were joined, and the rows of tables of other libraries. `unmatched` are
+    the keys of items of one side only, `uncompared` of those that are in both and have no value in one (unlabelled,
+    failed). `config` holds settings, versions and program that differ, of one run against one. `runs` are the names of
+    the runs of both sides.
     """
 
     on: str = "judge"
@@ -93,6 +96,14 @@ class Comparison(Paired, Presented):
     config: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     left_out: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
     notes: tuple[str, ...] = ()
+    pairs: Sequence[_Pair] = field(default=(), repr=False)
+
+    def items(self) -> Rows:
+        """A row for each joined item: before, after, the answers of both sides, and the truth."""
+        return Rows(_described(pair) for pair in self.pairs)
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [plain(row) for row in self.items()]
 
     def __repr__(self) -> str:
         what = f"score {self.score} of {self.on}" if self.score is not None else f"right answers of {self.on}"
@@ -185,15 +196,17 @@ def compare(
         runs=(_names(runs_before), _names(runs_after)),
         failed=failed,
         of_attempted=attempted,
-        flips=Rows(_flip(pair) for pair in pairs if pair.was != pair.now),
+        flips=Rows(_described(pair) for pair in pairs if pair.was != pair.now),
         unmatched=(_only(old, new), _only(new, old)),
         uncompared=[row["item"] for row, _ in common if canonical(row["item"]) not in compared],
         config=config_differences(runs_before, runs_after),
         left_out=(getattr(before, "left_out", {}), getattr(after, "left_out", {})),
         notes=(
             *_notes_on_runs((*runs_before, *runs_after)),
+            *_notes_of_sides(before, after),
             *_notes_on_items(old, new, pairs, _sought(on, score), [other for other in SOUGHT if other != on]),
         ),
+        pairs=pairs,
     )
 
 
@@ -216,14 +229,26 @@ def _test(pairs: Sequence[_Pair]) -> Paired:
     if not n:
         return Paired()
     was, now = (sum((getattr(pair, side) for pair in pairs), Fraction(0)) for side in ("was", "now"))
-    changes = [pair.now - pair.was for pair in pairs]
-    gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-    if _are_binary(pairs):
+    gained, lost = sum(pair.now > pair.was for pair in pairs), sum(pair.now < pair.was for pair in pairs)
+    units = _units(pairs)
+    if len(units) == n and _are_binary(pairs):
         interval, p, test = bonett_price(gained, lost, n), mcnemar_p(gained, lost), "exact McNemar"
     else:
-        low, high = t_of_clusters(Spread(Counter((1, change) for change in changes)), _bounds(pairs))
-        interval, p, test = (low, high), sign_flip_p([float(change) for change in changes]), "sign-flip permutation"
+        interval = t_of_clusters(Spread(Counter(units)), _bounds(pairs))
+        p, test = sign_flip_p([float(change) for _, change in units]), "sign-flip permutation"
+        test = test if len(units) == n else f"{test} of {len(units)} groups"
     return Paired(n, float(was / n), float(now / n), float((now - was) / n), interval, p, test, lost, gained)
+
+
+def _units(pairs: Sequence[_Pair]) -> list[tuple[int, Fraction]]:
+    """Of each group, or item without one, how many items it has and the sum of their changes; in the order of keys."""
+    found: dict[bytes, tuple[int, Fraction]] = {}
+    for place, pair in enumerate(pairs):
+        group = pair.old.get("group") if pair.old.get("group") is not None else pair.new.get("group")
+        key = canonical(place if group is None else [group])
+        items, change = found.get(key, (0, Fraction(0)))
+        found[key] = items + 1, change + pair.now - pair.was
+    return [*found.values()]
 
 
 def _are_binary(pairs: Sequence[_Pair]) -> bool:
@@ -236,7 +261,7 @@ def _bounds(pairs: Sequence[_Pair]) -> Interval:
     return (-1.0, 1.0) if is_share else (-float("inf"), float("inf"))
 
 
-def _flip(pair: _Pair) -> dict[str, Any]:
+def _described(pair: _Pair) -> dict[str, Any]:
     truth = pair.new.get("truth")
     return {
         "item": pair.old["item"],
@@ -276,9 +301,20 @@ def _notes_on_items(
         return ["no item is in both: items are joined by the key that was given to item(…)"]
     if not pairs:
         return [f"no item has a value on both sides; {instead}"]
-    if len(pairs) > 1 and len({pair.now - pair.was for pair in pairs}) == 1 and not _are_binary(pairs):
-        return ["no interval: all items changed alike"]
-    return []
+    units = _units(pairs)
+    if len(units) == len(pairs):
+        is_alike = len(pairs) > 1 and len({pair.now - pair.was for pair in pairs}) == 1 and not _are_binary(pairs)
+        return ["no interval: all items changed alike"] if is_alike else []
+    is_alike = len({change / items for items, change in units}) == 1
+    why = f", and there is no interval: {'all of them changed alike' if len(units) > 1 else 'that is one'}"
+    return [f"items are of {len(units)} groups, which are drawn together{why if is_alike else ''}"]
+
+
+def _notes_of_sides(before: Outcomes, after: Outcomes) -> list[str]:
+    """What the outcomes say of themselves, once where both say it."""
+    old, new = (tuple(getattr(side, "notes", ())) for side in (before, after))
+    told = [note if note in new else f"before: {note}" for note in old]
+    return [*told, *(f"after: {note}" for note in new if note not in old)]
 
 
 def _notes_on_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -292,22 +328,3 @@ def _notes_on_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{', '.join(by_status[how])} {how}: items may be missing" for how in ("failed", "crashed") if how in by_status
     ]
     return notes
-
-
-def config_differences(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
-) -> dict[str, tuple[Any, Any]]:
-    """Settings and versions that differ, of one run against one run; nothing where a side has several.
-
-    What is known of one side only is no difference: a command line, versions, and all of a run nobody described.
-    """
-    if len(before) != 1 or len(after) != 1 or UNKNOWN in (before[0].get("status"), after[0].get("status")):
-        return {}
-    old, new = ({"config": {}, **side[0]} for side in (before, after))  # described without settings: it has none
-    found: dict[str, tuple[Any, Any]] = {}
-    found |= {name: (old[name], new[name]) for name in ("argv", "git") if name in old and name in new}
-    for part, prefix in (("config", ""), ("versions", "versions.")):
-        if isinstance(old.get(part), Mapping) and isinstance(new.get(part), Mapping):
-            names = sorted(old[part].keys() | new[part].keys(), key=str)
-            found |= {f"{prefix}{name}": (old[part].get(name), new[part].get(name)) for name in names}
-    return {name: found[name] for name in sorted(found) if found[name][0] != found[name][1]}

@@ -10,8 +10,11 @@ from embertrace.analysis import frames
 from embertrace.analysis.calls import Call
 from embertrace.analysis.plain import optional_text
 from embertrace.event import OperatorEvent, call_hex, optional_call_hex, parse_call_id
+from embertrace.lineage import ITEM_BYTES, TAGS_BYTES, recorded
 
 T = TypeVar("T")
+MAX_SECONDS = 9.2e9
+"""In nanoseconds they fit into 63 bits: some 292 years."""
 
 
 class View(Sequence[T]):
@@ -109,8 +112,13 @@ def _event(event: OperatorEvent) -> dict[str, Any]:
     looked = _Looked(event)
     named = {name: getattr(event, name) for name in frames.EVENT_SCHEMA if hasattr(event, name)}
     about = {"run": looked.run, "item_key": looked.item.get("key"), "tags": dict(looked.tags)}
-    took = None if event.duration_s is None else round(event.duration_s * 1e9)
-    return {**named, **about, "time": round(event.timestamp * 1e9), "duration_ns": took}
+    moments = {"time": _nanoseconds(event.timestamp), "duration_ns": _nanoseconds(event.duration_s)}
+    return {**named, **about, **moments}
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    """None of what is no time, or beyond what 64 bits hold of nanoseconds."""
+    return None if seconds is None or not abs(seconds) < MAX_SECONDS else round(seconds * 1e9)
 
 
 def _call(call: Call) -> dict[str, Any]:
@@ -137,14 +145,17 @@ def _call(call: Call) -> dict[str, Any]:
 
 
 class _Looked:
-    """An event with what filters look at: run, item, tags and share out of its context, the rest its own."""
+    """An event with what filters look at: run, item, tags and share out of its context, the rest its own.
+
+    Item and tags are as they are recorded: an event made by hand may hold anything there.
+    """
 
     def __init__(self, event: OperatorEvent) -> None:
         self._event = event
         context = event.context
         self.run: str | None = context.get("run")
-        self.item: Mapping[str, Any] = context.get("item") or {}
-        self.tags: Mapping[str, Any] = context.get("tags") or {}
+        self.item: Mapping[str, Any] = recorded(dict(context.get("item") or {}), ITEM_BYTES)
+        self.tags: Mapping[str, Any] = recorded(dict(context.get("tags") or {}), TAGS_BYTES)
         self.share: float = context.get("share", 1.0)
 
     def __getattr__(self, name: str) -> Any:

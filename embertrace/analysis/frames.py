@@ -3,6 +3,7 @@
 Rules:
 - A column of booleans, whole numbers, numbers or texts is one; everything else (lists, mappings, mixed cells, whole
   numbers beyond 63 bits) is text of JSON. NaN is null; bytes are hexadecimal text. A column of nothing is of text.
+- A number or a moment that its column can't hold is null.
 - Events and calls have the schemas written here, whatever was recorded: a new column may be added at the end, none
   changes its type. A column of the Parquet files (`interop.tables`), which have more of them, is the same there.
 - Libraries are imported when asked for; without them the error names the extra `frames`.
@@ -116,10 +117,9 @@ def _kind(cell: Any) -> type:
 
 
 def _typed(pa: Any, cells: list[Any], kind: str) -> Any:
-    if kind == TIME:
-        return pa.array(cells, pa.timestamp("ns", tz="UTC"))
-    if kind == WHOLE:
-        return pa.array(cells, pa.int64())
+    if kind in (TIME, WHOLE):
+        fitting = [cell if cell is not None and -MAX_INT <= cell < MAX_INT else None for cell in cells]
+        return pa.array(fitting, pa.timestamp("ns", tz="UTC") if kind == TIME else pa.int64())
     if kind == JSON:
         return pa.array([None if cell is None else as_json(cell) for cell in cells], pa.string())
     return pa.array([optional_text(cell) for cell in cells], pa.string())
@@ -152,8 +152,6 @@ def records_of(data: Any) -> list[dict[str, Any]]:
         return list(_named(data["rows"]))
     if kind == "rows":
         return list(data["rows"])
-    if kind == "comparison":
-        return list(data["flips"])
     raise QueryError(f"a result of kind {kind!r} has no table")
 
 

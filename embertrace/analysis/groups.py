@@ -9,12 +9,15 @@ Rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from embertrace.analysis.fluent.asks import Asks
+from embertrace.analysis.plain import clean
 from embertrace.analysis.questions.grouping import check_dimension, filter_of
 from embertrace.analysis.results import Groups, Rows, Table
+from embertrace.payload import unpack
 
 if TYPE_CHECKING:
     from embertrace.analysis.operator_analysis import OperatorAnalysis
@@ -27,7 +30,7 @@ class Grouped:
         self._analysis, self._by = analysis, check_dimension(by)
 
     def __getattr__(self, question: str) -> Callable[..., Groups]:
-        if question not in _questions(type(self._analysis)):
+        if question not in questions_of(type(self._analysis)):
             raise AttributeError(f"by({self._by!r}) has no question {question!r}")
 
         def asked(*arguments: Any, **options: Any) -> Groups:
@@ -45,7 +48,7 @@ class Grouped:
         return asked
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_questions(type(self._analysis))})
+        return sorted({*super().__dir__(), *questions_of(type(self._analysis))})
 
     def __repr__(self) -> str:
         return f"{self._analysis!r}.by({self._by!r})"
@@ -53,12 +56,14 @@ class Grouped:
     def _values(self) -> tuple[list[tuple[str, Any]], dict[str, int]]:
         """(name, value) of the groups: names are texts, told apart where two values have the same."""
         rows = self._analysis._ask("groups", {"by": self._by})
-        texts = [str(row["value"]) for row in rows]
-        names = [text if texts.count(text) == 1 else repr(row["value"]) for text, row in zip(texts, rows, strict=True)]
-        return [(name, row["value"]) for name, row in zip(names, rows, strict=True)], rows.left_out
+        values = [unpack(row["packed"]) for row in rows]
+        texts = [clean(str(value)) for value in values]
+        times = Counter(texts)
+        names = [text if times[text] == 1 else clean(repr(value)) for text, value in zip(texts, values, strict=True)]
+        return list(zip(names, values, strict=True)), rows.left_out
 
 
-def _questions(kind: type) -> frozenset[str]:
+def questions_of(kind: type) -> frozenset[str]:
     """`compare`, and the public methods of the groups of questions."""
     return frozenset(["compare", *(name for part in _parts(kind) for name in vars(part) if not name.startswith("_"))])
 

@@ -15,11 +15,12 @@ Concurrent programs need call ids, which every traced operator has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from embertrace import payload
-from embertrace.event import CALL, EVENT_TYPES, METRIC, RESULT, Frame, OperatorEvent, parse_call_id
+from embertrace.event import CALL, DEFAULT_STAGE, EVENT_TYPES, METRIC, RESULT, Frame, OperatorEvent, parse_call_id
+from embertrace.lineage import ITEM_BYTES, TAGS_BYTES
 from embertrace.wire.context import Added, of_sampling, pack_context
 from embertrace.wire.event import RawEvent
 
@@ -89,7 +90,8 @@ class _Desk:
 
     def placed(self, event: OperatorEvent) -> RawEvent:
         """An event without a call id, given that of its execution."""
-        scope = payload.canonical([event.trace_id, event.context.get("run"), event.context.get("item")])
+        item = payload.unpack(_packed_item(event))
+        scope = payload.canonical([event.trace_id, event.context.get("run"), item])
         frames, own = _frames(event), (event.operator_id, event.operator_type, event.stage)
         if frames and frames[-1][:3] == own:
             frames = frames[:-1]
@@ -170,30 +172,33 @@ class _Desk:
 
 def _frames(event: OperatorEvent) -> list[Frame]:
     """The frames of an event's context, root → leaf; a call id of 0 where none is given."""
-    operators = event.context.get("operators") if isinstance(event.context, Mapping) else None
     frames = []
-    for operator in operators if isinstance(operators, list | tuple) else ():
-        if isinstance(operator, Mapping):
-            names = [str(operator.get(name, default)) for name, default in _NAMES]
-            numbers = [int(operator.get(name, 0)) for name in ("attempt", "slot")]
-            frames.append(Frame(names[0], names[1], names[2], parse_call_id(operator.get("call_id")), *numbers))
+    for operator in event.context.get("operators") or ():
+        names = [operator.get(name) or default for name, default in _NAMES]
+        numbers = [int(operator.get(name, 0)) for name in ("attempt", "slot")]
+        frames.append(Frame(names[0], names[1], names[2], parse_call_id(operator.get("call_id") or None), *numbers))
     return frames
 
 
-_NAMES = (("id", ""), ("type", ""), ("stage", "default"))
+_NAMES = (("id", ""), ("type", ""), ("stage", DEFAULT_STAGE))
+
+
+def _packed_item(event: OperatorEvent) -> bytes:
+    item = event.context.get("item")
+    return payload.pack(dict(item), ITEM_BYTES) if item else b""
 
 
 def _raw(
     event: OperatorEvent, call_id: int, parent: int, slot: int, follows: int, frames: tuple[Frame, ...]
 ) -> RawEvent:
     context = event.context
-    item, tags = context.get("item"), context.get("tags")
+    tags = context.get("tags")
     share, withheld = of_sampling(context)
     added = Added(
         frames=frames,
         run=context.get("run"),
-        item=payload.pack(item) if item else b"",
-        tags=payload.pack(tags) if tags else b"",
+        item=_packed_item(event),
+        tags=payload.pack(dict(tags), TAGS_BYTES) if tags else b"",
         member=context.get("member") is not False,
         share=share,
         withheld=withheld,
@@ -204,14 +209,14 @@ def _raw(
         trace_id=_bytes(event.trace_id) if event.trace_id is not None else None,
         call_id=call_id,
         parent_call_id=parent,
-        attempt=event.attempt,
-        parent_attempt=event.parent_attempt,
-        slot=slot,
+        attempt=int(event.attempt),
+        parent_attempt=int(event.parent_attempt),
+        slot=int(slot),
         operator_id=event.operator_id,
         operator_type=event.operator_type,
         stage=event.stage,
         duration=None if event.duration_s is None else float(event.duration_s),
-        slots=event.slots,
+        slots=int(event.slots),
         follows=follows,
         links=tuple(parse_call_id(link) for link in event.links),
         context=pack_context(added),

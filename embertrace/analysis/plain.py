@@ -4,7 +4,7 @@ Rules:
 - Whatever was recorded has a text; nothing raises. What JSON has no word for becomes one: a summary or a cut value its
   short form, bytes their hexadecimal digits, a number that is not finite its name, a key that is no text its text.
 - The text is valid UTF-8: lone surrogates become question marks.
-- Equal values have equal text.
+- Equal values have equal text. What was never recorded, as a set in an event made by hand, is told as it would be.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import math
 from typing import Any
+
+from embertrace.payload import Cut, Summary, pack, unpack
 
 
 def as_json(value: Any) -> str:
@@ -47,4 +49,6 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, bytes):
         return value.hex()
-    return clean(str(value))
+    if isinstance(value, Summary | Cut):
+        return clean(str(value))
+    return _plain(unpack(pack(value)))

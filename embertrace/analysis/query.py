@@ -32,6 +32,7 @@ from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.shares import WHOLE
 from embertrace.analysis.trees import SCORE, Trees
 from embertrace.errors import QueryError
+from embertrace.lineage import ITEM_BYTES, TAGS_BYTES, recorded
 from embertrace.payload import canonical
 
 Filter = tuple[Any, ...]
@@ -76,7 +77,7 @@ def _item(key: Any) -> Test:
 
 
 def _epoch(epoch: Any) -> Test:
-    wanted = _plain("epoch() takes a number or name", epoch)
+    wanted = canonical(recorded(epoch, ITEM_BYTES))
     return lambda subject: canonical(subject.item.get("epoch")) == wanted
 
 
@@ -84,7 +85,7 @@ def _tag(name: str, *value: Any) -> Test:
     if not value:
         return lambda subject: name in subject.tags
     (given,) = value
-    wanted = _plain("tag() takes a value", given)
+    wanted = canonical(recorded(given, TAGS_BYTES))
     return lambda subject: name in subject.tags and canonical(subject.tags[name]) == wanted
 
 
@@ -108,7 +109,8 @@ BY_NAME = frozenset(FILTERS) - {"item", "epoch", "round", "share", "between", "w
 """Filters whose first argument is a name."""
 
 
-_PARTS = {"operator": 0, "type": 1, "stage": 2}
+NAME_PARTS = {"operator": 0, "type": 1, "stage": 2}
+"""Filters by one part of the names of an operator, and which."""
 
 
 def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any]]) -> Array | None:
@@ -117,8 +119,8 @@ def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any
     if len(arguments) != 1:
         return None
     found: Array | None = None
-    if name in _PARTS:
-        part = _PARTS[name]
+    if name in NAME_PARTS:
+        part = NAME_PARTS[name]
         found = trees.table.names.which(lambda names: names[part] == arguments[0])[trees.shape.name]
     elif name == "run":
         wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
@@ -131,15 +133,8 @@ def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any
 
 
 def key_of(key: Any) -> bytes:
-    """An item's key as it is compared. Raises QueryError for what can be none."""
-    return _plain("item() takes a key", key)
-
-
-def _plain(takes: str, value: Any) -> bytes:
-    try:
-        return canonical(value)
-    except (TypeError, ValueError, OverflowError):
-        raise QueryError(f"{takes} of plain data, not a {type(value).__name__}") from None
+    """An item's key as it is compared: by what is recorded of it."""
+    return canonical(recorded(key, ITEM_BYTES))
 
 
 def make_test(

@@ -8,7 +8,7 @@ random id can change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embertrace.analysis.calls import Origin
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ENDS = ("finished", "failed")
 UNKNOWN = "unknown"
 """The status of a run that only contexts name."""
+MAX_LISTED = 20
+"""Names in a message."""
 
 
 def is_run(data: Mapping[str, Any]) -> bool:
@@ -79,8 +81,58 @@ def check_runs(known: Mapping[str, Run], chosen: Set[str]) -> None:
     """Raises QueryError where calls are of several runs: nobody said that they may be pooled."""
     if len(chosen) < 2:
         return
-    runs = [run for run in sorted(known.items(), key=lambda entry: entry[1].began) if run[0] in chosen]
-    names = [(run, described.about.get("name")) for run, described in runs[:20]]
-    listed = ", ".join(run if name in (None, run) else f"{run} ({name})" for run, name in names)
-    more = f" and {len(runs) - 20} more" if len(runs) > 20 else ""
-    raise QueryError(f"{len(runs)} runs are in question: {listed}{more}; choose with run(…), or say pool=True")
+    runs = [run for name, run in sorted(known.items(), key=lambda entry: entry[1].began) if name in chosen]
+    listed = _listed([told(run.about) for run in runs])
+    how = "choose one with run(…) or --run, or make the analysis with pool=True, which takes them as one"
+    raise QueryError(f"{len(runs)} runs are in question: {listed}; {how}")
+
+
+def check_run(name: str, runs: Iterable[Mapping[str, Any]]) -> None:
+    """Raises QueryError where none of the runs has this name or id."""
+    if name not in names_of(runs := [*runs]):
+        raise QueryError(unknown("run", name, [told(run) for run in runs]))
+
+
+def names_of(runs: Iterable[Mapping[str, Any]]) -> set[str]:
+    """All by which one of them can be chosen."""
+    return {run[name] for run in runs for name in ("id", "name") if isinstance(run.get(name), str)}
+
+
+def told(run: Mapping[str, Any]) -> str:
+    """A run as messages name it: its id, and its name where it has one."""
+    name = run.get("name")
+    return str(run["id"]) if name in (None, run["id"]) else f"{run['id']} ({name})"
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """That there is none of a name, and which there are."""
+    return f"there is no {kind} {name!r:.80}{f'; there are {_listed(known)}' if known else ', nor any other'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{', '.join(names[:MAX_LISTED])}{more}"
+
+
+def config_differences(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[Any, Any]]:
+    """Settings and versions that differ, of one run against one run; nothing where a side has several.
+
+    What is known of one side only is no difference: a command line, a version, all settings of a run nobody described.
+    A setting that one of two described runs has is one: the other was made without it, and has None.
+    """
+    if len(before) != 1 or len(after) != 1 or UNKNOWN in (before[0].get("status"), after[0].get("status")):
+        return {}
+    old, new = before[0], after[0]
+    found: dict[str, tuple[Any, Any]] = {}
+    found |= {name: (old[name], new[name]) for name in ("argv", "git") if name in old and name in new}
+    settings = [side["config"] for side in (old, new) if isinstance(side.get("config"), Mapping)]
+    if len(settings) == 2:
+        names = sorted(settings[0].keys() | settings[1].keys(), key=str)
+        found |= {f"{name}": (settings[0].get(name), settings[1].get(name)) for name in names}
+    versions = [side["versions"] for side in (old, new) if isinstance(side.get("versions"), Mapping)]
+    if len(versions) == 2:
+        names = sorted(versions[0].keys() & versions[1].keys(), key=str)
+        found |= {f"versions.{name}": (versions[0][name], versions[1][name]) for name in names}
+    return {name: found[name] for name in sorted(found) if found[name][0] != found[name][1]}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from embertrace.analysis.checking import check_event
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.handmade import raw_events
 from embertrace.analysis.verbs import answer
-from embertrace.errors import QueryError, WireError
+from embertrace.errors import WireError
 from embertrace.event import CALL, OperatorEvent
 from embertrace.lineage import Lineage, to_operator_event
 from embertrace.wire.event import unpack_event
@@ -68,8 +69,7 @@ def forest_of(events: Any) -> Forest:
             return forest
         forest = Forest()  # users emitted events of their own without call ids: place them by their frames
     for place, event in enumerate(events):
-        if not isinstance(event, OperatorEvent):
-            raise QueryError(f"element {place} is a {type(event).__name__}; an analysis takes OperatorEvents")
+        check_event(event, place)
     for producer, seq, raw in raw_events(events):
         forest.add(producer, seq, raw)
     return forest

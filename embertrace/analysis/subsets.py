@@ -22,6 +22,8 @@ Answers = tuple[tuple[int, Fraction], ...]
 
 MAX_STEPS = 2_000_000
 """Steps of the exact sum for one pattern: about a second."""
+WIDE_BITS = 560
+"""Steps with numbers of so many bits take twice as long, and from there on with their square."""
 MAX_SUBSETS = 4_096
 """Vote counts looked at for an exact Shapley value: those of twelve members who all differ."""
 SAMPLES = 1_000
@@ -45,27 +47,34 @@ def value_of(counts: tuple[int, ...], shares: tuple[Fraction, ...]) -> Fraction:
 
 
 @lru_cache(maxsize=20_000)
-def majority_of(answers: Answers, silent: int, size: int, replacement: bool) -> Value:
-    """The expected value of `size` members drawn at random: 0 < size, and without replacement ≤ all of them."""
+def majority_of(answers: Answers, silent: int, size: int, replacement: bool, max_steps: int = MAX_STEPS) -> Value:
+    """The expected value of `size` members drawn at random: 0 < size, and without replacement ≤ all of them.
+
+    Sampled where the exact sum takes more than `max_steps`.
+    """
     if not any(share for _, share in answers):
         return Value(Fraction(0))
-    if _steps(answers, size, replacement) > MAX_STEPS:
+    members = silent + sum(count for count, _ in answers)
+    if (len(answers) == 1 and not silent) or (size == members and not replacement):
+        return Value(value_of(tuple(count for count, _ in answers), tuple(share for _, share in answers)))
+    if _steps(answers, silent, size, replacement) > max_steps:
         return _sampled_majority(answers, silent, size, replacement)
     total = Fraction(0)
     for place, (_, share) in enumerate(answers):
         if share:
             ways = _ways_to_lead(answers, silent, size, place, replacement)
             total += share * sum((Fraction(count, leaders) for leaders, count in ways.items()), Fraction(0))
-    members = silent + sum(count for count, _ in answers)
     return Value(total / (members**size if replacement else math.comb(members, size)))
 
 
-def _steps(answers: Answers, size: int, replacement: bool) -> int:
-    """About how many additions the exact sum takes."""
+def _steps(answers: Answers, silent: int, size: int, replacement: bool) -> float:
+    """About how many additions of short numbers the exact sum takes."""
     right = sum(share > 0 for _, share in answers)
+    members = silent + sum(count for count, _ in answers)
+    bits = size * math.log2(members) if replacement else members  # of the number of draws
     most = size if replacement else min(size, max(count for count, _ in answers))
     others = len(answers) - 1
-    return right * most * (1 + others * (1 if others < 2 else size * others) * most)
+    return right * most * (1 + others * (1 if others < 2 else size * others) * most) * (1 + (bits / WIDE_BITS) ** 2)
 
 
 def _ways_to_lead(answers: Answers, silent: int, size: int, place: int, replacement: bool) -> Counter[int]:
@@ -94,14 +103,22 @@ def _ways_to_lead(answers: Answers, silent: int, size: int, place: int, replacem
 def _sampled_majority(answers: Answers, silent: int, size: int, replacement: bool) -> Value:
     import numpy as np
 
-    random = np.random.default_rng(SEED)
+    random = _random(answers, silent, size)
     counts = np.array([*(count for count, _ in answers), silent])
     if replacement:
         drawn = random.multinomial(size, counts / counts.sum(), size=SAMPLES)
     else:
         drawn = random.multivariate_hypergeometric(counts, size, size=SAMPLES, method="marginals")
     values = _values(drawn[:, :-1], np.array([float(share) for _, share in answers]))
-    return Value(Fraction(float(values.mean())), float(values.var()) / SAMPLES)
+    return Value(Fraction(float(values.mean())), max(float(values.var()), 1 / SAMPLES) / SAMPLES)
+
+
+def _random(answers: Answers, *more: int) -> Any:
+    """Draws of its own for each pattern: so the errors of several are independent, as their sum takes them to be."""
+    import numpy as np
+
+    shares = (part for _, share in answers for part in (share.numerator, share.denominator))
+    return np.random.default_rng([SEED, *more, *(count for count, _ in answers), *shares])
 
 
 def _values(counts: Any, shares: Any) -> Any:
@@ -144,7 +161,7 @@ def _sampled_shapley(answers: Answers) -> dict[tuple[int, Fraction], Value]:
     """Over `SAMPLES` seeded orders; in each, the gains of the members with one answer are averaged."""
     import numpy as np
 
-    random = np.random.default_rng(SEED)
+    random = _random(answers)
     votes = np.repeat(np.arange(len(answers)), [count for count, _ in answers])
     shares = np.array([float(share) for _, share in answers])
     gains = np.zeros((SAMPLES, len(answers)))

@@ -168,14 +168,26 @@ class Trees:
 
     @cached_property
     def places_of_metrics(self) -> tuple[Any, Any]:
-        """Of each of `metric_rows` its call's place, and whether anything was seen of that call."""
+        """Of each of `metric_rows` its call's place, and whether anything was seen of that call.
+
+        What was said beside a call, and not in one of its attempts, is of the attempt that counts.
+        """
         rows = self.metric_rows
         calls, attempts = self.table.call.values[rows], self.table.attempt.values[rows]
         executions = self._executions.find(calls, attempts)
         upto = len(self.shape.place_of_execution)
         executions[executions >= upto] = -1
         places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
+        beside = self._said_beside & (calls >= 0) & (calls < len(self.shape.by_call))
+        places[beside] = self.shape.by_call[calls[beside]]
         return places, self._executions.are_known(calls, upto)
+
+    @property
+    def _said_beside(self) -> Array:
+        """Of each of `metric_rows` whether it links a call and names no operator: see `continuation.tell_links`."""
+        nameless = self.table.names.which(lambda names: not names[0] and not names[1])
+        found: Array = nameless[self.table.name.values[self.metric_rows]] & (self.metric_kinds == LINKS_ONLY)
+        return found
 
     def progress(self, run: str | None, events: int, elsewhere: Iterable[int] | None = None) -> dict[str, int]:
         """As `Forest.progress` has it; `events` are those of all runs.

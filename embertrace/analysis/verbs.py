@@ -45,7 +45,9 @@ from embertrace.analysis.results import Estimate, Result, Table
 from embertrace.analysis.runs import Run, check_runs, describe_runs
 from embertrace.analysis.sample import Sample, sample_of, with_estimates
 from embertrace.analysis.tally import Tally
-from embertrace.errors import QueryError
+from embertrace.analysis.unmet import Unmet, unmet_of
+from embertrace.errors import QueryError, WireError
+from embertrace.payload import pack, pack_plain, unpack
 
 
 class Verb(NamedTuple):
@@ -72,6 +74,10 @@ class Verb(NamedTuple):
 
 
 CALLS = ("calls", "errors")
+PACKED = "packed"
+"""What a query holds that is a payload: see `wrapped`."""
+MAX_QUERY_BYTES = 64 * 1024
+"""As of a request."""
 
 VERBS: dict[str, Verb] = {
     "ensemble_disagreement": Verb(voting.ensemble_disagreement, voting.finish_votes),
@@ -133,6 +139,7 @@ class Partial(NamedTuple):
     chosen: frozenset[str]
     known: Mapping[str, Run]
     sample: Sample
+    unmet: Unmet
 
     def merge(self, other: Partial) -> Partial:
         """Both parts together. Neither is used again."""
@@ -140,8 +147,9 @@ class Partial(NamedTuple):
         for name, run in other.known.items():
             known[name] = known[name].merge(run) if name in known else run
         sample = self.sample.merge(other.sample)
+        unmet = self.unmet.merge(other.unmet)
         together = len(chosen) < 2 and self.state is not None and other.state is not None
-        return Partial(self.state.merge(other.state) if together else None, chosen, known, sample)
+        return Partial(self.state.merge(other.state) if together else None, chosen, known, sample, unmet)
 
 
 class Question(NamedTuple):
@@ -164,7 +172,8 @@ class Question(NamedTuple):
         known = describe_runs(forest.trees, forest.ended) if chosen else {}
         sample = sample_of(selection)
         alone = len(chosen) < 2 and (self.verb.pools or len(sample.shares) < 2)
-        return Partial(self.verb.partial(selection, **self.options) if alone else None, chosen, known, sample)
+        state = self.verb.partial(selection, **self.options) if alone else None
+        return Partial(state, chosen, known, sample, unmet_of(selection, self.filters))
 
     def finish(self, found: Partial, forest: Forest) -> Result:
         """The result of all parts, `forest` being one of them. Raises QueryError for runs pooled silently, and for
@@ -175,12 +184,13 @@ class Question(NamedTuple):
         result = self.verb.finish(found.state)
         if self.verb.totals:
             result = with_estimates(result, self.verb.totals, found.sample.share)
-        result.notes = (*result.notes, *found.sample.notes())
+        result.notes = (*found.unmet.notes(self.filters), *result.notes, *found.sample.notes())
         return with_gaps(result, forest)
 
 
 def understood(query: Mapping[str, Any]) -> Question:
     """The question that a query is. Raises QueryError for what is none."""
+    query = unwrapped(query)
     name, options = query.get("verb"), query.get("options") or {}
     if not isinstance(options, Mapping):
         raise QueryError(f"options are a mapping of names to values, not {options!r}")
@@ -201,6 +211,27 @@ def understood(query: Mapping[str, Any]) -> Question:
     if not isinstance(filters, list | tuple) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
     return Question(verb, filters, options, attempts == "all" and verb.attempts, not verb.pools and not pool)
+
+
+def wrapped(query: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A query as it crosses RPC: as a payload, where msgpack alone has no form for a key or a tag, such as 2**70."""
+    values = [query["options"].get("key"), *(value for _, *values in query["filters"] for value in values)]
+    if all(isinstance(value, bytes) or pack_plain(value, MAX_QUERY_BYTES) is not None for value in values):
+        return query
+    return {PACKED: pack(query, MAX_QUERY_BYTES)}
+
+
+def unwrapped(query: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `wrapped` was given. Raises QueryError for bytes that hold no query."""
+    if PACKED not in query:
+        return query
+    try:
+        found = unpack(query[PACKED])
+    except (WireError, TypeError):
+        found = None
+    if not isinstance(found, dict) or PACKED in found:
+        raise QueryError(f"{PACKED} holds no query")
+    return found
 
 
 def ask(forest: Forest, query: Mapping[str, Any]) -> Result:

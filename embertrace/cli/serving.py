@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 from typing import Annotated
@@ -42,8 +43,6 @@ def aggregate(
     insecure_bind: Annotated[bool, typer.Option(help="Listen beyond this machine without keys or encryption.")] = False,
 ) -> None:
     """Run an aggregator: it records the events that operators send, and answers questions about them."""
-    import subprocess
-
     command = [sys.executable, "-m", "aggregator", str(directory), "--bind", bind]
     command += ["--name", name] if name else []
     command += ["--advertise", advertise] if advertise else []
@@ -54,14 +53,7 @@ def aggregate(
     command += ["--otlp", otlp] if otlp is not None else []
     command += ["--phoenix"] if phoenix else []
     command += ["--insecure-bind"] if insecure_bind else []
-    with subprocess.Popen(command) as process:
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:  # it got the signal too, and drains
-                continue
-    raise typer.Exit(code)
+    os.execv(command[0], command)  # to become it: signals, and the exit code, are its own
 
 
 @app.command()

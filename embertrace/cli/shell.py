@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from embertrace import OperatorAnalysis, sources
+from embertrace.analysis.runs import check_run
 
 app = typer.Typer(
     name="embertrace",
@@ -36,13 +37,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 
 def analysis_of(source: str, run: str | None, attempts: Any = "selected") -> OperatorAnalysis:
-    """The analysis of a recording or an endpoint; of its only run, or the one asked for."""
+    """The analysis of a recording or an endpoint; of its only run, or the one asked for.
+
+    Raises QueryError for a run that is not there.
+    """
     if source.startswith("tcp://"):
         analysis = sources.connect(source, attempts=attempts)
     else:
         with progress("reading") as advance:
             analysis = sources.open(source, attempts=attempts, progress=advance)
-    return analysis.run(run) if run is not None else analysis
+    if run is None:
+        return analysis
+    check_run(run, analysis.runs())
+    return analysis.run(run)
 
 
 @contextlib.contextmanager

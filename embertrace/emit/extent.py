@@ -20,8 +20,8 @@ Records follow, each:
     16   …  the event
 
 Rules:
-- The length is written last: a process that dies in the middle of a record leaves a length of 0 or a CRC that does not
-  match, and a reader stops there. So it does at any damage: what it returns is what was written first, never more.
+- A process that dies in the middle of a record leaves a length of 0 or a CRC that does not match, whichever bytes it
+  wrote first, and a reader stops there. So it does at any damage: it returns what was written first, never more.
 - Seqs in an extent have no holes. What is dropped comes after the last record, and closes the extent; the count is
   written to two places in turn, so that one of them is whole at any moment.
 """
@@ -45,7 +45,6 @@ Buffer = mmap.mmap | bytearray
 
 _HEADER = struct.Struct("<4sB3x16sQ")
 _CRC = struct.Struct("<I")
-_CRC_AND_SEQ = struct.Struct("<IQ")
 _HEAD = struct.Struct("<IIQ")
 _DROPPED = struct.Struct("<Q")
 _DROPPED_AT = (40, 52)
@@ -72,11 +71,9 @@ def begin(buffer: Buffer, producer: bytes, first_seq: int) -> None:
     buffer[: len(head) + _CRC.size] = head + _CRC.pack(zlib.crc32(head))
 
 
-def write(buffer: Buffer, at: int, seq: int, packed: bytes) -> None:
-    """Write one record. It must fit, and what follows `at` must be zero or an unfinished record."""
-    size = len(packed)
-    buffer[at + 4 : at + HEAD_BYTES + size] = _CRC_AND_SEQ.pack(zlib.crc32(packed), seq) + packed
-    _CRC.pack_into(buffer, at, size)
+record_head = _HEAD.pack
+"""What stands before an event: of its length, its CRC-32 and its seq. Where a record is written, zeros or an unfinished
+record must follow. Not a function of our own: calling one is a tenth of what taking in an event costs."""
 
 
 def write_dropped(buffer: Buffer, count: int) -> None:

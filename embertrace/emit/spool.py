@@ -23,8 +23,9 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
+from zlib import crc32
 
-from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, write, write_dropped
+from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, record_head, write_dropped
 from embertrace.emit.storage import Nowhere, Room, Storage
 
 
@@ -132,8 +133,9 @@ class Spool:
         end = at + HEAD_BYTES + len(packed)
         if end > extent.limit or not packed:
             return self.fits(packed) and self._roll() and self.take(packed)
-        assert extent.room is not None
-        write(extent.room.buffer, at, extent.first + len(starts) - 1, packed)
+        room = extent.room
+        assert room is not None
+        room.buffer[at:end] = record_head(len(packed), crc32(packed), extent.first + len(starts) - 1) + packed
         starts.append(end)
         return True
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from embertrace.analysis import OperatorAnalysis, notebook
+from embertrace.analysis import OperatorAnalysis, Table, notebook
 from embertrace.event import DEFAULT_STAGE, OperatorEvent
 from embertrace.flow.dot import to_dot
 from embertrace.flow.mermaid import to_mermaid
@@ -29,7 +29,7 @@ def visualize_operator_flow(
     if format not in DRAWINGS:
         raise ValueError(f"format is {format!r}; it must be one of {', '.join(DRAWINGS)}")
     analysis = events if isinstance(events, OperatorAnalysis) else OperatorAnalysis(events)
-    return DRAWINGS[format](flow_graph(analysis if trace is None else analysis.trace(trace)))
+    return DRAWINGS[format](flow_graph((analysis if trace is None else analysis.trace(trace)).flow()))
 
 
 def _picture(analysis: OperatorAnalysis) -> str:
@@ -40,14 +40,12 @@ notebook.draw_flow = _picture
 DRAWINGS = {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 
 
-def flow_graph(analysis: OperatorAnalysis, title: str = "") -> FlowGraph:
-    """The graph of the selected calls."""
-    flow = analysis.flow()
+def flow_graph(flow: Table) -> FlowGraph:
+    """The graph of what `OperatorAnalysis.flow` answered."""
     callers = Counter(row["target"] for row in flow["edges"] if row["kind"] == "call")
     return FlowGraph(
         nodes=tuple(_node(row) for row in flow["nodes"]),
         edges=tuple(_edge(row, callers[row["target"]] > 1) for row in flow["edges"]),
-        title=title,
     )
 
 

@@ -17,9 +17,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from embertrace import collect, keys, sources
+from embertrace.analysis import OperatorAnalysis
+from embertrace.analysis.runs import check_run
 from embertrace.labelling.delivery import append, packed, send
 from embertrace.labelling.matching import Found, match
-from embertrace.labelling.rows import TruthAs, read_rows
+from embertrace.labelling.rows import Row, TruthAs, read_rows
 from embertrace.recording import Recording
 
 MAX_SHOWN = 20
@@ -68,26 +70,33 @@ def label_file(
     as its key, or else with that number. An aggregator gets `timeout_s` seconds to acknowledge each part.
 
     Nothing is written where anything in the file can't be used. Raises ConfigError for the file, LockedError for a
-    recording that an aggregator writes (label its endpoint), RecordingError, AggregatorError, SecurityError.
+    recording that an aggregator writes (label its endpoint), QueryError for a run that was not seen, RecordingError,
+    AggregatorError, SecurityError.
     """
     rows = read_rows(pathlib.Path(file), by, truth_as)
     target = os.fspath(source)
     if target.startswith("tcp://"):
         key = keys.load(collect.settings.key)
-        found = match(rows.labels, run, sources.connect(target, key=key, timeout_s=timeout_s).unknown_items)
+        found = _matched(rows.labels, run, sources.connect(target, key=key, timeout_s=timeout_s))
         send(target, key, packed(found.labels, run, clock_ns()), timeout_s)
     else:
         found = _append(pathlib.Path(target), rows.labels, run, clock_ns)
     return Labelled(len(found.labels), rows.without_truth, rows.repeated, found.unknown)
 
 
-def _append(directory: pathlib.Path, labels: Sequence[Any], run: str | None, clock_ns: Callable[[], int]) -> Found:
+def _append(directory: pathlib.Path, labels: Sequence[Row], run: str | None, clock_ns: Callable[[], int]) -> Found:
     """Under the recording's lock, so that what is matched is what is there."""
     Recording.open(directory)  # says what is wrong with a directory that is none, before anything is made in it
     with append(directory, clock_ns) as write:
-        found = match(labels, run, sources.open(directory).unknown_items)
+        found = _matched(labels, run, sources.open(directory))
         write(packed(found.labels, run, clock_ns()))
     return found
+
+
+def _matched(labels: Sequence[Row], run: str | None, analysis: OperatorAnalysis) -> Found:
+    if run is not None:
+        check_run(run, analysis.runs())
+    return match(labels, run, analysis.unknown_items)
 
 
 __all__ = ["Labelled", "TruthAs", "label_file"]

@@ -13,6 +13,7 @@ import zmq
 
 from embertrace.config import check_endpoint
 from embertrace.emit.producer import Action, Connect, Producer, Push, Report, Say
+from embertrace.emit.sockets import send_now
 from embertrace.errors import AggregatorError, WireError
 from embertrace.handshake import secure_client
 from embertrace.keys import ClientKey
@@ -141,9 +142,9 @@ class Sender:
     def _perform(self, producer: bytes, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Push):
-                self._pushes[producer].send(action.message)
+                send_now(self._pushes[producer], action.message)
             elif isinstance(action, Say):
-                self._dealer.send(pack_control(action.message))
+                send_now(self._dealer, pack_control(action.message))
             elif isinstance(action, Connect):
                 self._close_push(producer)
                 self._pushes[producer] = self._open(zmq.PUSH, f"tcp://{action.host or self._host}:{action.port}")

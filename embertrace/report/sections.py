@@ -18,7 +18,19 @@ from embertrace.flow.graph import named
 from embertrace.report import pictures
 from embertrace.report.model import Block, Grid, Lines, Numbers, Picture, Report, Section
 
-Build = Callable[[OperatorAnalysis, str | None], Section | None]
+
+class Subject(NamedTuple):
+    """What a section is about. `flow` is that of the whole report, asked once: it says which stages there are."""
+
+    analysis: OperatorAnalysis
+    answer: str | None
+    flow: Table
+
+    def stages(self, operator_type: str) -> list[str]:
+        return sorted({node["stage"] for node in self.flow["nodes"] if node["type"] == operator_type})
+
+
+Build = Callable[[Subject], Section | None]
 MOST_DRAWN = 60
 """More operators than this are no picture any more."""
 MOST_ERRORS = 12
@@ -31,7 +43,7 @@ class Part(NamedTuple):
     """
 
     title: str
-    build: Callable[..., Section | None]
+    build: Build
     about: str = ""
     of: str = ""
 
@@ -42,16 +54,18 @@ def report(analysis: OperatorAnalysis, answer: str | None = None) -> Report:
     Raises QueryError where the calls are of several runs and nobody chose one. An empty run has few sections.
     """
     health = analysis.health()
-    sections = [section for part in PARTS for section in _built(part, analysis, answer) if section.blocks]
+    subject = Subject(analysis, answer, analysis.flow())
+    sections = [section for part in PARTS for section in _built(part, subject) if section.blocks]
     names = [str(run.get("name") or run.get("id")) for run in analysis.runs()]
     return Report(", ".join(names[:3]) or "no run", sections, tuple(health.notes))
 
 
-def _built(part: Part, analysis: OperatorAnalysis, answer: str | None) -> Iterable[Section]:
-    for stage in _stages_of(analysis, part.of) if part.of else [""]:
+def _built(part: Part, subject: Subject) -> Iterable[Section]:
+    for stage in subject.stages(part.of) if part.of else [""]:
         title = part.title.replace("{stage}", stage)
+        selected = subject._replace(analysis=subject.analysis.stage(stage)) if stage else subject
         try:
-            section = part.build(analysis.stage(stage) if stage else analysis, answer)
+            section = part.build(selected)
         except MissingExtraError as error:
             section = Section(title, [Lines([str(error)])], None)
         if section is not None:
@@ -72,11 +86,11 @@ def asking(
 ) -> Build:
     """A section that asks one question. `draw` gives its pictures, `columns` those of its rows that are shown."""
 
-    def build(analysis: OperatorAnalysis, answer: str | None) -> Section | None:
-        question = getattr(analysis, verb, None)
+    def build(subject: Subject) -> Section | None:
+        question = getattr(subject.analysis, verb, None)
         if question is None:
             return None
-        takes = {"answer": answer} if "answer" in inspect.signature(question).parameters else {}
+        takes = {"answer": subject.answer} if "answer" in inspect.signature(question).parameters else {}
         result = question(**takes, **options)
         drawn: list[Block] = list(draw(result)) if draw is not None and len(result) else []
         return Section("", [*drawn, *(blocks_of(result, columns) if table else [])], result.to_data())
@@ -116,28 +130,24 @@ def _data(rows: dict[str, Any]) -> dict[str, Any]:
     return {name: value.to_data() for name, value in rows.items()}
 
 
-def _stages_of(analysis: OperatorAnalysis, operator_type: str) -> list[str]:
-    return sorted({node["stage"] for node in analysis.flow()["nodes"] if node["type"] == operator_type})
-
-
-def _runs(analysis: OperatorAnalysis, answer: str | None) -> Section:
-    runs = analysis.runs()
+def _runs(subject: Subject) -> Section:
+    runs = subject.analysis.runs()
     columns = ("name", "status", "project", "calls", "id")
     return Section("", [Grid(runs, columns=columns)] if runs else [], runs.to_data())
 
 
-def _flow(analysis: OperatorAnalysis, answer: str | None) -> Section:
-    flow = analysis.flow()
+def _flow(subject: Subject) -> Section:
+    flow = subject.flow
     edges = Rows(
         {"from": named(row["source"]), "to": named(row["target"]), "kind": row["kind"], "count": row["count"]}
         for row in flow["edges"]
     )
-    drawn = [Picture(to_svg(flow_graph(analysis)))] if 0 < len(flow["nodes"]) <= MOST_DRAWN else []
+    drawn = [Picture(to_svg(flow_graph(flow)))] if 0 < len(flow["nodes"]) <= MOST_DRAWN else []
     return Section("", [*drawn, Grid(edges)] if edges else drawn, flow.to_data())
 
 
-def _calls(analysis: OperatorAnalysis, answer: str | None) -> Section:
-    stages, operators = analysis.stages(), analysis.operators()
+def _calls(subject: Subject) -> Section:
+    stages, operators = subject.analysis.stages(), subject.analysis.operators()
     columns = ("calls", "errors", "lost", "open", "p50_s", "p95_s")
     data = {"stages": stages.to_data(), "operators": operators.to_data()}
     if not stages:
@@ -156,7 +166,8 @@ def _failed(rows: Rows) -> Rows:
     return Rows([{name: cell for name, cell in row.items() if name not in dropped} for row in rows], rows.left_out)
 
 
-def _ensemble(selected: OperatorAnalysis, answer: str | None) -> Section:
+def _ensemble(subject: Subject) -> Section:
+    selected, answer, _ = subject
     rows = _numbers(
         disagreement=selected.ensemble_disagreement(answer=answer),
         not_unanimous=selected.non_unanimous_rate(answer=answer),
@@ -167,7 +178,8 @@ def _ensemble(selected: OperatorAnalysis, answer: str | None) -> Section:
     return Section("", [Numbers(rows)] if rows else [], _data(rows), headline=first)
 
 
-def _judge(selected: OperatorAnalysis, answer: str | None) -> Section:
+def _judge(subject: Subject) -> Section:
+    selected, answer, _ = subject
     accuracy, lift = selected.judge_accuracy(answer=answer), selected.judge_lift(answer=answer)
     rows = _numbers(
         judge_accuracy=accuracy,
@@ -183,15 +195,15 @@ def _judge(selected: OperatorAnalysis, answer: str | None) -> Section:
     return Section("", blocks, {**_data(rows), "by agreement": agreement.to_data()}, headline=first)
 
 
-def _errors(analysis: OperatorAnalysis, answer: str | None) -> Section:
-    rows = Rows([*analysis.errors(), *analysis.lost()])
+def _errors(subject: Subject) -> Section:
+    rows = Rows([*subject.analysis.errors(), *subject.analysis.lost()])
     columns = ("item", "operator", "stage", "outcome", "error", "duration_s")
     return Section("", [Grid(rows, columns=columns, most=MOST_ERRORS)] if rows else [], rows.to_data())
 
 
-def _health(analysis: OperatorAnalysis, answer: str | None) -> Section:
+def _health(subject: Subject) -> Section:
     """What is missing or went wrong; nothing to say is said, too."""
-    health = analysis.health()
+    health = subject.analysis.health()
     named_counts = ("errors", "lost", "open", "missing", "unlinked", "gaps", "undecodable", "damaged_bytes")
     wrong = [f"{health[name]} {name}" for name in named_counts if health.get(name)]
     if health.get("removed_segments"):

@@ -53,6 +53,10 @@ _EVENT_LIMITS: dict[str, Any] = {
 }
 
 
+Place = tuple[bytes, int, int, int, int, int, str, str, str]
+"""Elements 2 to 10, which all events of a call share: where in the tree it is, and who is called."""
+
+
 class RawEvent(NamedTuple):
     """An event as it is on the wire, with `context` and `data` still packed."""
 

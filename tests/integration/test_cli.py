@@ -146,6 +146,21 @@ def test_replay_and_report_of_an_aggregator(recording: pathlib.Path, tmp_path: p
     assert "Traceback" not in pooled
 
 
+def test_a_run_that_is_not_there_is_named_with_those_that_are(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "labels.csv").write_text("key,truth\nq1,a\n")
+    before = embertrace("check", recording)
+    for arguments in (
+        ["report", recording, "--run", "nope"],
+        ["flow", recording, "--run", "nope"],
+        ["compare", recording, recording, "--other-run", "nope"],
+        ["label", recording, tmp_path / "labels.csv", "--run", "nope"],
+    ):
+        said = embertrace(*arguments, code=2)
+        assert said.count("\n") == 1 and "there is no run 'nope'; there are" in said and "(first)" in said
+    assert embertrace("check", recording) == before
+    assert "there is no stage 'nope'; there are" in embertrace("compare", recording, recording, "--stage", "nope")
+
+
 def test_version_and_help() -> None:
     assert json.loads(embertrace("version", "--json"))["embertrace"] == et.__version__
     text = embertrace("--help")
@@ -168,6 +183,18 @@ def test_bad_input_is_one_sentence(arguments: list[str], says: str) -> None:
     said = embertrace(*arguments, code=2)
     assert says in said
     assert "Traceback" not in said
+
+
+def test_who_stops_the_command_stops_the_aggregator(tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "embertrace", "aggregate", str(tmp_path / "rec"), "--bind", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "embertrace aggregator at tcp://127.0.0.1:" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 0
+        process.stdout.read()  # ends where nobody holds it open any more
+    with et.session(tmp_path / "rec", quiet=True):
+        pass  # nobody writes it any more
 
 
 def test_a_bad_speed_says_what_is_allowed(recording: pathlib.Path) -> None:

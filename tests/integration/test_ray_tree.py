@@ -57,6 +57,24 @@ def test_links_are_found_from_object_refs(cluster: None, tmp_path: pathlib.Path)
     assert set(judge.links) == members
 
 
+def test_what_is_submitted_behind_a_call_stands_beside_it(cluster: None, tmp_path: pathlib.Path) -> None:
+    """The call is gone by then, and nothing of it may be taken for what stands above."""
+    from support.operators import Chooser, leaf
+
+    with et.session(tmp_path / "rec", quiet=True) as session:
+        chooser = Chooser.remote()
+        with et.item("q"):
+            with et.operator("panel", type="ensemble") as panel:
+                references = [leaf.remote("q", answer) for answer in "aab"]
+                panel.result(ray.get(references))
+            ray.get(chooser.__call__.remote("q", *references))
+    analysis = session.analysis()
+    assert sorted(outline(tree) for tree in analysis.trees) == [("chooser", []), ("panel", [("leaf", [])] * 3)]
+    assert next(iter(analysis.explain("judge_accuracy_by_agreement")))["judged"] == [
+        f"{analysis.type('ensemble').calls[0].call_id:016x}"
+    ]
+
+
 def test_return_kinds_errors_and_options_are_rays_own(cluster: None, tmp_path: pathlib.Path) -> None:
     from support.operators import Asynchronous, failing, leaf, streaming
 

@@ -26,7 +26,7 @@ from embertrace.event import METRIC
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
 from support.ports import free_endpoint
-from support.spools import FOREVER, emitting, kill, returned
+from support.spools import FOREVER, emitting, kill, returned, write_record
 
 DEADLINE_S = 60.0
 
@@ -119,7 +119,7 @@ def test_what_a_session_left_under_its_own_key_is_drained_to_another_aggregator_
     left = spool_directory.create(tmp_path / "spools", b"p" * 16, meta)
     buffer = bytearray(4096)
     extent.begin(buffer, b"p" * 16, 1)
-    extent.write(buffer, extent.HEADER_BYTES, 1, event("kept"))
+    write_record(buffer, extent.HEADER_BYTES, 1, event("kept"))
     (left.path / "00000000.ext").write_bytes(buffer)
     left.release()
     (stream,) = drain(tmp_path / "spools").streams

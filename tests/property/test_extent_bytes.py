@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embertrace.emit import extent
+from support.spools import write_record
 
 PRODUCER = b"p" * 16
 EVENTS = st.lists(st.binary(min_size=1, max_size=200), max_size=20)
@@ -20,8 +21,7 @@ def written(events: list[bytes], first: int = 1, dropped: int = 0, size: int = 8
     extent.begin(buffer, PRODUCER, first)
     at = extent.HEADER_BYTES
     for place, packed in enumerate(events):
-        extent.write(buffer, at, first + place, packed)
-        at += extent.HEAD_BYTES + len(packed)
+        at = write_record(buffer, at, first + place, packed)
     for count in range(1, dropped + 1):
         extent.write_dropped(buffer, count)
     return buffer

@@ -51,6 +51,7 @@ from embertrace.wire.event import MAX_LINKS, RawEvent, iter_events, pack_event, 
 from embertrace.wire.rpc import Answer, Request, pack_answer, pack_request, unpack_answer, unpack_request
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 from support.mutations import STRANGE, mutate, nested_ext
+from support.spools import write_record
 
 ID = b"p" * 16
 FRAMES = (Frame("ensemble", "ensemble", "vote", 7, 0, 1), Frame("judge", "judge", "end", 2**64 - 1, 3, 0))
@@ -114,7 +115,7 @@ BAG = msgpack.packb
 def _extent() -> bytes:
     buffer = bytearray(200)
     extent.begin(buffer, ID, 3)
-    extent.write(buffer, extent.HEADER_BYTES, 3, b"event")
+    write_record(buffer, extent.HEADER_BYTES, 3, b"event")
     extent.write_dropped(buffer, 2)
     return bytes(buffer)
 

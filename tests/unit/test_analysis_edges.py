@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import embertrace as et
 from embertrace.analysis import Forest, OperatorAnalysis
+from embertrace.analysis.answers import Answers
 from embertrace.analysis.verbs import ask
 from embertrace.errors import ConfigError, QueryError
 from support.forests import Story
@@ -113,20 +113,6 @@ def test_a_filter_by_name_takes_a_name(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask_it", "says"),
-    [
-        (lambda asked: asked.item({"a"}), r"item\(\) takes a key of plain data, not a set"),
-        (lambda asked: asked.item(object()), r"item\(\) takes a key of plain data, not a object"),
-        (lambda asked: asked.tag("lang", {"a"}), r"tag\(\) takes a value of plain data, not a set"),
-        (lambda asked: asked.show({"a"}), r"item\(\) takes a key of plain data, not a set"),
-    ],
-)
-def test_what_no_item_or_tag_can_be_is_said(ask_it: Callable[[OperatorAnalysis], Any], says: str) -> None:
-    with pytest.raises(QueryError, match=says):
-        ask_it(OperatorAnalysis([]))
-
-
-@pytest.mark.parametrize(
     ("query", "says"),
     [
         ({"filters": [[["x"], 1]]}, "there is no filter"),
@@ -140,3 +126,16 @@ def test_what_no_item_or_tag_can_be_is_said(ask_it: Callable[[OperatorAnalysis],
 def test_a_query_of_the_wrong_shape_is_one_clear_error(query: dict[str, Any], says: str) -> None:
     with pytest.raises(QueryError, match=says):
         ask(Forest(), {"verb": "stages", **query})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("GPT-4", 4), ("gpt-4.5", 4.5), ("3-4", 4), ("2024-01-05", 5), ("x_-4", 4), ("f(x)-4", 4), ("5%-10", 10),
+        ("-4", -4), ("x = -4", -4), ("x=-4", -4), ("(-4)", -4), ("−4", -4), ("-$1,200.50", -1200.5), ("$-4", -4),
+        ("+4", 4), ("10 - 4", 4), ("1e-3", 0.001), ("-1.5e-3", -0.0015), ("No. 7, not -7", -7),
+    ],
+)  # fmt: skip
+def test_a_hyphen_is_a_sign_only_in_front_of_a_number(text: str, number: float) -> None:
+    rule = Answers("number")
+    assert rule.of_value(text) == rule.of_value(number)

@@ -109,3 +109,34 @@ def test_a_pattern_that_tries_for_ever_leaves_the_aggregator_answering(tmp_path:
         with pytest.raises(QueryError, match="searched for more than 5 s"):
             analysis.majority_accuracy(answer="regex:(a+)+$")
         assert analysis.majority_accuracy().n == 1
+
+
+def test_a_connection_that_is_refused_before_anything_is_sent_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by an aggregator that wants a key: ZeroMQ then has nobody to send to, and a send that waits waits for ever."""
+
+    def refused(self: zmq.Socket[bytes], data: bytes, flags: int = 0, **_: object) -> None:
+        assert flags & zmq.NOBLOCK, "this would wait for ever"
+        raise zmq.Again
+
+    monkeypatch.setattr(zmq.Socket, "send", refused)
+    client = Client(f"tcp://127.0.0.1:{free_port()}", timeout_s=0.2)
+    with pytest.raises(AggregatorError, match="no aggregator answered"):
+        client.locate()
+    with pytest.raises(AggregatorError, match="no aggregator answered"):
+        client.call("ping")
+
+
+def test_a_question_that_finds_no_connection_is_asked_again(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    send, refusals = zmq.Socket.send, [zmq.Again()]
+
+    def refused_once(self: zmq.Socket[bytes], data: bytes, flags: int = 0, **options: object) -> object:
+        if b"ping" in data and refusals:
+            raise refusals.pop()
+        return send(self, data, flags, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(zmq.Socket, "send", refused_once)
+    with Client(f"tcp://127.0.0.1:{doors.port}") as client, ThreadPoolExecutor() as threads:
+        asking = threads.submit(client.call, "ping")
+        doors.welcome()
+        doors.answer(*doors.question(), "pong")
+        assert asking.result() == "pong"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from embertrace.analysis import OperatorAnalysis
 from embertrace.analysis.compare import compare
 from embertrace.analysis.source import LocalSource
+from embertrace.analysis.statistics import t_quantile
 from embertrace.errors import QueryError
 from support.forests import Story
 
@@ -176,8 +177,48 @@ def test_what_differs_and_how_the_runs_ended_is_said() -> None:
     assert failed.notes == ("tuesday failed: items may be missing",)
 
 
+def test_what_is_known_of_one_run_alone_is_no_difference() -> None:
+    known = ask(side("1", "monday", config={"k": 3}, versions={"x": "1", "y": "1"}, argv=["a"]))
+    assert known.compare(ask(side("1", "tuesday"))).config == {}
+    assert known.compare(ask(side("1", "tuesday", versions={"x": "2"}))).config == {"versions.x": ("1", "2")}
+    assert known.compare(ask(side("1", "tuesday", config={}))).config == {"k": (3, None)}
+
+
+def grouped(marks: str, groups: str) -> OperatorAnalysis:
+    story = Story(run="r")
+    for key, (mark, group) in enumerate(zip(marks, groups, strict=True)):
+        story.judge("a" if int(mark) else "b", item={"key": key, "truth": "a", "group": group})
+    return ask(story)
+
+
+def test_items_of_a_group_are_drawn_together() -> None:
+    """Four documents with five questions each, all alike in three: those are no 15 independent items."""
+    groups = "".join(letter * 5 for letter in "abcd")
+    before, after = grouped("0" * 20, groups), grouped("1" * 15 + "0" * 5, groups)
+    found = before.compare(after)
+    assert (found.n, found.difference, found.only_after) == (20, 0.75, 15)
+    assert found.test == "sign-flip permutation of 4 groups"
+    assert found.p_value == pytest.approx(2 / 8, abs=0.02)  # of 8 signs of three groups two are as far from 0
+    assert found.interval == (pytest.approx(0.75 - t_quantile(0.975, 3) * 0.25), 1.0)
+    assert found.notes == ("items are of 4 groups, which are drawn together",)
+    alone = grouped("0" * 20, "abcdefghijklmnopqrst").compare(grouped("1" * 15 + "0" * 5, "abcdefghijklmnopqrst"))
+    assert alone.test == "exact McNemar" and alone.p_value < 1e-4
+    one = grouped("00", "aa").compare(grouped("11", "aa"))
+    assert math.isnan(one.interval[0]) and "there is no interval: that is one" in one.notes[0]
+    assert [row["group"] for row in before.outcomes()][::5] == ["a", "b", "c", "d"]
+
+
+def test_tables_hold_a_row_for_each_joined_item() -> None:
+    found = ask(side("110")).compare(ask(side("1100")))
+    assert len(found.flips) == 0 and [row["item"] for row in found.items()] == [0, 1, 2]
+    frame = found.to_pandas()
+    assert frame.columns.tolist() == ["item", "before", "after", "answer_before", "answer_after", "truth"]
+    assert frame["before"].tolist() == [1.0, 1.0, 0.0] and len(found.to_polars()) == 3
+
+
 def test_a_comparison_as_plain_data() -> None:
-    found = ask(side([1, 0, ValueError], "monday", config={"k": 3})).compare(ask(side([1, 1, 1, 1], "tuesday")))
+    after = ask(side([1, 1, 1, 1], "tuesday", config={}))
+    found = ask(side([1, 0, ValueError], "monday", config={"k": 3})).compare(after)
     data = json.loads(json.dumps(found.to_data(), allow_nan=False))
     assert data["result"] == "comparison"
     assert (data["n"], data["equal"], data["only_after"], data["test"]) == (2, 1, 1, "exact McNemar")

@@ -8,8 +8,12 @@ import re
 import pytest
 
 import embertrace as et
+from embertrace.analysis.source import LocalSource
+from embertrace.continuation import tell_links
 from embertrace.errors import WireError
+from embertrace.wire.event import unpack_event
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
+from support.forests import Placed, Story, grown
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # the example of the W3C recommendation
 
@@ -106,3 +110,28 @@ def test_links_by_hand_tell_what_a_judge_judged() -> None:
 def test_links_to_what_is_no_call_are_refused(source: object) -> None:
     with et.collect_events(), et.operator("outer"), pytest.raises(TypeError, match=re.escape("link() takes ids")):
         et.link(source)
+
+
+class Kept:
+    """A sink that keeps what it gets, as events of one producer."""
+
+    def __init__(self) -> None:
+        self.placed: list[Placed] = []
+
+    def put(self, packed: bytes) -> None:
+        self.placed.append((b"beside".ljust(16), len(self.placed) + 1, unpack_event(packed)))
+
+
+def test_what_is_linked_beside_a_call_is_of_the_attempt_that_counts() -> None:
+    """Whoever submitted the judge, as `linked` does, knows nothing of its second attempt."""
+    story, beside = Story(), Kept()
+    panel = story.ensemble("aab")
+    tried = [story.begin("chooser", "judge", attempt=attempt, call_id=900, follows=0) for attempt in (0, 1)]
+    story.end(tried[0], error="ValueError")
+    story.end(tried[1], "a")
+    tell_links((panel.call_id,), 900, None, None, (beside,))
+    forest = grown([*story.events, *beside.placed])
+    asked = et.OperatorAnalysis(LocalSource(forest)).type("judge")
+    assert asked.unlinked() == [] and [call.links for call in asked.calls] == [(panel.call_id,)]
+    every = et.OperatorAnalysis(LocalSource(forest), attempts="all").type("judge").calls
+    assert [(call.attempt, call.links) for call in every] == [(0, ()), (1, (panel.call_id,))]

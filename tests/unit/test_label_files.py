@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embertrace as et
-from embertrace.errors import ConfigError, LockedError, RecordingError
+from embertrace.errors import ConfigError, LockedError, QueryError, RecordingError
 from embertrace.labelling import label_file
 from embertrace.labelling.matching import match
 from embertrace.labelling.rows import MAX_FILE_BYTES, Row
@@ -73,7 +73,10 @@ def test_truths_as_json_are_numbers_lists_and_withdrawals(recording: pathlib.Pat
 def test_labels_of_a_run_and_of_an_epoch(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert label_file(recording, csv(tmp_path, "key,truth,epoch\nq1,a,0\nq2,a,1\n"), run="nightly").unknown == ("q2",)
     assert truths(recording) == {"q1": "a"}
-    assert label_file(recording, csv(tmp_path, "key,truth\nq2,a\n"), run="weekly").unknown == ("q2",)
+    before = check(recording).to_data()
+    with pytest.raises(QueryError, match=r"there is no run 'weekly'; there are r1 \(nightly\)"):
+        label_file(recording, csv(tmp_path, "key,truth\nq2,a\n"), run="weekly")
+    assert check(recording).to_data() == before
 
 
 def test_what_is_skipped_or_repeated_is_counted(recording: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from embertrace.analysis import Estimate, OperatorAnalysis
 from embertrace.analysis.source import LocalSource
+from embertrace.analysis.subsets import majority_of
 from embertrace.errors import MissingExtraError, QueryError
 from support.forests import Story
 
@@ -169,3 +171,70 @@ def test_a_huge_panel_is_sampled_and_says_so() -> None:
     assert "sampled" in rows.notes[0]
     values = asked.member_value()
     assert math.fsum(row["shapley"] for row in values) == pytest.approx(1 / 40, abs=1e-9)
+
+
+def rotating(*calls: dict[str, str], truth: str = "a") -> OperatorAnalysis:
+    """Ensembles of other members each time: by their names what they answered."""
+    story = Story()
+    for place, answers in enumerate(calls):
+        panel = story.begin("panel", "ensemble", "ensemble_1", item={"key": place, "truth": truth})
+        for name, answer in answers.items():
+            story.member(panel, name, answer)
+        story.end(panel, [*answers.values()])
+    return ask(story)
+
+
+def test_votes_are_counted_in_the_calls_and_not_among_all_members_ever_seen() -> None:
+    """Pairs of independent members, drawn from six: they are worth two votes, not six."""
+    answers = [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")]
+    asked = rotating(
+        *(dict(zip(pair, said, strict=True)) for pair in ("uv", "wx", "yz") for said in answers for _ in range(5))
+    )
+    found = asked.effective_votes()["ensemble_1"]
+    assert found == pytest.approx(2.0)
+    assert found.interval[0] < 2 < found.interval[1] < 6
+    copies = rotating(*({one: said, other: said} for one, other in ("uv", "wx") for said in "ab" for _ in range(5)))
+    assert copies.effective_votes()["ensemble_1"] == pytest.approx(1.0)
+
+
+def test_a_curve_over_sizes_of_other_calls_says_so() -> None:
+    asked = of("aa", "aaab", "bbb", truth="a")
+    found = asked.accuracy_vs_size()
+    assert [row["n"] for row in found] == [3, 3, 2, 1]
+    assert found.notes == ("calls of ensemble_1 have 2 to 4 members: at larger sizes fewer calls count",)
+    assert asked.accuracy_vs_size(replacement=True).notes == ()
+    assert of("aab", "abb", truth="a").accuracy_vs_size().notes == ()
+
+
+def test_sizes_beyond_what_can_be_summed_are_sampled_and_bounded() -> None:
+    asked = of("aab", "aaa", ["a", "b", None], truth="a")
+    (row,) = asked.accuracy_vs_size(sizes=[100_000], replacement=True)
+    assert row["accuracy"] == pytest.approx(2.5 / 3, abs=0.03) and 0 < row["error"] < 0.02
+    assert "sampled" in asked.accuracy_vs_size(sizes=[100_000], replacement=True).notes[-1]
+    assert [row["size"] for row in asked.accuracy_vs_size(sizes=range(1, 3))] == [1, 2]
+    assert asked.accuracy_vs_size(sizes=[]) == []
+    for sizes in ([1_000_001], range(1, 2000)):
+        with pytest.raises(QueryError, match="at most 1000 of them, each at most 1,000,000"):
+            asked.accuracy_vs_size(sizes=sizes, replacement=True)
+
+
+def test_patterns_are_sampled_independently_and_what_was_sampled_is_never_called_exact() -> None:
+    """The error of a mean over patterns takes them to be: equal draws for each would err together."""
+    tied = [((n, Fraction(0)), (n, Fraction(1))) for n in range(3, 23)]
+    sampled = [majority_of(pattern, 0, 9001, True) for pattern in tied]
+    assert all(worth.variance > 0 for worth in sampled)
+    mean = float(sum(worth.value for worth in sampled) / len(sampled))
+    assert mean == pytest.approx(0.5, abs=4 * math.sqrt(sum(worth.variance for worth in sampled)) / len(sampled))
+    assert len({worth.value for worth in sampled}) > 10
+    sure = majority_of(((3, Fraction(1)), (5, Fraction(0))), 0, 9001, True)
+    assert sure.value == 0 and sure.variance > 0
+
+
+def test_values_add_up_to_the_accuracy_of_the_attempted() -> None:
+    asked = of("aab", [ValueError, ValueError, None], "abb", truth="a")
+    majority, values, curve = asked.majority_accuracy(), asked.member_value(), asked.accuracy_vs_size()
+    assert (majority, majority.of_attempted) == (0.5, 1 / 3)
+    assert sum(row["shapley"] for row in values) == pytest.approx(majority.of_attempted)
+    assert curve[-1]["accuracy"] == pytest.approx(majority.of_attempted)
+    said = ("1 calls of ensemble_1 that nobody answered count as wrong, as in of_attempted",)
+    assert values.notes == curve.notes == said

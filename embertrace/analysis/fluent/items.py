@@ -43,6 +43,6 @@ class ItemQuestions(Asks):
         `on` says whose answers: "judge", "majority" of the ensembles, or all selected "calls". With `score`, `correct`
         is the mean of the scores of that name instead: of the selected calls, or with on="judge" of the judges alone.
         `n` values were averaged within each of `epochs` epochs, then over them; `failed` attempts count as 0 in
-        `of_attempted`. `truth` and `answer` are the latest.
+        `of_attempted`. `group` is the item's; `truth` and `answer` are the latest.
         """
         return self._rows("outcomes", on=on, score=score, answer=answer, grade=grade)

@@ -133,21 +133,22 @@ def finish_effective(ballots: Ballots) -> Table:
             continue
         pairs = list(itertools.combinations(members, 2))
         defined = [r for r in (_correlation(seen, pair)[0] for pair in pairs) if not math.isnan(r)]
-        value = float(kish(len(members), math.fsum(defined) / len(defined))) if defined else NAN
+        votes = sum(len(errors.keys() & {*members}) * alike.times for alike, errors in seen)
+        value = kish(votes / _calls(seen), math.fsum(defined) / len(defined)) if defined else NAN
         about: dict[str, Any] = {"n": _calls(seen), "items": distinct_units([alike for alike, _ in seen])}
-        drawn = _draw_effective(seen, pairs, len(members))
+        drawn = _draw_effective(seen, pairs, members)
         found[stage] = Estimate(value, interval=drawn.interval, notes=drawn.notes, **about)
     _count_unlabelled(ballots)
     return Table(found, ballots.left_out, notes)
 
 
-def kish(members: int, correlation: float) -> float:
+def kish(members: float, correlation: float) -> float:
     """n/(1 + (n − 1)·r̄), Kish's effective number; NaN where the denominator is not positive."""
     below = 1 + (members - 1) * correlation
     return members / below if below > 1e-12 else NAN
 
 
-def _draw_effective(seen: Seen, pairs: Sequence[Pair], members: int) -> Drawn:
+def _draw_effective(seen: Seen, pairs: Sequence[Pair], members: Sequence[str]) -> Drawn:
     import numpy as np
 
     if not pairs:
@@ -156,10 +157,13 @@ def _draw_effective(seen: Seen, pairs: Sequence[Pair], members: int) -> Drawn:
         return TOO_MANY
 
     def effective(sums: Array) -> Array:
-        found = _correlations(sums, len(pairs))
+        found = _correlations(sums[:, 2:], len(pairs))
         known = np.isfinite(found)
         mean = np.where(known, found, 0).sum(axis=1) / known.sum(axis=1)
-        below = 1 + (members - 1) * mean
-        return np.where(below > 1e-12, members / below, np.nan)
+        votes = sums[:, 1] / sums[:, 0]
+        below = 1 + (votes - 1) * mean
+        return np.where(below > 1e-12, votes / below, np.nan)
 
-    return bootstrap(_table(seen, pairs), effective)
+    varying = {*members}
+    votes = sums_by_unit([(alike, (1, len(errors.keys() & varying))) for alike, errors in seen])
+    return bootstrap(np.hstack([votes, _table(seen, pairs)]), effective)

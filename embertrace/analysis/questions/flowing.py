@@ -17,12 +17,13 @@ import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of, have_links
+from embertrace.analysis.arrays.kinds import alike, kinds_of
 from embertrace.analysis.arrays.votes import places_of_type
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_judge, read_ensemble, why_left_out
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.reading import ensembles_alike, shares_of
+from embertrace.analysis.questions.reading import shares_of
 from embertrace.analysis.questions.voting import disagreement_of, leaders_of, majority_share
 from embertrace.analysis.results import Table
 from embertrace.analysis.table.column import Array
@@ -99,7 +100,7 @@ def flow(selection: Selection) -> Flow:
     is_whole = places_of_type(selection.trees, "ensemble")
     for share, places in shares_of(selection, right, chosen[~is_whole[chosen]]):
         _add_right(found, selection, share, places, mask)
-    for ensemble, times in _whole_ensembles(selection, right, chosen[is_whole[chosen]]):
+    for ensemble, times in _whole_ensembles(selection, right, mask & is_whole):
         if why_left_out(ensemble) is None:
             _add_ensemble(found, ensemble, times, right)
     _add_links(found, selection, chosen)
@@ -129,13 +130,18 @@ def _add_right(found: Flow, selection: Selection, share: Fraction, places: Array
         _add(found.right, (source, target, "call"), share * times, times)
 
 
-def _whole_ensembles(selection: Selection, right: Correctness, places: Array) -> Iterator[tuple[Ensemble, int]]:
-    """The selected ensembles with all their members, and how many are like each."""
-    if not selection.filtered:
-        yield from ((one, alike.times) for one, alike in ensembles_alike(selection, right.answers, right))
-        return
-    for place in places.tolist():
-        yield read_ensemble(selection.trees.at(place), right.answers), 1
+def _whole_ensembles(selection: Selection, right: Correctness, chosen: Array) -> Iterator[tuple[Ensemble, int]]:
+    """The ensembles at the chosen places, with all their members, and how many are like each."""
+    trees = selection.trees
+    kinds = kinds_of(trees, right.answers, right, None, by_answer=False)
+    if kinds is None:
+        together, alone = [], np.flatnonzero(chosen)
+    else:
+        selected = np.flatnonzero(chosen[kinds.place])
+        together = [kinds.place[selected[at]] for at in alike(kinds.kind[selected])]
+        alone = kinds.rest[chosen[kinds.rest]]
+    for places in [*together, *alone[:, None]]:
+        yield read_ensemble(trees.at(int(places[0])), right.answers), len(places)
 
 
 def _add_ensemble(found: Flow, ensemble: Ensemble, times: int, right: Correctness) -> None:

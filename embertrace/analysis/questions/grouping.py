@@ -10,7 +10,7 @@ from embertrace.analysis.calls import Call
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows
 from embertrace.errors import QueryError
-from embertrace.payload import canonical
+from embertrace.payload import canonical, pack
 
 DIMENSIONS: dict[str, Callable[[Call], Any]] = {
     "stage": lambda call: call.stage,
@@ -52,8 +52,9 @@ class Groups:
         return self
 
     def finish(self) -> Rows:
-        rows = ({"value": self.values[key], "calls": self.calls[key]} for key in sorted(self.values))
-        return Rows(rows, self.left_out)
+        """`packed` is the value as a payload: rows are plain data, and not every value is."""
+        values = ((self.values[key], self.calls[key]) for key in sorted(self.values))
+        return Rows(({"value": value, "calls": calls, "packed": pack(value)} for value, calls in values), self.left_out)
 
 
 def _reader(selection: Selection, by: str) -> Callable[[Call], Any]:

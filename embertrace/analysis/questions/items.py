@@ -20,6 +20,7 @@ from embertrace.analysis.results import Rows
 from embertrace.analysis.table.counting import last_of_each
 from embertrace.analysis.table.items import NONE
 from embertrace.event import call_hex
+from embertrace.lineage import ITEM_BYTES, recorded
 from embertrace.payload import canonical
 
 Stamped = tuple[Origin, Any]
@@ -131,7 +132,7 @@ class ItemCalls:
     """The calls about the item with one key, and about those without a key that may turn out to have its name."""
 
     def __init__(self, key: Any, names: Names) -> None:
-        self.key, self._wanted, self.names = key, key_of(key), names
+        self.key, self._wanted, self.names = recorded(key, ITEM_BYTES), key_of(key), names
         self._rows: dict[tuple[Origin, int], tuple[Any, dict[str, Any]]] = {}
 
     def add(self, root: Call, selection: Selection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,10 +15,14 @@ from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.ballots import Ballot, Ballots, Cast, columns, read_ballots
 from embertrace.analysis.results import Estimate, Rows
 from embertrace.analysis.statistics import NO_SPREAD
-from embertrace.analysis.subsets import SAMPLES, Value, majority_of, shapley_of, value_of, without
+from embertrace.analysis.subsets import MAX_STEPS, SAMPLES, Value, majority_of, shapley_of, value_of, without
 from embertrace.analysis.tally import Tally
 from embertrace.errors import QueryError
 
+MAX_SIZES, MAX_SIZE = 1_000, 1_000_000
+"""Of a curve: more points than a screen has, and more members than 1,000 draws tell from endlessly many."""
+STEPS_IN_ALL = 10 * MAX_STEPS
+"""Of the exact sums for a stage: some ten seconds. Where patterns and sizes are many, fewer of them are exact."""
 SAMPLED = f"sampled where exact sums are long: {SAMPLES} draws, seed 0; `error` is the standard error"
 
 
@@ -61,36 +65,68 @@ def accuracy_vs_size(
     answer: Rule = None,
     grade: Grade | None = None,
 ) -> Ballots:
-    wanted = sizes is None or (
-        isinstance(sizes, list | tuple | range)
-        and all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes)
-    )
-    if not wanted:
-        raise QueryError(f"sizes={sizes!r} is no list of positive numbers of members")
+    _check_sizes(sizes)
     ballots = right_ballots(selection, answer=answer, grade=grade)
     ballots.asked = {"sizes": None if sizes is None else sorted(set(sizes)), "replacement": bool(replacement)}
     return ballots
 
 
+def _check_sizes(sizes: Any) -> None:
+    """Raises QueryError for what is no list of sizes, or would take too long."""
+    if sizes is None:
+        return
+    are_sizes = isinstance(sizes, list | tuple | range) and all(
+        type(size) is int and size > 0 for size in sizes[:MAX_SIZES]
+    )
+    if not are_sizes:
+        raise QueryError(f"sizes={sizes!r:.80} is no list of positive numbers of members")
+    if len(sizes) > MAX_SIZES or max(sizes, default=0) > MAX_SIZE:
+        raise QueryError(
+            f"sizes={sizes!r:.80}: at most {MAX_SIZES} of them, each at most {MAX_SIZE:,}, which {SAMPLES} draws can't "
+            "tell from endlessly many"
+        )
+
+
 def finish_sizes(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
-    replacement = ballots.asked["replacement"]
+    notes, replacement = ballots.notes(), ballots.asked["replacement"]
     for stage, cast in ballots.labelled_by_stage().items():
+        notes += _unanswered(stage, cast)
+        if not replacement:
+            notes += _of_several_sizes(stage, cast)
         largest = max(len(ballot.votes) for ballot, _ in cast)
-        for size in ballots.asked["sizes"] or range(1, largest + 1):
+        asked = ballots.asked["sizes"]
+        sizes = range(1, largest + 1) if asked is None else asked
+        sums = len(sizes) * len({ballot.pattern() for ballot, _ in cast})
+        each = min(MAX_STEPS, STEPS_IN_ALL // max(1, sums))
+        for size in sizes:
             fit = [one for one in cast if one[0].votes and (replacement or len(one[0].votes) >= size)]
             if fit:
-                rows.append({"stage": stage, "size": size, **_of_size(fit, size, replacement)})
+                rows.append({"stage": stage, "size": size, **_of_size(fit, size, replacement, each)})
     sampled = any(row["error"] for row in rows)
-    return Rows(rows, ballots.left_out, [*ballots.notes(), *([SAMPLED] if sampled else [])])
+    return Rows(rows, ballots.left_out, [*notes, *([SAMPLED] if sampled else [])])
 
 
-def _of_size(cast: Cast, size: int, replacement: bool) -> dict[str, Any]:
+def _of_several_sizes(stage: str, cast: Cast) -> Iterator[str]:
+    """That other calls count at one size than at another."""
+    members = {len(ballot.votes) for ballot, _ in cast if ballot.votes}
+    if len(members) > 1:
+        yield f"calls of {stage} have {min(members)} to {max(members)} members: at larger sizes fewer calls count"
+
+
+def _unanswered(stage: str, cast: Cast) -> Iterator[str]:
+    """That calls count as wrong in which nobody answered."""
+    times = sum(alike.times for ballot, alike in cast if not ballot.right)
+    if times:
+        yield f"{times} calls of {stage} that nobody answered count as wrong, as in of_attempted"
+
+
+def _of_size(cast: Cast, size: int, replacement: bool, max_steps: int) -> dict[str, Any]:
     tally, errors = Tally(), Errors()
     tally.binary = False  # expectations, even where each happens to be 0 or 1
     for ballot, alike in cast:
         pattern = ballot.pattern()
-        worth = majority_of(*pattern, size, replacement)
+        worth = majority_of(*pattern, size, replacement, max_steps)
         tally.add_alike(alike, worth.value)
         errors.add(pattern, worth, alike.times)
     return {**columns(tally, "accuracy"), "error": errors.of_mean(_calls(cast))}
@@ -117,12 +153,14 @@ class Errors:
 
 def finish_values(ballots: Ballots) -> Rows:
     rows: list[dict[str, Any]] = []
+    notes = ballots.notes()
     for stage, cast in ballots.labelled_by_stage().items():
+        notes += _unanswered(stage, cast)
         members = sorted({vote.member for ballot, _ in cast for vote in ballot.votes})
         found = [{"stage": stage, "member": member, **_worth(member, cast)} for member in members]
         rows += sorted(found, key=lambda row: (-row["shapley"], row["member"]))
     sampled, unsure = any(row["error"] for row in rows), any(_is_unsure(row) for row in rows)
-    return Rows(rows, ballots.left_out, [*ballots.notes(), *[SAMPLED] * sampled, *[NO_SPREAD] * unsure])
+    return Rows(rows, ballots.left_out, [*notes, *[SAMPLED] * sampled, *[NO_SPREAD] * unsure])
 
 
 def _is_unsure(row: dict[str, Any]) -> bool:

@@ -73,6 +73,7 @@ def _add_calls(found: ByItem[Outcome], calls: Iterable[Call], right: Correctness
         outcome = found.at(*found.names.of(call))
         add_judge(outcome.tally, call, itself(call), right)
         outcome.say("truth", call.origin, right.truth(call))
+        outcome.say("group", call.origin, call.item.get("group"))
         if call.outcome == "result":
             outcome.say("answer", call.origin, call.answer)
 
@@ -80,6 +81,7 @@ def _add_calls(found: ByItem[Outcome], calls: Iterable[Call], right: Correctness
 def _add_majority(outcome: Outcome, ensemble: Ensemble, right: Correctness) -> None:
     origin = ensemble.call.origin
     outcome.say("truth", origin, right.truth(ensemble.call))
+    outcome.say("group", origin, ensemble.call.item.get("group"))
     reason = why_left_out(ensemble)
     if reason is not None:
         outcome.tally.leave_out(reason)
@@ -110,6 +112,7 @@ def _add_scores(found: ByItem[Outcome], selection: Selection, score: str, on: On
             outcome.tally.leave_out("not a finite number")
         else:
             outcome.tally.add(("item", b""), Fraction(value))
+        outcome.say("group", metric.origin, metric.item.get("group"))
 
 
 def finish_outcomes(found: ByItem[Outcome]) -> Rows:
@@ -136,6 +139,7 @@ def _row(epochs: list[Outcome]) -> dict[str, Any]:
         "failed": sum(tally.failed for tally, _, _ in counted),
         "of_attempted": _mean([total / (n + tally.failed) for tally, n, total in counted if n + tally.failed]),
         "epochs": len(epochs),
+        "group": said["group"][1] if "group" in said else None,
         "truth": said["truth"][1] if "truth" in said else None,
         "answer": said["answer"][1] if "answer" in said else None,
     }

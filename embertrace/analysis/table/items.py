@@ -14,8 +14,9 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.mappings import MOST_KINDS, end_of_key
+from embertrace.errors import WireError
 from embertrace.lineage import unpack_mapping
-from embertrace.payload import canonical
+from embertrace.payload import canonical, unpack
 
 Unit = tuple[str, bytes]
 """What is drawn at random: ("item", its group or key) or ("call", its id)."""
@@ -67,9 +68,12 @@ class Items:
 
     def having(self, key: bytes) -> Array:
         """By an item's number whether it has this packed key."""
-        first = b"\xa3key" + key
+        first, is_packed_alike = b"\xa3key" + key, _is_packed_alike(key)
         items = self._contexts.items.packed
-        has = (one.startswith(first, 1) or (one[1:5] != first[:4] and _has_key(one, key)) for one in items)
+        has = (
+            one.startswith(first, 1) or (not (is_packed_alike and one[1:5] == first[:4]) and _has_key(one, key))
+            for one in items
+        )
         return np.fromiter(has, bool, len(items))
 
     def saying(self, wanted: str) -> Array:
@@ -155,6 +159,14 @@ class Items:
             number = self._truth_numbers[code] = len(self.truths)
             self.truths.append(truth)
         return number
+
+
+def _is_packed_alike(key: bytes) -> bool:
+    """Whether a packed key stands in items as it is: what texts and whole numbers mostly are, mappings never."""
+    try:
+        return isinstance(unpack(key), str | int)
+    except WireError:
+        return False
 
 
 def _has_key(packed: bytes, key: bytes) -> bool:
