@@ -89,7 +89,7 @@ class Contexts:
             return
         items, beside = np.empty(len(rows), np.int32), np.empty(len(rows), np.int64)
         known: dict[Beside, int] = {}
-        for places, buffer, starts, lengths in self._events.packed_tails(rows):
+        for places, buffer, starts, lengths in self._events.tails.packed(rows):
             items[places], beside[places] = self._read(buffer, starts, lengths, known)
         run, tags, member, share, withheld = (np.array(each)[beside] for each in zip(*known, strict=True))
         self._row.extend(rows)

@@ -9,16 +9,15 @@ Rules:
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from embertrace.analysis.table.column import Array, Column, NarrowColumn
-from embertrace.analysis.table.counting import in_groups
 from embertrace.analysis.table.ids import DenseIds
 from embertrace.analysis.table.names import Names
+from embertrace.analysis.table.tails import Tails
 from embertrace.event import CALL
 from embertrace.wire.columns import (
     DURATION,
@@ -30,7 +29,6 @@ from embertrace.wire.columns import (
     unpack_tail,
 )
 from embertrace.wire.event import RawEvent, to_nanoseconds
-from embertrace.wire.spans import PADDING, copied
 
 NO_CALL = 0
 """The number of the id 0, which names no call."""
@@ -56,10 +54,7 @@ class EventTable:
         self._out_of_range = False
         """Whether nanoseconds of some time don't fit 64 bits: then `times` are not exact, and `origin` alone is."""
         self._numbers: dict[bytes, int] = {}
-        self._tail_at = NarrowColumn()
-        self._tails: list[bytes] = []
-        self._tails_from: list[int] = []
-        self._tail_bytes = 0
+        self.tails = Tails()
         self._stretch_row, self._stretch_seq = Column(np.int64), Column(np.int64)
         self._stretch_producer = Column(np.int32)
 
@@ -70,17 +65,18 @@ class EventTable:
     def nbytes(self) -> int:
         """Bytes of all columns, without payloads."""
         own = (value.nbytes for value in vars(self).values() if isinstance(value, Column | DenseIds))
-        return sum(own)
+        return sum(own) + self.tails.at.nbytes
 
     @property
     def payload_bytes(self) -> int:
-        return self._tail_bytes
+        return self.tails.nbytes
 
     def reserve(self, length: int) -> None:
         """Room for so many rows like those that are here. Columns that grow are copied again and again."""
         for value in vars(self).values():
             if isinstance(value, Column) and len(value) == len(self):
                 value.reserve(length)
+        self.tails.at.reserve(length)
         self.ids.reserve(len(self.ids) * length // max(1, len(self)))
 
     def producer(self, code: bytes) -> int:
@@ -117,7 +113,7 @@ class EventTable:
         self.call.extend(self._numbered(columns.call_id))
         self.parent.extend(self._numbered(columns.parent))
         self.follows.extend(self._numbered(columns.follows))
-        self._keep_tails(columns.tail_length, columns.tails)
+        self.tails.append(columns.tail_length, columns.tails)
 
     def _numbered(self, ids: Array) -> Array:
         """The numbers of call ids; most events have no parent, or follow nothing."""
@@ -138,7 +134,7 @@ class EventTable:
     def columns(self, rows: Array, names: Names) -> Columns:
         """The events of rows, side by side, as another table with these names takes them in."""
         renamed = np.array([names.number(triple) for triple in self.names.triples], np.int32)
-        tails = list(self.tails(rows))
+        tails = list(self.tails.of_rows(rows))
         return Columns(
             kind=self.kind.values[rows],
             stamp=self.stamp.values[rows],
@@ -162,12 +158,6 @@ class EventTable:
             return False
         same = self._stretch_producer.values[-1] == producer
         return bool(same and self._stretch_seq.values[-1] + row - self._stretch_row.values[-1] == seq)
-
-    def _keep_tails(self, lengths: Array, tails: bytes) -> None:
-        self._tail_at.extend((np.cumsum(lengths) - lengths + self._tail_bytes).astype(np.uint64))
-        self._tails.append(tails)
-        self._tails_from.append(self._tail_bytes)
-        self._tail_bytes += len(tails)
 
     # What rows say.
 
@@ -225,41 +215,6 @@ class EventTable:
         rank[ranked] = np.arange(len(ranked))
         return np.lexsort((seqs, rank[producers], times))
 
-    def tail(self, row: int) -> bytes:
-        """Links, context and data, packed."""
-        at = int(self._tail_at.values[row])
-        end = int(self._tail_at.values[row + 1]) if row + 1 < len(self) else self._tail_bytes
-        chunk = bisect_right(self._tails_from, at) - 1
-        base = self._tails_from[chunk]
-        return self._tails[chunk][at - base : end - base]
-
-    def tails(self, rows: Array) -> Iterator[bytes]:
-        """As `tail`, of many rows."""
-        chunk, starts, ends = self._tail_places(rows)
-        places = zip(chunk.tolist(), starts.tolist(), ends.tolist(), strict=True)
-        return (self._tails[number][start:end] for number, start, end in places)
-
-    def packed_tails(self, rows: Array) -> Iterator[tuple[Array, bytes, Array, Array]]:
-        """The tails of many rows, in pieces as they were taken in: which of the rows, a buffer with PADDING behind
-        them, where each starts in it, and how long it is."""
-        chunk, starts, ends = self._tail_places(rows)
-        order = in_groups(chunk)
-        bounds = np.flatnonzero(np.diff(chunk[order], prepend=-1, append=-1))
-        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            places = order[start:end]
-            lengths = ends[places] - starts[places]
-            joined = copied(self._tails[chunk[places[0]]], starts[places], lengths)
-            yield places, joined + bytes(PADDING), np.cumsum(lengths) - lengths, lengths
-
-    def _tail_places(self, rows: Array) -> tuple[Array, Array, Array]:
-        """Of each row which of `_tails` its tail is in, and from where to where."""
-        last = len(self) - 1
-        starts, ends = (self._tail_at.values[each].astype(np.int64) for each in (rows, np.minimum(rows + 1, last)))
-        ends[rows == last] = self._tail_bytes
-        froms = np.array(self._tails_from, np.int64)
-        chunk = np.searchsorted(froms, starts, "right") - 1
-        return chunk, starts - froms[chunk], ends - froms[chunk]
-
     def call_id(self, number: int) -> int:
         return int(self.ids.ids[number])
 
@@ -274,7 +229,7 @@ class EventTable:
         """The event of a row, as it was."""
         if row in self.far:
             return self.far[row]
-        links, context, data = unpack_tail(self.tail(row))
+        links, context, data = unpack_tail(self.tails.of_row(row))
         operator_id, operator_type, stage = self.names.triples[self.name.values[row]]
         return RawEvent(
             int(self.kind.values[row]),

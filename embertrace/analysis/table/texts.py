@@ -43,7 +43,7 @@ class Texts:
         new = rows[found == UNKNOWN]
         if not len(new):
             return found
-        for places, buffer, starts, lengths in self._events.packed_tails(new):
+        for places, buffer, starts, lengths in self._events.tails.packed(new):
             first = alike(buffer, starts, lengths)
             own = np.flatnonzero(first == np.arange(len(first)))
             texts = map(buffer.__getitem__, map(slice, starts[own].tolist(), (starts + lengths)[own].tolist()))
