@@ -215,7 +215,7 @@ def items(state: State, params: Mapping[str, Any]) -> Any:
 
 def _page_of_columns(forest: Forest, given: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
     """A page for which not all rows have to be made; None where they have to."""
-    if not browse.needs_rows(params):
+    if not params.get("search"):
         return browse.page_of_items(forest, given, params)
     found = browse.rows_of_search(forest, given, params)
     return None if found is None else browse.page_of_rows(found, params)

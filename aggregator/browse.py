@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from aggregator.paging import asked_page, cut, filters, in_order, is_empty, text
 from aggregator.parts import Parts
 from embertrace.analysis import Forest, Rows, item_pages
 from embertrace.analysis.calls import Call
+from embertrace.analysis.item_cells import cells_of_items
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import plain
 from embertrace.analysis.verbs import check_attempts
@@ -27,14 +28,14 @@ from embertrace.event import call_hex, parse_call_id
 _CALL_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 PREVIEW = 200
 """Characters of an answer in a tree."""
-ONLY: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-    "right": lambda row: row["correct"] == 1,
-    "wrong": lambda row: row["correct"] is not None and row["correct"] < 1,
-    "unlabelled": lambda row: row["correct"] is None,
-    "failed": lambda row: has_failed(row),
-    "whole": lambda row: not has_failed(row),
+ONLY: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "right": ("correct", lambda correct: correct == 1),
+    "wrong": ("correct", lambda correct: correct is not None and correct < 1),
+    "unlabelled": ("correct", lambda correct: correct is None),
+    "failed": ("failed", lambda failed: bool(failed)),
+    "whole": ("failed", lambda failed: not failed),
 }
-"""Which items are shown, by name."""
+"""Which items are shown, by name: the column that decides (see `_column`), and how."""
 FAILED = "(failed)"
 SILENT = [FAILED, "(abstained)", "(missing)", "(unknown)"]
 """What stands in the place of an answer."""
@@ -57,29 +58,45 @@ def page_of_rows(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
     the others.
     """
     cursor, limit = asked_page(params)
-    search, sort, only = (text(params, name) for name in ("search", "sort", "only"))
+    search = text(params, "search")
+    found: list[dict[str, Any]] = [row for row in rows if says(row, search.casefold())] if search else rows
+    places = _chosen(lambda name: _column(found, name), len(found), params) or ()
+    page, following = cut(places, cursor, limit)
+    return _items_page(rows, [found[place] for place in page], len(places), following)
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> list[Any]:
+    return [has_failed(row) for row in rows] if name == "failed" else [row[name] for row in rows]
+
+
+def _chosen(
+    column: Callable[[str], Sequence[Any] | None], count: int, params: Mapping[str, Any]
+) -> Sequence[int] | None:
+    """Which of `count` rows are shown, in which order; None where a column that decides is None. Raises QueryError."""
+    sort, only, agreement = (text(params, name) for name in ("sort", "only", "agreement"))
     if sort is not None and sort not in COLUMNS:
         raise QueryError(f"sort is {sort!r}; it is one of {', '.join(COLUMNS)}")
-    agreement = text(params, "agreement")
     kinds = [kind for kind in (only or "").split(",") if kind]
     if any(kind not in ONLY for kind in kinds):
         raise QueryError(f"only is {only!r}; it is some of {', '.join(ONLY)}, separated by commas")
-    found: list[dict[str, Any]] = [row for row in rows if says(row, search.casefold())] if search else rows
-    for kind in kinds:
-        found = list(filter(ONLY[kind], found))
+    tests = [ONLY[kind] for kind in kinds]
     if agreement:
         wanted = agreement.replace(" ", "")
-        found = [row for row in found if row["agreement"] == wanted]
-    ordered = sorted(found, key=lambda row: in_order(row[sort]), reverse=yes(params, "descending")) if sort else found
-    if sort:
-        ordered = sorted(ordered, key=lambda row: is_empty(row[sort]))
-    page, following = cut(ordered, cursor, limit)
-    return _items_page(rows, page, len(found), following)
+        tests.append(("agreement", lambda cell: cell == wanted))
+    places: Sequence[int] = range(count)
+    for name, test in tests:
+        decides = column(name)
+        if decides is None:
+            return None
+        places = [place for place in places if test(decides[place])]
+    return places if not sort else _sorted(places, column(sort), yes(params, "descending"))
 
 
-def needs_rows(params: Mapping[str, Any]) -> bool:
-    """Whether a page depends on what stands in rows."""
-    return any(params.get(name) for name in ("search", "sort", "only", "agreement"))
+def _sorted(places: Sequence[int], cells: Sequence[Any] | None, descending: bool) -> Sequence[int] | None:
+    if cells is None:
+        return None
+    ordered = sorted(places, key=lambda place: in_order(cells[place]), reverse=descending)
+    return sorted(ordered, key=lambda place: is_empty(cells[place]))
 
 
 def rows_of_search(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> Rows | None:
@@ -92,11 +109,27 @@ def rows_of_search(forest: Forest, given: Mapping[str, Any], params: Mapping[str
 def page_of_items(forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any] | None:
     """As `page_of_rows`, of the question `given`, without making the rows of other pages; None where that can't be."""
     cursor, limit = asked_page(params)
-    found = item_pages.page_of_items(forest, given["filters"], given["options"], cursor, limit)
+    if any(params.get(name) for name in ("sort", "only", "agreement")):
+        found = _in_cells(forest, given, params, cursor, limit)
+    else:
+        found = item_pages.page_of_items(forest, given["filters"], given["options"], cursor, limit)
     if found is None:
         return None
     following = cursor + limit if cursor + limit < found.total else None
     return _items_page(found.rows, found.rows, found.total, following)
+
+
+def _in_cells(
+    forest: Forest, given: Mapping[str, Any], params: Mapping[str, Any], cursor: int, limit: int
+) -> item_pages.Page | None:
+    """A page of what is narrowed down or sorted."""
+    cells = cells_of_items(forest, given["filters"], given["options"])
+    if cells is None:
+        return None
+    places = _chosen(lambda name: cells.having(FAILED) if name == "failed" else cells.column(name), cells.total, params)
+    if places is None:
+        return None
+    return item_pages.Page(cells.rows(places[cursor : cursor + limit]), len(places))
 
 
 def _items_page(rows: Rows, page: list[dict[str, Any]], total: int, following: int | None) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from embertrace import collect, config
-from embertrace.collect import EventCollector, EventList, collect_events
-from embertrace.context import ExecutionContext, item
+from embertrace.collect import EventCollector, collect_events
 from embertrace.continuation import call_id, continue_trace, link, linked, traceparent
 from embertrace.decorate import TracedOperator, operator, trace
 from embertrace.event import OperatorEvent
+from embertrace.execution import ExecutionContext, item
 from embertrace.metric import AccuracyMetric, label, score
 from embertrace.operators import Ensemble, Judge, Operator
+from embertrace.sinks import EventList
 from embertrace.spec import OperatorMetadata
 
 if TYPE_CHECKING:

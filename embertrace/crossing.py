@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from embertrace import collect, context, continuation, emit, gather, keys
-from embertrace.collect import AddressedSink, EventList
 from embertrace.config import Settings
 from embertrace.context import Arrival, Context, Position, Scope, Sink
 from embertrace.errors import WireError
 from embertrace.keys import ClientKey
+from embertrace.sinks import AddressedSink, EventList
 from embertrace.wire.carrier import Carrier, Shared, pack_carrier, pack_shared, unpack_carrier
 
 Address = tuple[str, ClientKey | None]

@@ -20,12 +20,12 @@ from collections.abc import Iterable
 from embertrace import collect, embedded, emit
 from embertrace.analysis import Forest
 from embertrace.client import Client
-from embertrace.collect import AddressedSink, EventList
 from embertrace.embedded import ADOPT_S, Embedded
 from embertrace.ending import at_end
 from embertrace.errors import EmbertraceError
 from embertrace.event import CALL, ERROR, METRIC, call_hex
 from embertrace.keys import ClientKey
+from embertrace.sinks import AddressedSink, EventList
 from embertrace.wire.context import unpack_context
 from embertrace.wire.event import RawEvent, unpack_event
 
@@ -81,7 +81,7 @@ class Configured:
         self._since_ns = time.time_ns() - SKEW_NS
 
     def bring(self, events: EventList, deadline: float) -> list[Found]:
-        """See `collect.Elsewhere`."""
+        """See `sinks.Elsewhere`."""
         own = emit.emitter_for(self.endpoint, key=self.key)
         own.flush(max(0.0, deadline - time.monotonic()))
         return _bring((self.endpoint, self.key), Gathered(events, own.producer), self._since_ns, deadline)
@@ -98,7 +98,7 @@ class Temporary:
         self.endpoint, self.key = self._aggregator.endpoint, self._aggregator.key
 
     def bring(self, events: EventList, deadline: float) -> list[Found]:
-        """See `collect.Elsewhere`."""
+        """See `sinks.Elsewhere`."""
         gathered = Gathered(events, b"")
         found = _bring((self.endpoint, self.key), gathered, 0, deadline)
         self.taken = max(self.taken, gathered.seen)

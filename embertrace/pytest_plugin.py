@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from embertrace.collect import EventList
     from embertrace.embedded import Session
+    from embertrace.sinks import EventList
 
 RUN = "pytest"
 KEY_CHARS = 500

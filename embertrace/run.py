@@ -22,12 +22,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from embertrace import collect, config, context, emit, keys
-from embertrace.collect import AddressedSink
 from embertrace.context import Roots, Scope
 from embertrace.ending import at_end
 from embertrace.errors import ConfigError, SecurityError
 from embertrace.event import DEFAULT_STAGE, METRIC
 from embertrace.keys import ClientKey
+from embertrace.sinks import AddressedSink
 from embertrace.wire.context import Added, pack_context
 from embertrace.wire.event import RawEvent, pack_event
 

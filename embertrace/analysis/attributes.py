@@ -143,7 +143,7 @@ ATTRIBUTES: dict[str, Callable[[Trees, int], Any]] = {
     "slot": lambda trees, place: int(trees.table.slot.values[_first(trees, place)]),
     "slots": _slots,
     "stage": _name(2),
-    "start_ns": lambda trees, place: trees.starts_ns[place],
+    "start_ns": lambda trees, place: int(trees.starts_ns[place]),
     "tags": _tags,
     "timestamp": lambda trees, place: trees.table.nanoseconds(_first(trees, place)) / 1e9,
     "trace_id": _trace_id,

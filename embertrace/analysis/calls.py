@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from embertrace.errors import WireError
@@ -184,8 +185,7 @@ class Call:
     @property
     def answer(self) -> Any:
         """What the operator extracted as its answer; else its result."""
-        data = self.data
-        return data["answer"] if "answer" in data else data.get("result")
+        return answer_in(self.data)
 
     @property
     def error(self) -> dict[str, Any] | None:
@@ -237,6 +237,11 @@ class Metric:
         self.run = self.run or call.run
         self.item = self.item or call.item
         self.tags = {**call.tags, **self.tags}
+
+
+def answer_in(data: Mapping[str, Any]) -> Any:
+    """What the data of an end event say was answered."""
+    return data["answer"] if "answer" in data else data.get("result")
 
 
 def mapping_of(data: bytes | None) -> dict[str, Any]:

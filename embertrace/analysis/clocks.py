@@ -62,8 +62,8 @@ FAR_NS = 1 << 62
 """Sums of times within this fit 64 bits."""
 
 
-def starts_of(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> list[int]:
-    """When each call of a shape started, by place."""
+def starts_of(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> Array:
+    """When each call of a shape started, by place; integers of 64 bits where times are near enough."""
     table = shape.events
     times = table.times(shape.first_row)
     clocks = [ProducerClock(offsets.get(producer, ())) for producer in table.producers]
@@ -82,12 +82,11 @@ def starts_of(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> list[i
         starts = np.maximum(starts, starts[above])
         further = above[above]
         if (further == above).all():
-            found: list[int] = starts.tolist()
-            return found
+            return starts
         above = further
 
 
-def _starts_one_by_one(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> list[int]:
+def _starts_one_by_one(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) -> Array:
     table = shape.events
     origins = [Origin(*table.origin(row)) for row in shape.first_row.tolist()]
     starts = [0] * len(origins)
@@ -104,4 +103,4 @@ def _starts_one_by_one(shape: Shape, offsets: Mapping[bytes, Iterable[Offset]]) 
         for child in below:
             starts[child] = max(starts[child], starts[parent])
         waiting += below
-    return starts
+    return np.array(starts, object)

@@ -18,7 +18,6 @@ import numpy as np
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of
 from embertrace.analysis.arrays.votes import places_of_type
-from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.labels import Target
@@ -55,7 +54,7 @@ def page_of_items(
 
     Raises QueryError as the question does.
     """
-    found = _begin(forest, filters, options)
+    found = begin(forest, filters, options)
     if found is None:
         return None
     selection, chosen, answer = found
@@ -65,7 +64,7 @@ def page_of_items(
         order = heapq.nsmallest(end, chosen.tolist(), key=known.identities.__getitem__)
     else:
         order = sorted(chosen.tolist(), key=known.identities.__getitem__)
-    return Page(_rows(selection, order[start:end], answer), len(chosen))
+    return Page(rows_about(selection, order[start:end], answer), len(chosen))
 
 
 def rows_that_may_say(
@@ -73,7 +72,7 @@ def rows_that_may_say(
 ) -> Rows | None:
     """All rows with a text in their key, truth or answers, upper and lower case alike, and maybe others; None where
     columns can't tell (see above), or too many do. Raises QueryError as the question does."""
-    found = _begin(forest, filters, options)
+    found = begin(forest, filters, options)
     if found is None:
         return None
     selection, chosen, answer = found
@@ -81,25 +80,25 @@ def rows_that_may_say(
     if about is None:
         return None
     some = np.intersect1d(chosen, about)
-    return _rows(selection, some.tolist(), answer) if len(some) <= MOST_FOUND else None
+    return rows_about(selection, some.tolist(), answer) if len(some) <= MOST_FOUND else None
 
 
-def _begin(
+def begin(
     forest: Forest, filters: Sequence[Sequence[Any]], options: Mapping[str, Any]
-) -> tuple[_Some, Array, Any] | None:
+) -> tuple[Some, Array, Any] | None:
     """What is asked, the numbers of the items that have rows, and the rule of answers."""
     question = understood({"verb": "items", "filters": filters, "options": options})
     if question.every_attempt or not question.options.keys() <= {"answer"}:
         return None
-    selection = _Some(forest, filters)
+    selection = Some(forest, filters)
     if question.alone:
         check_runs(describe_runs(selection.trees, forest.ended), selection.runs)
     chosen = _chosen(selection)
     return None if chosen is None else (selection, chosen, question.options.get("answer"))
 
 
-def _rows(selection: _Some, numbers: Sequence[int], answer: Any) -> Rows:
-    """Of the items with these keys and epochs, by number."""
+def rows_about(selection: Some, numbers: Sequence[int], answer: Any) -> Rows:
+    """The rows of the items with these keys and epochs, by number; in the order of those."""
     wanted = np.zeros(len(selection.trees.items.identities) + 1, bool)  # the last is that of NONE
     wanted[list(numbers)] = True
     selection.look_at(np.flatnonzero(wanted[_identities(selection)]))
@@ -175,7 +174,7 @@ def _counts_elsewhere(selection: Selection, elsewhere: Array) -> bool:
     return any(selection.judge(trees.at(place), Answers()) is not None for place in judges[fed == LEFT].tolist())
 
 
-class _Some(Selection):
+class Some(Selection):
     """A selection of which only some places are looked at, once that was said."""
 
     def look_at(self, places: Array) -> None:
@@ -186,15 +185,15 @@ class _Some(Selection):
     def places(self) -> Array:
         return self._places
 
-    def scores(self) -> Iterator[Metric]:
-        trees = self.trees
-        places, _ = trees.places_of_metrics
-        mine = np.isin(places, self._places) & (trees.metric_kinds == SCORE)
-        at = np.flatnonzero(mine)
-        for row, place in zip(trees.metric_rows[at].tolist(), places[at].tolist(), strict=True):
-            metric = Metric(trees.sighting(row))
-            metric.belongs_to(trees.at(place))
-            yield metric
+    at_once = False
+
+    def votes(self, answers: Answers) -> None:
+        """None: of few ensembles each is read for itself."""
+
+    def scored_with(self, names: tuple[str, ...]) -> tuple[Array, Array]:
+        rows, places = super().scored_with(names)
+        mine = np.isin(places, self._places)
+        return rows[mine], places[mine]
 
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         for call in self._calls:
@@ -202,8 +201,6 @@ class _Some(Selection):
             if found is not None:
                 yield found
 
-    def judges(self, answers: Answers) -> Iterator[tuple[Call, list[Ensemble], bool]]:
-        for call in self._calls:
-            found = self.judge(call, answers) if is_judge(call) else None
-            if found is not None:
-                yield found
+    def judge_places(self, answers: Answers) -> Array:
+        judges = (call for call in self._calls if is_judge(call))
+        return np.array([call.place for call in judges if self.judge(call, answers) is not None], np.int64)

@@ -11,11 +11,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
 
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.query import Selection
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.items import NONE
 from embertrace.analysis.tally import State
+from embertrace.analysis.trees import Trees
 from embertrace.payload import canonical, digest
 
 P = TypeVar("P", bound=State)
@@ -31,15 +37,18 @@ class Keyless(NamedTuple):
 
 
 class Names:
-    """The items of calls, and the names of those without a key: a partial state."""
+    """The items of calls, and the names of those without a key: a partial state.
+
+    A call's item also has a code, a number that is the same for all calls about it: the number of its key and epoch;
+    above those, that of its root's key, as items within have it that have none of their own; above those, the place of
+    a root that has none either.
+    """
 
     def __init__(self, selection: Selection) -> None:
-        self._of: dict[int, Keyless] = {}
-        for left_out, trees in ((False, selection.forest.trees), (True, selection.trees)):
-            for root in trees.keyless_roots():
-                if root.call_id not in self._of:
-                    name = f"args:{digest(canonical([root.args, root.kwargs])).hex()[:12]}"
-                    self._of[root.call_id] = Keyless(left_out, root.origin, root.run, name)
+        self.trees = selection.trees
+        self._of = _keyless(selection.forest.trees, left_out=False)
+        if selection.trees is not selection.forest.trees:
+            self._of = _keyless(selection.trees, left_out=True) | self._of
         self._keyless = set(self._of.values())
 
     def of(self, call: Call) -> tuple[Any, Any]:
@@ -47,6 +56,36 @@ class Names:
         if "key" in call.item:
             return call.item["key"], call.item.get("epoch")
         return call.root.item["key"] if "key" in call.root.item else self._of[call.root.call_id], None
+
+    def codes(self, places: Array) -> Array:
+        """The code of each call's item."""
+        shape, known = self.trees.shape, self.trees.items
+        identity = known.identity()
+        codes = identity[shape.item[places]].astype(np.int64)
+        within = np.flatnonzero(codes == NONE)
+        roots = shape.root[places[within]]
+        of_root = identity[shape.item[roots]].astype(np.int64)
+        keys = len(known.identities)
+        codes[within] = np.where(of_root == NONE, 2 * keys + roots, keys + of_root)
+        return codes
+
+    def named(self, code: int) -> tuple[Any, Any]:
+        """What `of` says of the calls with a code."""
+        keys = len(self.trees.items.identities)
+        if code >= 2 * keys:
+            (call_id,) = self.trees.call_ids(np.array([code - 2 * keys]))
+            return self._of[call_id], None
+        item = self.trees.items.with_identity(code % keys)
+        return item["key"], item.get("epoch") if code < keys else None
+
+    def packed(self, code: int) -> bytes | None:
+        """Key and epoch, packed one behind the other, where a code is that of both."""
+        known = self.trees.items.identities
+        return known[code] if code < len(known) else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As a state travels: without the trees."""
+        return {"_keyless": self._keyless}
 
     def merge(self, other: Names) -> Names:
         self._keyless |= other._keyless
@@ -63,6 +102,22 @@ class Names:
         return lambda key: names[key] if isinstance(key, Keyless) else key
 
 
+def _keyless(trees: Trees, left_out: bool) -> dict[int, Keyless]:
+    """The roots without a key, by their calls' ids; of several attempts the first. Kept with the trees."""
+    kept = "keyless", left_out
+    if kept not in trees.kept:
+        places = trees.keyless_places
+        runs = map(trees.shape.contexts.runs.__getitem__, trees.shape.run[places].tolist())
+        asked = (f"args:{digest(canonical([args, kwargs])).hex()[:12]}" for args, kwargs in trees.asked(places))
+        told = map(Keyless, repeat(left_out), trees.origins(places), runs, asked)
+        found: dict[int, Keyless] = {}
+        for call_id, keyless in zip(trees.call_ids(places), told, strict=True):
+            found.setdefault(call_id, keyless)
+        trees.kept[kept] = found
+    known: dict[int, Keyless] = trees.kept[kept]
+    return known
+
+
 class ByItem(Generic[P]):
     """Partial states, one for each key and epoch."""
 
@@ -72,10 +127,22 @@ class ByItem(Generic[P]):
 
     def at(self, key: Any, epoch: Any = None) -> P:
         """The state of an item, by what `Names.of` says of a call."""
-        place = key if isinstance(key, Keyless) else (canonical(key), canonical(epoch))
+        place = key if isinstance(key, Keyless) else canonical(key) + canonical(epoch)
         if place not in self._found:
             self._found[place] = (key, epoch, self._new())
         return self._found[place][2]
+
+    def each(self, codes: Array) -> tuple[list[P], Array]:
+        """The states of some items, by their codes, each once; and of each code which of these is its own."""
+        found, of = np.unique(codes, return_inverse=True)
+        return [self._coded(code) for code in found.tolist()], of
+
+    def _coded(self, code: int) -> P:
+        place = self.names.packed(code)
+        known = self._found.get(place)
+        if place is None or known is None:
+            return self.at(*self.names.named(code))
+        return known[2]
 
     def merge(self, other: ByItem[P]) -> ByItem[P]:
         self.names = self.names.merge(other.names)
@@ -83,13 +150,12 @@ class ByItem(Generic[P]):
         return self
 
     def finish(self) -> Iterator[tuple[Any, Any, P]]:
-        """(key, epoch, state) of every item, in the order of their packed keys."""
+        """(key, epoch, state) of every item, in the order of their packed keys and epochs."""
         final = self.names.finish()
-        named: dict[Any, tuple[Any, Any, P]] = {}
+        named = {place: found for place, found in self._found.items() if not isinstance(place, Keyless)}
         for place, (key, epoch, state) in self._found.items():
-            if isinstance(key, Keyless):
-                place, key = (canonical(final(key)), canonical(epoch)), final(key)
-            _gather(named, {place: (key, epoch, state)})
+            if isinstance(place, Keyless):
+                _gather(named, {canonical(final(key)) + canonical(epoch): (final(key), epoch, state)})
         return (named[place] for place in sorted(named))
 
 

@@ -18,15 +18,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.feeding import LEFT, feeding_of
 from embertrace.analysis.arrays.judged import AllJudged, judged_votes
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
-from embertrace.analysis.arrays.votes import Votes, places_of_type, votes_of
+from embertrace.analysis.arrays.votes import Votes, counting_places, places_of_type, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, read_named
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.links import Feed, Links
-from embertrace.analysis.rounds import Rounds
+from embertrace.analysis.rounds import Rounds, rounds_of
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.shares import WHOLE
@@ -125,6 +126,8 @@ def passing_places(trees: Trees, entry: Filter, run_ids: Callable[[Any], set[Any
     elif name == "run":
         wanted, runs = run_ids(arguments[0]), trees.shape.contexts.runs
         found = np.fromiter((run in wanted for run in runs), bool, len(runs))[trees.shape.run]
+    elif name == "round" and isinstance(arguments[0], int):
+        found = rounds_of(trees).of_place == arguments[0]
     elif name == "share":
         found = trees.shape.share == arguments[0]
     elif name == "item":
@@ -186,17 +189,23 @@ class Selection:
         self.filtered = bool(self._tests)
         self.links = Links(self.trees.by_id)
 
+    at_once = True
+    """Whether a question may be put to all calls together, with arrays; else it goes through them one by one."""
+
     def _run_ids(self, name: Any) -> set[Any]:
         return {name} | {run["id"] for run in self.forest.runs() if run.get("name") == name}
 
-    @cached_property
+    @property
     def rounds(self) -> Rounds:
         """The rounds of all calls, selected or not."""
-        return Rounds(self.trees.calls)
+        return rounds_of(self.trees)
 
     def _round_of(self, subject: Any) -> int | None:
         call = subject.call if isinstance(subject, Metric) else subject
-        return self.rounds.of(call) if isinstance(call, Call) else None
+        return self.round_of(call) if isinstance(call, Call) else None
+
+    def round_of(self, call: Call) -> int:
+        return int(self.rounds.of_place[call.place])
 
     def __contains__(self, subject: Subject) -> bool:
         return all(test(subject) for test in self._tests)
@@ -250,15 +259,21 @@ class Selection:
             if self.has(metric.call) if metric.call is not None else metric in self:
                 yield metric
 
-    def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
-        """Those of them that say something of one of these names; nobody looks at the others."""
+    def scored_with(self, names: tuple[str, ...]) -> tuple[Array, Array]:
+        """Of those scores that say something of one of these names: the rows, and the places of their calls (below 0
+        for none that is known). Nobody looks at the others."""
         trees = self.trees
         chosen = np.flatnonzero(self.scored)
         numbers = trees.metric_texts[chosen]
         says = trees.texts.read(f"has one of {names}", lambda data: any(name in data for name in names))
         chosen = chosen[np.array(says, bool)[numbers]]
-        places, _ = trees.places_of_metrics
-        for row, place in zip(trees.metric_rows[chosen].tolist(), places[chosen].tolist(), strict=True):
+        return trees.metric_rows[chosen], trees.places_of_metrics[0][chosen]
+
+    def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
+        """The same, one by one."""
+        trees = self.trees
+        rows, places = self.scored_with(names)
+        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
             metric = Metric(trees.sighting(row))
             if place >= 0:
                 metric.belongs_to(trees.at(place))
@@ -320,12 +335,17 @@ class Selection:
             if found is not None:
                 yield found
 
-    def judge_calls(self, answers: Answers) -> Iterator[Call]:
-        """Every judge call that counts, as `judges`; what fed it is read only where that decides whether it counts."""
-        for place in np.flatnonzero(places_of_type(self.trees, "judge")).tolist():
-            judge = self.trees.at(place)
-            if self.has(judge) or self.judge(judge, answers) is not None:
-                yield judge
+    def judge_places(self, answers: Answers) -> Array:
+        """The places of the judge calls that count, as `judges` has them."""
+        judge, ensemble = feeding_of(self.trees)
+        if not self.filtered:
+            return judge
+        counts = self.mask[judge]
+        fed = np.flatnonzero(~counts & (ensemble >= 0))
+        counts[fed] = counting_places(self.trees, self.mask)[ensemble[fed]]
+        for at in np.flatnonzero(~counts & (ensemble == LEFT)).tolist():
+            counts[at] = self.judge(self.trees.at(int(judge[at])), answers) is not None
+        return judge[counts]
 
     def judge(self, judge: Call, answers: Answers) -> tuple[Call, list[Ensemble], bool] | None:
         """As `judges`, of one judge call; None where it does not count."""

@@ -9,43 +9,105 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+import numpy as np
 
-from embertrace.analysis.calls import Call
-from embertrace.analysis.ensembles import is_ensemble
+from embertrace.analysis.arrays.votes import places_of_type
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import dense, each_once, firsts, in_groups, together
+from embertrace.analysis.table.items import NONE
+from embertrace.analysis.trees import Trees
 from embertrace.payload import canonical
+from embertrace.wire.columns import NO_TRACE
 
 
 class Rounds:
-    """The rounds of calls, given in the order in which they began (as `Trees.calls` has them), all of a trace."""
+    """The rounds of all calls of some trees, by place."""
 
-    def __init__(self, calls: Iterable[Call]) -> None:
-        self._of: dict[int, int] = {}
-        self._places: dict[Hashable, dict[int, Call]] = {}
-        for call in calls:
-            if call.call_id not in self._of:
-                place = self._places.setdefault(_place(call), {})
-                self._of[call.call_id] = len(place)
-                place[call.call_id] = call
+    def __init__(self, trees: Trees) -> None:
+        first = firsts(trees.table.call.values[trees.shape.first_row].astype(np.int64))
+        own = np.flatnonzero(first == np.arange(len(first)))
+        line = _lines(trees)[own]
+        order = in_groups(line)
+        self._sequence = own[order]
+        starts = np.flatnonzero(np.diff(line[order], prepend=-1))
+        self._starts = np.append(starts, len(order))
+        self.of_place = np.empty(len(first), np.int64)
+        self.of_place[self._sequence] = np.arange(len(order)) - np.repeat(starts, np.diff(self._starts))
+        self.of_place = self.of_place[first]
 
-    def of(self, call: Call) -> int | None:
-        """The round of a call; None of one that was not given."""
-        return self._of.get(call.call_id)
-
-    def sequences(self) -> Iterator[list[Call]]:
-        """The calls of each place, in the order of their rounds."""
-        return (list(place.values()) for place in self._places.values())
-
-
-def _place(call: Call) -> Hashable:
-    trace = call.trace_id if call.trace_id is not None else call.root.call_id
-    item = canonical([call.item.get("key"), call.item.get("epoch")])
-    return trace, call.run, item, call.operator_type, call.operator_id, which_of_its_operator(call)
+    def steps(self, chosen: Array) -> tuple[Array, Array]:
+        """The chosen calls (by place: whether it is one) that have one before them in their place: that, and they."""
+        line = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
+        kept = chosen[self._sequence]
+        places, line = self._sequence[kept], line[kept]
+        same = line[1:] == line[:-1]
+        return places[:-1][same], places[1:][same]
 
 
-def which_of_its_operator(call: Call) -> int:
+def rounds_of(trees: Trees) -> Rounds:
+    """Those of all calls; kept with their trees."""
+    if "rounds" not in trees.kept:
+        trees.kept["rounds"] = Rounds(trees)
+    found: Rounds = trees.kept["rounds"]
+    return found
+
+
+def _lines(trees: Trees) -> Array:
+    """By place a number for trace, run, item, operator and place within its ensemble: calls that have one number are
+    rounds of each other."""
+    shape, table = trees.shape, trees.table
+    ids: dict[tuple[str, str], int] = {}
+    operators = np.array([ids.setdefault(names[:2], len(ids)) for names in table.names.triples], np.int64)
+    operator = operators[shape.name] if len(shape) else np.zeros(0, np.int64)
+    runs: dict[str | None, int] = {}
+    run = np.array([runs.setdefault(name, len(runs)) for name in shape.contexts.runs], np.int64)[shape.run]
+    return together(_traces(trees), run, _items(trees), operator, _which(trees))
+
+
+def _traces(trees: Trees) -> Array:
+    """A number for each call's trace; of one without a trace, for its root."""
+    shape, table = trees.shape, trees.table
+    halves = table.trace.values[shape.first_row]
+    numbers = together(_numbered(halves[:, 0]), _numbered(halves[:, 1]))
+    without = np.flatnonzero(table.flags.values[shape.first_row] & NO_TRACE)
+    roots = table.call.values[shape.first_row[shape.root[without]]].astype(np.int64)
+    numbers[without] = int(numbers.max(initial=0)) + 1 + roots
+    return numbers
+
+
+def _numbered(values: Array) -> Array:
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def _items(trees: Trees) -> Array:
+    """A number for each call's key and epoch; the key of an item that has none is None."""
+    known = trees.items
+    numbers = known.identity()[trees.shape.item].astype(np.int64)
+    bare = np.flatnonzero(numbers == NONE)
+    codes: dict[bytes, int] = {}
+
+    def number(item: int) -> int:
+        code = canonical(None) + canonical(trees.shape.contexts.items.mapping(item).get("epoch"))
+        return known.number_of_identity(code, codes)
+
+    numbers[bare] = each_once(trees.shape.item[bare], number)
+    return numbers
+
+
+def _which(trees: Trees) -> Array:
     """Of an ensemble's calls of one operator, the ordinal by slot; 0 outside ensembles."""
-    if call.parent is None or not is_ensemble(call.parent):
-        return 0
-    slots = sorted({child.slot for child in call.parent.children if child.operator_id == call.operator_id})
-    return slots.index(call.slot)
+    shape = trees.shape
+    found = np.zeros(len(shape), np.int64)
+    below, _ = shape.children_of_all
+    below = below[places_of_type(trees, "ensemble")[shape.parent[below]]]  # in the order of slots within each
+    ids: dict[str, int] = {}
+    of_names = np.array([ids.setdefault(names[0], len(ids)) for names in trees.table.names.triples], np.int64)
+    group = dense(shape.parent[below].astype(np.int64) * max(1, len(ids)) + of_names[shape.name[below]])
+    order = in_groups(group)
+    group, slot = group[order], trees.table.slot.values[shape.first_row[below[order]]].astype(np.uint64)
+    is_new = np.append(True, (group[1:] != group[:-1]) | (slot[1:] != slot[:-1]))[: len(group)]
+    is_first = np.append(True, group[1:] != group[:-1])[: len(group)]
+    ordinal = np.cumsum(is_new)
+    starts = np.flatnonzero(is_first)
+    found[below[order]] = ordinal - np.repeat(ordinal[starts], np.diff(np.append(starts, len(group))))
+    return found

@@ -63,8 +63,13 @@ class Spread(NamedTuple):
         units, n = self.units, self.n
         if units < 2:
             return None
-        mean = self.total / n
-        squares = sum(((y - mean * m) ** 2 * times for (m, y), times in self.clusters.items()), Fraction(0))
+        whole = math.lcm(*{y.denominator for _, y in self.clusters})
+        counted = [(m, y.numerator * (whole // y.denominator), times) for (m, y), times in self.clusters.items()]
+        total = sum(y * times for _, y, times in counted)
+        yy = sum(y * y * times for _, y, times in counted)
+        my = sum(m * y * times for m, y, times in counted)
+        mm = sum(m * m * times for m, _, times in counted)
+        squares = Fraction(yy * n * n - 2 * total * n * my + total * total * mm, n * n * whole * whole)
         return squares * units / ((units - 1) * Fraction(n) ** 2)
 
 

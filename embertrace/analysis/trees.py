@@ -9,14 +9,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 
 from embertrace.analysis.attributes import ATTRIBUTES
-from embertrace.analysis.calls import Call, Metric, Origin, Sighting
+from embertrace.analysis.calls import Call, Metric, Origin, Sighting, answer_in, mapping_of
 from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
@@ -27,7 +28,9 @@ from embertrace.analysis.table.intake import Intake
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.table.shape import LOST, OPEN, OUTCOMES, Shape
 from embertrace.event import FOREIGN_SLOT, METRIC
+from embertrace.lineage import CallKey
 from embertrace.wire.clock import Offset
+from embertrace.wire.columns import data_of
 
 
 class Trees:
@@ -85,8 +88,13 @@ class Trees:
 
     def keyless_roots(self) -> list[Call]:
         """Those whose items have no key."""
-        places = np.flatnonzero((self.shape.parent < 0) & (self.items.identity()[self.shape.item] == NONE))
-        return [self.at(place) for place in places.tolist()]
+        return [self.at(place) for place in self.keyless_places.tolist()]
+
+    @cached_property
+    def keyless_places(self) -> Array:
+        """The places of those roots."""
+        found: Array = np.flatnonzero((self.shape.parent < 0) & (self.items.identity()[self.shape.item] == NONE))
+        return found
 
     @property
     def metrics(self) -> list[Metric]:
@@ -229,6 +237,36 @@ class Trees:
         rows, starts = self._metrics_by_place
         return [Metric(self.sighting(row)) for row in rows[starts[place] : starts[place + 1]].tolist()]
 
+    def origins(self, places: Array) -> list[Origin]:
+        """Where the first event of each call stands."""
+        return list(starmap(Origin, self.table.origins(self.shape.first_row[places])))
+
+    def call_ids(self, places: Array) -> list[int]:
+        found: list[int] = self.table.ids.ids[self.table.call.values[self.shape.first_row[places]]].tolist()
+        return found
+
+    def call_keys(self, places: Array) -> list[CallKey]:
+        """Of each call its id and attempt."""
+        attempts: list[int] = self.table.attempt.values[self.shape.first_row[places]].tolist()
+        return list(zip(self.call_ids(places), attempts, strict=True))
+
+    def trace_ids(self, places: Array) -> list[str | None]:
+        """The trace of each call, as `Call.trace_id`; of the same call the same text."""
+        rows, of = np.unique(self.shape.first_row[places], return_inverse=True)
+        traces = [None if (trace := self.table.trace_id(row)) is None else trace.hex() for row in rows.tolist()]
+        return list(map(traces.__getitem__, of.tolist()))
+
+    def asked(self, places: Array) -> Iterator[tuple[Any, Any]]:
+        """With what calls were called, as `Call.args` and `Call.kwargs` have it."""
+        rows = self.shape.begin_row[places]
+        tails = self.table.tails.of_rows(rows[rows >= 0])
+        told = (mapping_of(data_of(next(tails))) if row >= 0 else {} for row in rows.tolist())
+        return ((data.get("args"), data.get("kwargs")) for data in told)
+
+    def answers(self, places: Array) -> list[Any]:
+        """What calls answered that have ended, as `Call.answer` has it; equal payloads are one value."""
+        return self.texts.values(self.shape.end_row[places], answer_in)
+
     def origins_ns(self, places: Array) -> Array:
         """When the first event of each call says that it happened, by its host's clock; exactly."""
         rows = self.shape.first_row[places]
@@ -237,7 +275,7 @@ class Trees:
         return np.array([self.table.nanoseconds(row) for row in rows.tolist()], object)
 
     @cached_property
-    def starts_ns(self) -> list[int]:
+    def starts_ns(self) -> Array:
         """When each call started, on one clock for all."""
         return starts_of(self.shape, self._offsets)
 

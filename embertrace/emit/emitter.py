@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from embertrace.collect import AddressedSink
 from embertrace.config import check_endpoint
 from embertrace.emit.files import Files
 from embertrace.emit.intake import Intake
@@ -28,6 +27,7 @@ from embertrace.emit.stats import EmitterStats
 from embertrace.emit.storage import Memory, Store
 from embertrace.emit.waker import Waker
 from embertrace.keys import ClientKey
+from embertrace.sinks import AddressedSink
 from embertrace.wire.control import Welcome
 
 log = logging.getLogger("embertrace")

@@ -25,7 +25,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 from bench import capacity, host, page, store  # noqa: E402  (found through the path above)
 from bench.harness import RUNS, Options, table  # noqa: E402
 
-GROUPS = ("calls", "ray", "ingest", "analysis", "size", "live", "idle", "scaling")
+GROUPS = ("calls", "ray", "ingest", "analysis", "questions", "size", "live", "idle", "scaling")
 MODULES = {"ray": "ray_tasks"}
 """Where a group's module has another name than the group."""
 DOCS = TESTS.parent / "docs"

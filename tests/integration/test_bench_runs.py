@@ -21,7 +21,7 @@ def run(place: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize("group", ["calls", "ingest", "analysis", "live", "idle", "scaling"])
+@pytest.mark.parametrize("group", ["calls", "ingest", "analysis", "questions", "live", "idle", "scaling"])
 def test_a_group_runs_is_kept_and_stands_on_the_page(group: str, tmp_path: pathlib.Path) -> None:
     done = run(tmp_path, group)
     assert done.returncode == 0, done.stderr

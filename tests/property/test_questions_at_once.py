@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embertrace import payload
 from embertrace.analysis.arrays import feeding
+from embertrace.analysis.calls import Call
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Estimate, plain, result_from_data
 from embertrace.analysis.statistics import quantile
-from embertrace.analysis.verbs import answer
+from embertrace.analysis.verbs import VERBS, answer
+from embertrace.wire.event import RawEvent
 from support.forests import Placed, Story, grown
 
 VALUES = st.sampled_from(
@@ -35,6 +40,7 @@ VALUES = st.sampled_from(
     ]
 )
 SCORES: list[dict[str, Any]] = [{"correct": True}, {"correct": 0}, {"correct": 0.5}, {"correct": "?"}, {"accuracy": 2}]
+COSTS = st.sampled_from([None, 0.1, 2, "much"])
 FILTERS: list[list[Any]] = [
     ["stage", "ensemble_1"], ["stage", "members"], ["type", "judge"], ["operator", "m0"], ["item", 1], ["tag", "lang"],
 ]  # fmt: skip
@@ -49,7 +55,11 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("judge_accuracy_by_agreement", {"over": "answered"}), ("agreement_calibration", {"of": "judge"}),
     ("agreement_calibration", {"ties": "first"}), ("majority_accuracy", {"ties": "abstain"}),
     ("majority_accuracy", {"weights": {"m0": 2, "m1": 0.5}}), ("majority_accuracy", {"weights": "accuracy"}),
-    ("cohen_kappa", {"a": "m0", "b": "m1"}),
+    ("cohen_kappa", {"a": "m0", "b": "m1"}), ("judge_vs_labels", {}), ("judge_vs_labels", {"by": ""}), ("outcomes", {}),
+    ("critical_path", {}), ("critical_path", {"each": True}), ("stragglers", {}), ("items", {}),
+    ("outcomes", {"on": "majority"}),
+    ("flips", {}), ("ensembles", {}), *(("groups", {"by": by}) for by in ("stage", "item", "epoch", "round")),
+    ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
 ]  # fmt: skip
 
 
@@ -76,7 +86,9 @@ def stories(draw: st.DrawFn) -> list[Placed]:
             if draw(st.booleans()):
                 story.score(judge, **draw(st.sampled_from([{"correct": 1}, {"correct": None}, {"correct": 0.5}, {}])))
             if draw(st.booleans()):
-                story.score(judge, accuracy=draw(st.sampled_from([0, 1, True, 0.25, float("nan"), "no"])))
+                story.score(
+                    judge, accuracy=draw(st.sampled_from([0, 1, True, 0.25, float("nan"), "no"])), usd=draw(COSTS)
+                )
             ends = draw(st.sampled_from(["a", "b", None, ValueError, "open"]))
             if ends != "open":
                 story.end(judge, None if ends is ValueError else ends, error="E" if ends is ValueError else None)
@@ -84,8 +96,15 @@ def stories(draw: st.DrawFn) -> list[Placed]:
             story.end(root, "a")
     for _ in range(draw(st.integers(0, 2))):
         story.label(draw(st.sampled_from([0, 1, "q"])), draw(st.sampled_from(["a", "b", None])))
-    events = story.events
+    took = random.Random(draw(st.integers(0, 99)))
+    events = [(producer, seq, _taking(took, event)) for producer, seq, event in story.events]
     return draw(st.permutations(events)) if draw(st.booleans()) else events
+
+
+def _taking(took: random.Random, event: RawEvent) -> RawEvent:
+    """An event with another duration, now and then an impossible one."""
+    unusual = [None, 1 << 60, 0.25, -3] if took.random() < 0.01 else [0, 1, 2, 3, 7, 9, 40, 1000]
+    return event if event.duration is None else event._replace(duration=took.choice(unusual))
 
 
 def _panel(draw: st.DrawFn, story: Story, root: Any) -> Any:
@@ -113,9 +132,15 @@ def _panel(draw: st.DrawFn, story: Story, root: Any) -> Any:
     return story.end(panel, "a", missing=missing)
 
 
+def placed(calls: Iterable[Call]) -> Any:
+    return np.array([call.place for call in calls], np.int64)
+
+
 @contextmanager
 def call_by_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched:
+        patched.setattr(Selection, "at_once", False)
+        patched.setattr(Selection, "judge_places", lambda self, rule: placed(judge for judge, *_ in self.judges(rule)))
         patched.setattr(Selection, "votes", lambda *_: None)
         patched.setattr(Selection, "kinds", lambda *_, **__: None)
         patched.setattr(Selection, "judged_kinds", lambda *_: None)
@@ -129,8 +154,8 @@ def told(forest: Forest, verb: str, filters: list[Any], options: dict[str, Any])
 @settings(max_examples=150, deadline=None)
 @given(stories(), st.lists(st.sampled_from(FILTERS), max_size=2), st.sampled_from([None, "casefold", "number"]))
 def test_counted_at_once_or_call_by_call(events: list[Placed], filters: list[Any], rule: str | None) -> None:
-    options = {} if rule is None else {"answer": rule}
     for verb, more in AT_ONCE:
+        options = {"answer": rule} if rule is not None and "answer" in VERBS[verb].options else {}
         at_once = told(grown(events), verb, filters, {**options, **more})
         with pytest.MonkeyPatch.context() as monkeypatch, call_by_call(monkeypatch):
             assert told(grown(events), verb, filters, {**options, **more}) == at_once, verb
@@ -156,6 +181,22 @@ def test_scores_and_health_are_those_of_the_calls(events: list[Placed], filters:
         known = {value: durations.count(value) for value in durations if value is not None}
         assert row["p95_s"] == plain(quantile(known, 0.95) / 1e9)
         assert row["calls"] == len(durations)
+
+
+@settings(max_examples=100, deadline=None)
+@given(stories())
+def test_rounds_count_the_calls_of_one_operator_about_one_item(events: list[Placed]) -> None:
+    selection = Selection(grown(events))
+    met: Counter[Any] = Counter()
+    for call in selection.calls:
+        which = 0
+        if call.parent is not None and call.parent.operator_type == "ensemble":
+            slots = {child.slot for child in call.parent.children if child.operator_id == call.operator_id}
+            which = sorted(slots).index(call.slot)
+        about = payload.canonical([call.item.get("key"), call.item.get("epoch")])
+        line = call.trace_id, call.run, about, call.operator_type, call.operator_id, which
+        assert selection.round_of(call) == met[line]
+        met[line] += 1
 
 
 def test_ordinary_questions_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,10 @@ LAYERS = {
     # ground
     **dict.fromkeys(("errors", "event", "config", "ending", "markup"), 0),
     # what things are, and pure analysis
-    **dict.fromkeys(("wire", "payload", "lineage", "context", "sampling", "spec"), 1),
+    **dict.fromkeys(("wire", "payload", "lineage", "context", "execution", "sampling", "spec"), 1),
     **dict.fromkeys(("analysis", "keys", "handshake"), 1),
     # where events go, and lie
-    **dict.fromkeys(("collect", "recording"), 2),
+    **dict.fromkeys(("collect", "sinks", "recording"), 2),
     # what emits, carries and shows them
     **dict.fromkeys(
         ("running", "unrecorded", "traced", "wrappers", "decorate", "operators", "metric", "continuation"), 3
@@ -45,9 +45,11 @@ BESIDE = {
     "lineage": {"payload", "wire"},
     "sampling": {"lineage", "payload"},
     "context": {"lineage", "payload", "sampling", "wire"},
+    "execution": {"context", "lineage", "payload"},
     "spec": {"payload"},
     "handshake": {"keys"},
     "analysis": {"lineage", "payload", "wire"},
+    "collect": {"sinks"},
     "unrecorded": {"running"},
     "traced": {"running", "unrecorded"},
     "wrappers": {"running", "traced"},

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from aggregator.browse import says
+from aggregator import browse
+from aggregator.browse import COLUMNS, ONLY, says
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.item_pages import page_of_items, rows_that_may_say
+from embertrace.analysis.results import Rows
 from embertrace.analysis.verbs import ask
 from embertrace.errors import QueryError
 from embertrace.event import call_hex
@@ -94,6 +96,36 @@ def test_a_search_finds_what_stands_in_rows(filters: list[list[Any]], wanted: st
             expected = [row for row in rows_of(forest, filters) if says(row, wanted.casefold())]
             assert [row for row in some if says(row, wanted.casefold())] == expected
     assert found_any
+
+
+VIEWS: list[dict[str, Any]] = [
+    *({"sort": name, "descending": descending} for name in COLUMNS for descending in (False, True)),
+    *({"only": kind} for kind in ONLY),
+    {"only": "wrong,whole", "sort": "cost"},
+    {"agreement": "2 / 3", "sort": "epoch"},
+    {"agreement": "0/3", "only": "failed"},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_what_is_sorted_and_narrowed_down_is_so_without_the_rows(
+    filters: list[list[Any]], view: dict[str, Any]
+) -> None:
+    by_columns = 0
+    for seed in range(4):
+        forest = told(seed).forest()
+        given = {"verb": "items", "filters": filters, "options": {"pool": True}}
+        rows = ask(forest, given)
+        assert isinstance(rows, Rows)
+        for page in ({"limit": 7}, {"cursor": 7, "limit": 7}, {"limit": 1000}):
+            found = browse.page_of_items(forest, given, {**view, **page})
+            if found is not None:
+                by_columns += 1
+                expected = browse.page_of_rows(rows, {**view, **page})
+                assert found["rows"] == expected["rows"]
+                assert (found["total"], found["next"]) == (expected["total"], expected["next"])
+    assert by_columns
 
 
 def test_a_search_finds_what_was_labelled() -> None:

@@ -206,6 +206,20 @@ def test_a_curve_over_sizes_of_other_calls_says_so() -> None:
     assert of("aab", "abb", truth="a").accuracy_vs_size().notes == ()
 
 
+def test_a_judge_that_failed_counts_among_the_attempted_of_its_agreement() -> None:
+    story = Story()
+    for key, (answers, verdict) in enumerate([("aab", "a"), ("aab", ValueError), ("abb", None), ("abc", ValueError)]):
+        root = story.begin("pipeline", item={"key": key, "truth": "a"})
+        story.ensemble(answers, parent=root)
+        judge = story.begin("chooser", "judge", parent=root)
+        story.end(judge, error="ValueError") if verdict is ValueError else story.end(judge, verdict)
+    found = ask(story).agreement_calibration("judge")
+    assert set(found["accuracy"]) == {"2/3"} and found["ece"].n == found["brier"].n == 1
+    row, alike = found["accuracy"]["2/3"], ask(story).judge_accuracy_by_agreement()["2/3"]
+    assert (row.n, row, row.of_attempted) == (alike.n, alike, alike.of_attempted) == (1, 1.0, 1 / 3)
+    assert found.left_out == {"failed": 2, "abstained": 1}
+
+
 def test_sizes_beyond_what_can_be_summed_are_sampled_and_bounded() -> None:
     asked = of("aab", "aaa", ["a", "b", None], truth="a")
     (row,) = asked.accuracy_vs_size(sizes=[100_000], replacement=True)

@@ -35,6 +35,8 @@ def test_confusion_rates_and_kappa_of_the_published_table() -> None:
     assert found["confusion"] == {"n": {"n": 15, "y": 10}, "y": {"n": 5, "y": 20}}
     assert found["accuracy"] == 0.7
     assert found["kappa"] == 0.4
+    low, high = found["kappa"].interval
+    assert 0.1 < low < 0.2 and 0.6 < high < 0.7  # 0.4 ± 1.96 · 0.131 (Fleiss, Cohen and Everitt 1969)
     assert (found["tpr"], found["tpr"].n) == (0.8, 25)
     assert (found["tnr"], found["tnr"].n) == (0.6, 25)
     assert found["tpr"].interval[0] < 0.8 < found["tpr"].interval[1]
@@ -72,13 +74,22 @@ def test_what_can_not_be_held_against_a_label_is_left_out() -> None:
     for key in range(4):
         story.label(key, "a")
     story.judge("a", item={"key": 0})
+    story.label(4, "b")
+    story.judge("a", item={"key": 4})
     story.judge(None, item={"key": 1})
     story.end(story.begin("chooser", "judge", item={"key": 2}), error="ValueError")
     story.begin("chooser", "judge", item={"key": 3})
     story.judge("a", item={"key": 9})
-    found = OperatorAnalysis(LocalSource(story.forest())).judge_vs_labels()
+    found = OperatorAnalysis(LocalSource(story.forest())).judge_vs_labels(positive="a")
     assert found.left_out == {"abstained": 1, "failed": 1, "open": 1, "unlabelled": 1}
-    assert math.isnan(found["kappa"]) and found["kappa"].notes
+    assert (found["accuracy"], found["accuracy"].of_attempted) == (0.5, 0.25)
+    assert (found["tpr"], found["tpr"].of_attempted) == (1, pytest.approx(1 / 3))
+    assert (found["tnr"], found["tnr"].of_attempted) == (0, 0)
+
+
+def test_labels_and_answers_that_are_all_equal_have_no_kappa() -> None:
+    kappa = verdicts([("a", "a")] * 3).judge_vs_labels()["kappa"]
+    assert math.isnan(kappa) and kappa.notes
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=1, max_size=30))

@@ -6,6 +6,8 @@
     judged      of every judge both, and how far its ensemble agreed
     kinds       ensembles and judges of which every question says the same
     sums        exact sums of shares per unit
+    rolls       of every member its name, and what is shown of its vote
+    chains      of every trace the calls that bound it; of every ensemble who was waited for
 
 Rules:
 - The result is that of the way call by call, digit for digit; a property test holds that. What is out of the ordinary

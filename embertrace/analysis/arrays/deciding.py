@@ -75,11 +75,13 @@ def decide(trees: Trees, right: Correctness, places: Array, stated: Array) -> De
     return Decisions(reason, value, labelled)
 
 
-def truths_at(trees: Trees, places: Array) -> Array:
-    """Of each call the number of the truth of its item: a label's, else its own."""
+def truths_at(trees: Trees, places: Array, by: str | None = None) -> Array:
+    """Of each call the number of the truth of its item: a label's, else its own; with `by`, that annotator's alone."""
     items = trees.shape.item[places]
     labels = trees.labels
     if not len(labels):
+        if by is not None:
+            return np.full(len(places), NONE, np.int32)
         found: Array = trees.items.truth()[items]
         return found
     contexts, runs = trees.shape.contexts, trees.shape.run[places].astype(np.int64)
@@ -87,7 +89,7 @@ def truths_at(trees: Trees, places: Array) -> Array:
 
     def truth_of(pair: int) -> int:
         run, item = divmod(pair, width)
-        return trees.items.number_of_truth(labels.truth_of_item(contexts.items.mapping(item), contexts.runs[run]))
+        return trees.items.number_of_truth(labels.truth_of_item(contexts.items.mapping(item), contexts.runs[run], by))
 
     return each_once(runs * width + items, truth_of)
 

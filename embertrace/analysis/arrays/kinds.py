@@ -57,6 +57,13 @@ class Kinds(NamedTuple):
     key: Array
     """Of each member among the ballots the number of its answer; NO_KEY where it has none."""
 
+    def members_at(self, places: Array, slot: int) -> Array:
+        """Of ensembles with more than `slot` members, by their places, the place of the member there."""
+        index = np.searchsorted(self.ballots.ensemble, places)
+        starts = np.cumsum(self.ballots.size) - self.ballots.size
+        found: Array = self.ballots.member[starts[index] + slot]
+        return found
+
     def first_of(self, place: Array, key: Array) -> Array:
         """Which member of an ensemble gave an answer first (from 1, in slot order); 0 where nobody gave it."""
         index = np.searchsorted(self.ballots.ensemble, place)

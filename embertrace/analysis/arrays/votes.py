@@ -163,7 +163,7 @@ def _ballots(trees: Trees) -> Ballots:
     status = np.full(len(members), FAILED, np.uint8)
     outcome = shape.outcome[members]
     status[outcome == OPEN] = MISSING
-    status[(outcome == RESULT_OUTCOME) & ~_late(shape, members, ensembles[group])] = ENDED
+    status[(outcome == RESULT_OUTCOME) & ~ended_late(shape, members, ensembles[group])] = ENDED
     size = np.bincount(group, minlength=len(ensembles))
     text = np.full(len(members), NO_TEXT, np.int32)
     ended = np.flatnonzero(status == ENDED)
@@ -222,6 +222,14 @@ def standing_of(trees: Trees, mask: Array | None) -> Standing:
     return Standing(ballots, whole | (ballots.size > 0), alone, incomplete)
 
 
+def counting_places(trees: Trees, mask: Array) -> Array:
+    """By place whether a call is an ensemble that counts where a mask selects calls."""
+    standing = standing_of(trees, mask)
+    found = np.zeros(len(trees.shape), bool)
+    found[standing.ballots.ensemble[standing.counts]] = True
+    return found
+
+
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     standing = standing_of(trees, mask)
     ballots, ensembles = standing.ballots, standing.ballots.ensemble
@@ -235,8 +243,8 @@ def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     return Votes._make([*counting, ensembles[standing.alone]])
 
 
-def _late(shape: Shape, members: Array, ensembles: Array) -> Array:
-    """Whether a member ended after its ensemble did, as far as one producer's own order can tell."""
+def ended_late(shape: Shape, members: Array, ensembles: Array) -> Array:
+    """Whether a call ended after the one above it did, as far as one producer's own order can tell."""
     mine, whole = shape.end_row[members], shape.end_row[ensembles]
     late = np.zeros(len(members), bool)
     both = np.flatnonzero((mine >= 0) & (whole >= 0))

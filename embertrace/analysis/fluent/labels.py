@@ -37,9 +37,10 @@ class LabelQuestions(Asks):
         """Judges held against labels: {"confusion": {label: {answer: calls}}, "accuracy", "kappa", "tpr", "tnr"}.
 
         The label is that of the annotator `by` ("human:" is any whose name begins so); without, the truth as known
-        otherwise. Of several accepted answers it is the one given, else the first. `kappa` is Cohen's. `tpr` is the
-        share of judges that say `positive` where the label does, `tnr` that say something else where it does;
-        `positive` is True where it occurs, else NaN with a note until it is given. Empty of no labelled judges.
+        otherwise. Of several accepted answers it is the one given, else the first. `kappa` is Cohen's, with a bootstrap
+        interval. `tpr` is the share of judges that say `positive` where the label does, `tnr` that say something else
+        where it does; `positive` is True where it occurs, else NaN with a note until it is given. `of_attempted` of the
+        shares takes judges that failed or abstained as wrong. Empty of no labelled judges.
         """
         return self._table("judge_vs_labels", answer=answer, by=by, positive=positive)
 

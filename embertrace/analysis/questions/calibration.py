@@ -23,11 +23,15 @@ Of = Literal["plurality", "judge"]
 
 
 class Decision(NamedTuple):
-    """An agreement of `largest` among `members`, and how right what was decided is."""
+    """An agreement of `largest` among `members`, and how right what was decided is.
+
+    A judge that failed decided nothing: that is wrong among the attempted, and says nothing of calibration.
+    """
 
     largest: int
     members: int
     right: Fraction
+    failed: bool = False
 
     @property
     def share(self) -> Fraction:
@@ -67,6 +71,10 @@ def _of_judges(selection: Selection, right: Correctness) -> Decisions:
     found = Decisions(tuple)
     for judge, ensemble, alike in judged_alike(selection, right, found.left_out):
         reason = why_undecided(judge, right) or (None if ensemble.members else "without answers")
+        if reason in ("failed", "abstained") and ensemble.members and right.is_labelled(judge):
+            found.left_out[reason] += alike.times
+            found.add(_decision(ensemble, Fraction(0), failed=True), alike)
+            continue
         _add(found, ensemble, alike, reason, right.of_call(judge) if reason is None else None)
     return found
 
@@ -75,22 +83,30 @@ def _add(found: Decisions, ensemble: Ensemble, alike: Alike, reason: str | None,
     if share is None:
         found.left_out[reason or "unlabelled"] += alike.times
     else:
-        largest = max(ensemble.votes().values(), default=0)
-        found.add(Decision(largest, ensemble.attempted, share), alike)
+        found.add(_decision(ensemble, share), alike)
+
+
+def _decision(ensemble: Ensemble, right: Fraction, failed: bool = False) -> Decision:
+    return Decision(max(ensemble.votes().values(), default=0), ensemble.attempted, right, failed)
 
 
 def finish_calibration(decisions: Decisions) -> Table:
     by_agreement, brier = Tallies(), Tally()
-    seen = list(decisions)
-    for decision, alike in seen:
-        by_agreement.named(f"{decision.largest}/{decision.members}").add_alike(alike, decision.right)
-        brier.add_alike(alike, _squared(decision))
+    seen = [(decision, alike) for decision, alike in decisions if not decision.failed]
+    for decision, alike in decisions:
+        tally = by_agreement.named(f"{decision.largest}/{decision.members}")
+        if decision.failed:
+            tally.add_failed(alike.times, Fraction(0))
+        else:
+            tally.add_alike(alike, decision.right)
+            brier.add_alike(alike, _squared(decision))
     brier.binary = False  # squares, even where each happens to be 0 or 1
     names = sorted(by_agreement.by_name, key=from_full_agreement)
-    accuracy = {name: by_agreement.by_name[name].finish() for name in names}
+    finished = {name: by_agreement.by_name[name].finish() for name in names}
+    accuracy = {name: row for name, row in finished.items() if row.n}
     found = {"accuracy": Table(accuracy), "ece": _calibration_error(seen), "brier": brier.finish()}
     distinct = sum(alike.times for decision, alike in seen if decision.largest == 1 and decision.members > 2)
-    notes = [HINT] if 2 * distinct > decisions.total else []
+    notes = [HINT] if 2 * distinct > sum(alike.times for _, alike in seen) else []
     return Table(found if accuracy else {}, decisions.left_out, notes)
 
 

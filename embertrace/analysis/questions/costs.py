@@ -8,13 +8,13 @@ stands for 1/share, where share is that of its call, or its own outside any call
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.calls import Metric
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.distributions import finite
@@ -126,12 +126,12 @@ def _number(value: Fraction | None) -> int | float | None:
     return None if value is None else number(value)
 
 
-def spent_by(metric: Metric, left_out: Counter[str]) -> list[tuple[str, Fraction]]:
-    """What a score says was spent."""
+def spent_in(data: Mapping[str, Any], left_out: Counter[str]) -> list[tuple[str, Fraction]]:
+    """What a score with such data says was spent."""
     found = []
     for name in SPENT:
-        if metric.data.get(name) is not None:
-            value = None if isinstance(metric.data[name], bool) else finite(metric.data[name])
+        if data.get(name) is not None:
+            value = None if isinstance(data[name], bool) else finite(data[name])
             if value is None:
                 left_out[NOT_A_NUMBER] += 1
             else:
@@ -169,7 +169,7 @@ def _add_spent(found: Costs, selection: Selection) -> None:
         stands_for = worth(subject.share or WHOLE)
         for group in _groups(subject.stage, subject.operator_id):
             spent = found.at(group)
-            said = spent_by(metric, found.left_out if group == TOTAL else Counter())
+            said = spent_in(metric.data, found.left_out if group == TOTAL else Counter())
             for name, value in said:
                 spent.add(name, value, stands_for)
             if said and metric.call is not None and (group, *metric.call.key) not in priced:

@@ -49,6 +49,7 @@ class _Watched:
     def __contains__(self, subject: Any) -> bool:
         return subject in self._selection
 
+    at_once = False
     filtered = True
     """What is kept of all calls is no answer for one."""
 
@@ -61,6 +62,10 @@ class _Watched:
         mask = np.zeros(len(self._selection.mask), bool)
         mask[[call.place for call in self.calls]] = True
         return mask
+
+    @property
+    def places(self) -> Array:
+        return np.flatnonzero(self.mask)
 
     @property
     def scored(self) -> Array:
@@ -93,8 +98,14 @@ class _Watched:
         found = self._selection.judges
         return self._take("judges", lambda: ((one, one[0], [fed.call for fed in one[1]]) for one in found(answers)))
 
+    def judge_places(self, answers: Answers) -> Array:
+        return np.array([judge.place for judge, _, _ in self.judges(answers)], np.int64)
+
     def scores(self) -> Iterator[Metric]:
         return self._take("scores", lambda: ((one, one.call, ()) for one in self._selection.scores()))
+
+    def scored_with(self, names: tuple[str, ...]) -> tuple[Array, Array]:
+        return Selection.scored_with(cast("Selection", self), names)
 
     def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
         return (metric for metric in self.scores() if any(name in metric.data for name in names))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.votes import UNKNOWN, answers_at, places_of_type
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.correctness import Correctness, Grade
-from embertrace.analysis.ensembles import is_ensemble
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.shape import RESULT_OUTCOME
 
 
 class Flips:
@@ -45,13 +48,27 @@ class Flips:
 
 
 def flips(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Flips:
-    found = Flips(Names(selection))
-    right = Correctness(Answers(answer), selection.trees.labels, grade)
-    for calls in selection.rounds.sequences():
-        chosen = [call for call in calls if selection.has(call) and not is_ensemble(call)]
-        for before, after in pairwise(chosen):
-            _compare(found, selection, before, after, right)
+    found, trees = Flips(Names(selection)), selection.trees
+    right = Correctness(Answers(answer), trees.labels, grade)
+    before, after = selection.rounds.steps(selection.mask & ~places_of_type(trees, "ensemble"))
+    for one, other in zip(*_unlike(found, selection, right.answers, before, after), strict=True):
+        _compare(found, selection, trees.at(one), trees.at(other), right)
     return found
+
+
+def _unlike(
+    found: Flips, selection: Selection, answers: Answers, before: Array, after: Array
+) -> tuple[list[int], list[int]]:
+    """The steps that are to be looked at; those with the same answer before and after are counted."""
+    trees, outcome = selection.trees, selection.trees.shape.outcome
+    if not selection.at_once or answers.name is None:
+        return before.tolist(), after.tolist()
+    both = np.flatnonzero((outcome[before] == RESULT_OUTCOME) & (outcome[after] == RESULT_OUTCOME))
+    (known, key), (is_known, other) = (answers_at(trees, answers, places[both]) for places in (before, after))
+    same = both[(known != UNKNOWN) & (is_known != UNKNOWN) & (key == other)]
+    found.steps += len(same)
+    left = np.delete(np.arange(len(before)), same)
+    return before[left].tolist(), after[left].tolist()
 
 
 def _compare(found: Flips, selection: Selection, before: Call, after: Call, right: Correctness) -> None:
@@ -75,7 +92,7 @@ def _compare(found: Flips, selection: Selection, before: Call, after: Call, righ
             "epoch": epoch,
             "operator": after.operator_id,
             "stage": after.stage,
-            "round": selection.rounds.of(after),
+            "round": selection.round_of(after),
             "before": before.answer,
             "after": after.answer,
             "correct_before": _number(right.of_call(before)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from embertrace.analysis.calls import Call
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows
+from embertrace.analysis.table.counting import last_of_each
 from embertrace.errors import QueryError
 from embertrace.payload import canonical, pack
 
@@ -57,22 +58,33 @@ class Groups:
         return Rows(({"value": value, "calls": calls, "packed": pack(value)} for value, calls in values), self.left_out)
 
 
-def _reader(selection: Selection, by: str) -> Callable[[Call], Any]:
-    if by == ROUND:
-        return selection.rounds.of
-    return (lambda call: call.tags.get(by.removeprefix(TAG))) if by.startswith(TAG) else DIMENSIONS[by]
-
-
 def groups(selection: Selection, *, by: str) -> Groups:
     name = check_dimension(by).removeprefix(TAG)
-    value_of = _reader(selection, by)
     found = Groups()
-    for call in selection.calls:
-        value = value_of(call)
+    for call, times in _alike(selection, by):
+        value = _value(selection, by, call)
         if value is None:
-            found.left_out[f"without {name}"] += 1
+            found.left_out[f"without {name}"] += times
         else:
             key = canonical(value)
             found.values[key] = value
-            found.calls[key] += 1
+            found.calls[key] += times
     return found
+
+
+def _value(selection: Selection, by: str, call: Call) -> Any:
+    if by == ROUND:
+        return selection.round_of(call)
+    return call.tags.get(by.removeprefix(TAG)) if by.startswith(TAG) else DIMENSIONS[by](call)
+
+
+def _alike(selection: Selection, by: str) -> Iterator[tuple[Call, int]]:
+    """Selected calls, and how many each stands for: those that can't differ in what they are told apart by."""
+    trees, places = selection.trees, selection.places
+    if by.startswith(TAG) or not selection.at_once:
+        yield from ((call, 1) for call in selection.calls)
+        return
+    numbers = {"run": trees.shape.run, "item": trees.shape.item, "epoch": trees.shape.item}.get(by, trees.shape.name)
+    number = (selection.rounds.of_place if by == ROUND else numbers)[places]
+    last, times = last_of_each(number)
+    yield from zip(map(trees.at, places[last].tolist()), times.tolist(), strict=True)

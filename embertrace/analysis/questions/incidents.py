@@ -8,12 +8,12 @@ import numpy as np
 
 from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
 from embertrace.analysis.calls import Call, Origin
-from embertrace.analysis.ensembles import is_judge
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import Rows, Table
 from embertrace.analysis.runs import describe_runs
+from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.shape import ERROR_OUTCOME, LOST, OPEN, OUTCOMES
 from embertrace.errors import QueryError
 
@@ -43,30 +43,30 @@ def failures(selection: Selection, *, outcome: str) -> Incidents:
     """The calls with one outcome: "error", "lost" or "open". Only errors are also those of items outside a sample."""
     if outcome not in ("error", "lost", "open"):
         raise QueryError(f"outcome={outcome!r} is none of error, lost, open")
-    found = Incidents(selection)
-    for call in selection.calls:
-        if call.outcome == outcome and (call.share or outcome == "error"):
-            found.add(call)
+    found, shape, places = Incidents(selection), selection.trees.shape, selection.places
+    places = places[shape.outcome[places] == OUTCOMES.index(outcome)]
+    for place in places[(shape.share[places] > 0) | (outcome == "error")].tolist():
+        found.add(selection.trees.at(place))
     return found
 
 
 def unlinked(selection: Selection) -> Incidents:
     """The judge calls of which nobody knows what they judged."""
     found = Incidents(selection)
-    for call in selection.calls:
-        if is_judge(call) and not selection.links.feeds(call):
-            found.add(call)
+    for place in _unlinked(selection).tolist():
+        found.add(selection.trees.at(place))
     return found
 
 
-def count_unlinked(selection: Selection) -> int:
-    """How many judge calls that is."""
-    feeding = feeding_of(selection.trees)
-    chosen = selection.mask[feeding.judge]
-    left = feeding.judge[chosen & (feeding.ensemble == LEFT)].tolist()
-    return int((chosen & (feeding.ensemble == UNLINKED)).sum()) + sum(
-        not selection.links.feeds(selection.trees.at(place)) for place in left
-    )
+def _unlinked(selection: Selection) -> Array:
+    """The places of those calls."""
+    judge, ensemble = feeding_of(selection.trees)
+    chosen = selection.mask[judge]
+    unlinked = chosen & (ensemble == UNLINKED)
+    for at in np.flatnonzero(chosen & (ensemble == LEFT)).tolist():
+        unlinked[at] = not selection.links.feeds(selection.trees.at(int(judge[at])))
+    found: Array = judge[unlinked]
+    return found
 
 
 class Runs:
@@ -114,7 +114,7 @@ class Health:
             "open": outcomes[OPEN],
             "missing": shape.awaited_among(selection.mask),
             "withheld": int(shape.withheld[selection.mask].sum()),
-            "unlinked": count_unlinked(selection),
+            "unlinked": len(_unlinked(selection)),
         }
         self._of_all = {
             "events": forest.events,

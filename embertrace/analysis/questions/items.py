@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.naming import ByItem, Keyless, Names
 from embertrace.analysis.query import Selection, key_of
-from embertrace.analysis.questions.costs import spent_by
+from embertrace.analysis.questions.costs import spent_in
+from embertrace.analysis.questions.said import Said, agreements, answers_of_members, judgements, truths
 from embertrace.analysis.results import Rows
-from embertrace.analysis.table.counting import last_of_each
-from embertrace.analysis.table.items import NONE
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.trees import Trees
 from embertrace.event import call_hex
 from embertrace.lineage import ITEM_BYTES, recorded
 from embertrace.payload import canonical
@@ -62,63 +63,73 @@ def _say(to: dict[str, Stamped], name: str, stamp: Origin, value: Any) -> None:
 
 
 def items(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> ByItem[ItemRow]:
-    names = Names(selection)
-    found = ByItem(names, ItemRow)
+    found = ByItem(Names(selection), ItemRow)
     answers = Answers(answer)
     right = Correctness(answers, selection.trees.labels, grade)
     _add_calls(found, selection, right)
     _add_costs(found, selection)
-    for ensemble in selection.ensembles(answers):
-        _describe_votes(found.at(*names.of(ensemble.call)), ensemble)
-    for judge, _, _ in selection.judges(answers):
-        if judge.outcome == "result":
-            row = found.at(*names.of(judge))
-            share = right.of_call(judge)
-            _say(row.said, "judge", judge.origin, judge.answer)
-            _say(row.said, "correct", judge.origin, None if share is None else float(share))
+    for ensemble in _add_votes(found, selection, answers):
+        _describe_votes(found.at(*found.names.of(ensemble.call)), ensemble)
+    _add_judges(found, selection, right)
     return found
 
 
 def _add_calls(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
-    """How many calls there are about each item, and what is true of it. Calls about one item in one run are alike."""
-    trees, places = selection.trees, selection.places
-    alike = trees.items.identity()[trees.shape.item[places]] != NONE
-    if trees.labels.name_calls:
-        alike[:] = False
-    for place in places[~alike].tolist():
-        call = trees.at(place)
-        _add_alike(found.at(*found.names.of(call)), call, 1, right)
-    keyed = places[alike]
-    last, counts = last_of_each(trees.shape.run[keyed].astype(np.int64) << 32 | trees.shape.item[keyed])
-    for place, count in zip(keyed[last].tolist(), counts.tolist(), strict=True):
-        call = trees.at(place)
-        _add_alike(found.at(call.item["key"], call.item.get("epoch")), call, count, right)
+    """How many calls there are about each item, and what is true of it."""
+    rows, of = found.each(found.names.codes(selection.places))
+    for row, count in zip(rows, np.bincount(of, minlength=len(rows)).tolist(), strict=True):
+        row.calls += count
+    for row, stamp, truth in _rows_of(found, truths(found.names, selection, right)):
+        _say(row.said, "truth", stamp, truth)
 
 
-def _add_alike(row: ItemRow, last: Call, count: int, right: Correctness) -> None:
-    row.calls += count
-    truth = right.truth(last)
-    if truth is not None:
-        _say(row.said, "truth", last.origin, truth)
+def _rows_of(found: ByItem[ItemRow], said: Said) -> Iterator[tuple[ItemRow, Origin, Any]]:
+    """The row of each item of which something was said, which call said it, and what."""
+    rows, of = found.each(said.code)
+    places, by = np.unique(said.place, return_inverse=True)
+    origins = found.names.trees.origins(places)
+    stamped = zip(map(rows.__getitem__, of.tolist()), map(origins.__getitem__, by.tolist()), strict=True)
+    return ((row, origin, value) for (row, origin), value in zip(stamped, said.value, strict=True))
 
 
 def _add_costs(found: ByItem[ItemRow], selection: Selection) -> None:
-    for metric in selection.scores():
-        usd = dict(spent_by(metric, Counter())).get("usd")
-        if usd is None:
-            continue
-        if metric.call is not None:
-            found.at(*found.names.of(metric.call)).spend(usd)
-        elif "key" in metric.item:
-            found.at(metric.item["key"], metric.item.get("epoch")).spend(usd)
+    trees = selection.trees
+    metric_rows, places = selection.scored_with(("usd",))
+    rows, of = found.each(found.names.codes(places[places >= 0]))
+    spent = [(rows[row], at) for row, at in zip(of.tolist(), metric_rows[places >= 0].tolist(), strict=True)]
+    for at in metric_rows[places < 0].tolist():
+        item = Metric(trees.sighting(at)).item
+        if "key" in item:
+            spent.append((found.at(item["key"], item.get("epoch")), at))
+    values = trees.texts.values(np.array([at for _, at in spent], np.int64), usd_of)
+    for (row, _), usd in zip(spent, values, strict=True):
+        if usd is not None:
+            row.spend(usd)
 
 
-def finish_items(found: ByItem[ItemRow]) -> Rows:
-    return Rows({"item": key, "epoch": epoch, **row.finish()} for key, epoch, row in found.finish())
+def usd_of(data: dict[str, Any]) -> Fraction | None:
+    """What a score with such data says was spent in USD."""
+    return dict(spent_in(data, Counter())).get("usd")
+
+
+def _add_votes(found: ByItem[ItemRow], selection: Selection, answers: Answers) -> Iterable[Ensemble]:
+    """Describe the votes of all ensembles at once; those that are left, to be read one by one, are returned.
+
+    Members of several ensembles under one item stand side by side; the last ensemble's agreement is shown.
+    """
+    votes, trees = selection.votes(answers), selection.trees
+    if votes is None:
+        return selection.ensembles(answers)
+    for row, stamp, agreement in _rows_of(found, agreements(found.names, votes)):
+        _say(row.said, "agreement", stamp, agreement)
+    said, members = answers_of_members(found.names, selection, answers, votes)
+    for (row, stamp, value), member in zip(_rows_of(found, said), members, strict=True):
+        _say(row.answers, member, stamp, value)
+    found.each(found.names.codes(votes.place))  # an ensemble without members has a row, too
+    return (selection.whole(trees.at(place), answers) for place in votes.rest.tolist())
 
 
 def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
-    """Members of several ensembles under one item stand side by side; the last ensemble's agreement is shown."""
     stamp = ensemble.call.origin
     for member in ensemble.members:
         value = member.shown()
@@ -126,6 +137,24 @@ def _describe_votes(row: ItemRow, ensemble: Ensemble) -> None:
     if why_left_out(ensemble) is None:
         agreement = f"{max(ensemble.votes().values(), default=0)}/{ensemble.attempted}"
         _say(row.said, "agreement", stamp, agreement)
+
+
+def _add_judges(found: ByItem[ItemRow], selection: Selection, right: Correctness) -> None:
+    said, alone = judgements(found.names, selection, right)
+    for row, stamp, (answer, is_right) in _rows_of(found, said):
+        _say_judged(row, stamp, answer, is_right)
+    for place in alone.tolist():
+        judge = selection.trees.at(place)
+        _say_judged(found.at(*found.names.of(judge)), judge.origin, judge.answer, right.of_call(judge))
+
+
+def _say_judged(row: ItemRow, stamp: Origin, answer: Any, share: Fraction | bool | None) -> None:
+    _say(row.said, "judge", stamp, answer)
+    _say(row.said, "correct", stamp, None if share is None else float(share))
+
+
+def finish_items(found: ByItem[ItemRow]) -> Rows:
+    return Rows({"item": key, "epoch": epoch, **row.finish()} for key, epoch, row in found.finish())
 
 
 class ItemCalls:
@@ -166,9 +195,22 @@ class ItemCalls:
 def item(selection: Selection, *, key: Any) -> ItemCalls:
     """All calls of one item, each below its parent, `depth` steps from its root."""
     found = ItemCalls(key, Names(selection))
-    for root in selection.trees.roots:
-        found.add(root, selection)
+    for place in _roots_maybe_about(selection.trees, key).tolist():
+        found.add(selection.trees.at(place), selection)
     return found
+
+
+def _roots_maybe_about(trees: Trees, key: Any) -> Array:
+    """The places of the roots that are about an item with that key, or call what is; and, as their keys are texts, of
+    those without a key."""
+    about, parent = trees.items.having(key_of(key))[trees.shape.item], trees.shape.parent
+    is_root = parent < 0
+    chosen = is_root & about
+    above = parent[about & ~is_root]
+    chosen[above[is_root[above]]] = True
+    if isinstance(key, str):
+        chosen[trees.keyless_places] = True
+    return np.flatnonzero(chosen)
 
 
 def walk(root: Call) -> Iterator[tuple[int, Call]]:

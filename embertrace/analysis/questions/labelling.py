@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from embertrace.analysis.answers import is_readable
-from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.calls import Origin
 from embertrace.analysis.gathered import each_its_own
 from embertrace.analysis.labels import Label, Target, is_by, targets_of_item
 from embertrace.analysis.optional import library
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.kappas import CONSTANT, LEVELS, Level, draw_alpha, draw_cohen
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
+from embertrace.analysis.table.counting import counted
 from embertrace.errors import QueryError
 from embertrace.payload import canonical, unpack
 
@@ -27,7 +30,8 @@ Item = tuple[bytes, bytes, str | None]
 
 
 class Labelling:
-    """The labels of one part of the events, and the items and calls that they may be about: a partial state."""
+    """The labels of one part of the events, and the items and calls that they are about: a partial state. Labels are in
+    all parts."""
 
     def __init__(self, selection: Selection, by: str | None = None, level: Level = "nominal") -> None:
         given = selection.trees.labels
@@ -37,7 +41,8 @@ class Labelling:
         self.labels: dict[Origin, Label] = {
             label.origin: label for label in given.history if by is None or is_by(label.by, by)
         }
-        self.items = set(items_of(selection.calls))
+        named = {label.target.key for label in self.labels.values() if label.target.kind == "item"}
+        self.items = {item for item in items_of(selection) if item[0] in named} if named else set()
         self.calls = {target for target in self._named_calls() if _is_chosen(selection, target)}
 
     def merge(self, other: Labelling) -> Labelling:
@@ -63,14 +68,14 @@ def _is_chosen(selection: Selection, target: Target) -> bool:
     return call is not None and selection.has(call)
 
 
-def items_of(calls: Iterable[Call]) -> Iterator[Item]:
-    """The items that calls are about, where they have keys; some of them several times."""
-    met: dict[tuple[int, str | None], dict[str, Any]] = {}  # calls of one item mostly share one mapping
-    for call in calls:
-        place = (id(call.item), call.run)
-        if place not in met and "key" in call.item:
-            met[place] = call.item
-            yield canonical(call.item["key"]), canonical(call.item.get("epoch")), call.run
+def items_of(selection: Selection) -> Iterator[Item]:
+    """The items that the selected calls are about, where they have keys; some of them several times."""
+    shape, places = selection.trees.shape, selection.places
+    pairs = counted(shape.item[places].astype(np.int64) << 32 | shape.run[places])[0]
+    for item, run in zip((pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist(), strict=True):
+        about = shape.contexts.items.mapping(item)
+        if "key" in about:
+            yield canonical(about["key"]), canonical(about.get("epoch")), shape.contexts.runs[run]
 
 
 def labels(selection: Selection, *, by: str | None = None) -> Labelling:
@@ -186,7 +191,7 @@ class Sought:
         self.targets = [_sought(entry) for entry in targets]
         self.run_names = dict(selection.trees.labels.run_names)
         wanted = {target.key for target in self.targets}
-        self.items = {item for item in items_of(selection.calls) if item[0] in wanted}
+        self.items = {item for item in items_of(selection) if item[0] in wanted}
 
     def merge(self, other: Sought) -> Sought:
         self.run_names |= other.run_names

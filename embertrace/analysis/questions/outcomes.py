@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import starmap
 from typing import Any, Literal
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.calls import Call, Origin
+from embertrace.analysis.arrays.deciding import DECIDED, HAS_ABSTAINED, HAS_FAILED, REASONS, Decisions, truths_at
+from embertrace.analysis.arrays.votes import places_of_type
+from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.analysis.correctness import Correctness, Grade
-from embertrace.analysis.ensembles import Ensemble, is_judge, why_left_out
+from embertrace.analysis.ensembles import why_left_out
 from embertrace.analysis.naming import ByItem, Names
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.distributions import finite
 from embertrace.analysis.questions.judging import add_judge
-from embertrace.analysis.questions.reading import itself
+from embertrace.analysis.questions.reading import decided_among, ensembles_in_places, itself, truths_of
 from embertrace.analysis.questions.voting import add_majority, leaders_of
 from embertrace.analysis.results import NAN, Rows
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.shape import RESULT_OUTCOME
 from embertrace.analysis.tally import Tally
+from embertrace.analysis.trees import Trees
 from embertrace.errors import QueryError
 from embertrace.payload import canonical
 
@@ -27,11 +36,20 @@ ONS: tuple[On, ...] = ("judge", "majority", "calls")
 
 
 class Outcome:
-    """One item in one epoch: a partial state."""
+    """One item in one epoch: `n` answers and how right they are in `total`, and how many attempts `failed`. A partial
+    state."""
+
+    __slots__ = ("failed", "n", "said", "total")
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.n = self.failed = 0
+        self.total: int | Fraction = 0
         self.said: dict[str, tuple[Origin, Any]] = {}
+
+    def count(self, n: int, total: int | Fraction, failed: int = 0) -> None:
+        self.n += n
+        self.total += total
+        self.failed += failed
 
     def say(self, name: str, origin: Origin, value: Any) -> None:
         """Of several calls the latest speaks."""
@@ -39,9 +57,48 @@ class Outcome:
             self.said[name] = (origin, value)
 
     def merge(self, other: Outcome) -> Outcome:
-        self.tally = self.tally.merge(other.tally)
+        self.count(other.n, other.total, other.failed)
         for name, (origin, value) in other.said.items():
             self.say(name, origin, value)
+        return self
+
+
+class Outcomes(ByItem[Outcome]):
+    """Those of all items, and what was left out: a partial state."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names, Outcome)
+        self.left_out: Counter[str] = Counter()
+
+    def take(self, tally: Tally, places: Array) -> tuple[list[Outcome], Array]:
+        """Count what a tally has of one call for each of several (places ascend). Their items' outcomes, and of each
+        call which of these is its own."""
+        n, total = tally.spread.n, tally.spread.total
+        self.left_out.update({reason: times * len(places) for reason, times in tally.left_out.items()})
+        items, of = self.each(self.names.codes(places))
+        for outcome, times in zip(items, np.bincount(of).tolist(), strict=True):
+            outcome.count(n * times, total * times, tally.failed * times)
+        return items, of
+
+    def score(self, outcome: Outcome, value: int | Fraction | None) -> None:
+        """Count a score; None for one that is no finite number."""
+        if value is None:
+            self.left_out["not a finite number"] += 1
+        else:
+            outcome.count(1, value)
+
+    def say_last(self, items: list[Outcome], of: Array, name: str, places: Array, values: Iterable[Any]) -> None:
+        """Let calls say something, each of one of some items: of an item's the last that says any."""
+        told = zip(of.tolist(), places.tolist(), values, strict=True)
+        last = {item: (place, value) for item, place, value in told if value is not None}
+        origins = self.names.trees.origins(np.array([place for place, _ in last.values()], np.int64))
+        for (item, (_, value)), origin in zip(last.items(), origins, strict=True):
+            items[item].say(name, origin, value)
+
+    def merge(self, other: ByItem[Outcome]) -> Outcomes:
+        super().merge(other)
+        if isinstance(other, Outcomes):
+            self.left_out.update(other.left_out)
         return self
 
 
@@ -52,92 +109,127 @@ def outcomes(
     score: str | None = None,
     answer: Rule = None,
     grade: Grade | None = None,
-) -> ByItem[Outcome]:
+) -> Outcomes:
     if on not in ONS:
         raise QueryError(f"on={on!r} is none of {', '.join(ONS)}")
-    names = Names(selection)
-    found = ByItem(names, Outcome)
+    found = Outcomes(Names(selection))
     right = Correctness(Answers(answer), selection.trees.labels, grade)
     if score is not None:
         _add_scores(found, selection, score, on)
     elif on == "majority":
-        for ensemble in selection.ensembles(right.answers):
-            _add_majority(found.at(*names.of(ensemble.call)), ensemble, right)
+        _add_majorities(found, selection, right)
     else:
-        _add_calls(found, selection.judge_calls(right.answers) if on == "judge" else selection.calls, right)
+        places = selection.judge_places(right.answers) if on == "judge" else selection.places
+        decided, decisions, alone = decided_among(selection, right, places)
+        _add_decisions(found, selection.trees, decided, decisions)
+        for place in alone.tolist():
+            _add_call(found, selection.trees.at(place), right)
     return found
 
 
-def _add_calls(found: ByItem[Outcome], calls: Iterable[Call], right: Correctness) -> None:
-    for call in calls:
-        outcome = found.at(*found.names.of(call))
-        add_judge(outcome.tally, call, itself(call), right)
-        outcome.say("truth", call.origin, right.truth(call))
-        outcome.say("group", call.origin, call.item.get("group"))
-        if call.outcome == "result":
-            outcome.say("answer", call.origin, call.answer)
+def _add_call(found: Outcomes, call: Call, right: Correctness) -> None:
+    tally, place = Tally(), np.array([call.place])
+    add_judge(tally, call, itself(call), right)
+    items, of = found.take(tally, place)
+    found.say_last(items, of, "truth", place, [right.truth(call)])
+    found.say_last(items, of, "group", place, [call.item.get("group")])
+    found.say_last(items, of, "answer", place, [call.answer if call.outcome == "result" else None])
 
 
-def _add_majority(outcome: Outcome, ensemble: Ensemble, right: Correctness) -> None:
-    origin = ensemble.call.origin
-    outcome.say("truth", origin, right.truth(ensemble.call))
-    outcome.say("group", origin, ensemble.call.item.get("group"))
-    reason = why_left_out(ensemble)
-    if reason is not None:
-        outcome.tally.leave_out(reason)
-        return
-    add_majority(outcome.tally, ensemble, itself(ensemble.call), right, "expected")
-    leaders = leaders_of(ensemble)
-    if len(leaders) == 1:
-        leader = next(member for member in ensemble.members if member.key == leaders[0])
-        outcome.say("answer", origin, leader.shown())
+def _add_decisions(found: Outcomes, trees: Trees, places: Array, decisions: Decisions) -> None:
+    """As `_add_call`, of many calls at once."""
+    reason = decisions.reason
+    for code, times in zip(*(part.tolist() for part in counted(reason[reason != DECIDED])), strict=True):
+        found.left_out[REASONS[code]] += times
+    items, of = found.each(found.names.codes(places))
+    failed = decisions.labelled & ((reason == HAS_FAILED) | (reason == HAS_ABSTAINED))
+    kinds = (reason == DECIDED, (reason == DECIDED) & (decisions.right == 1), failed)
+    counts = [np.bincount(of[chosen], minlength=len(items)).tolist() for chosen in kinds]
+    for outcome, n, total, times in zip(items, *counts, strict=True):
+        outcome.count(n, total, times)
+    found.say_last(items, of, "truth", places, trees.items.truths_numbered(truths_at(trees, places)))
+    found.say_last(items, of, "group", places, trees.items.groups(trees.shape.item[places]))
+    ended = np.flatnonzero(trees.shape.outcome[places] == RESULT_OUTCOME)
+    found.say_last(items, of[ended], "answer", places[ended], trees.answers(places[ended]))
 
 
-def _add_scores(found: ByItem[Outcome], selection: Selection, score: str, on: On) -> None:
+def _add_majorities(found: Outcomes, selection: Selection, right: Correctness) -> None:
+    trees = selection.trees
+    for ensemble, places, members_at in ensembles_in_places(selection, right.answers, right):
+        reason, tally = why_left_out(ensemble), Tally()
+        if reason is not None:
+            tally.leave_out(reason)
+        else:
+            add_majority(tally, ensemble, itself(ensemble.call), right, "expected")
+        items, of = found.take(tally, places)
+        found.say_last(items, of, "truth", places, truths_of(selection, right, places))
+        found.say_last(items, of, "group", places, trees.items.groups(trees.shape.item[places]))
+        leaders = leaders_of(ensemble) if reason is None else []
+        if len(leaders) == 1:
+            slot, leader = next((slot, one) for slot, one in enumerate(ensemble.members) if one.key == leaders[0])
+            answers = [leader.shown()] if members_at is None else trees.answers(members_at(slot))
+            found.say_last(items, of, "answer", places, answers)
+
+
+def _add_scores(found: Outcomes, selection: Selection, score: str, on: On) -> None:
     if not isinstance(score, str):
         raise QueryError(f"score={score!r:.80} is no name of a score")
     if on == "majority":
         raise QueryError("a majority has no score of its own: leave out on=, or use on='judge'")
-    for metric in selection.scores():
-        if score not in metric.data or (on == "judge" and not (metric.call is not None and is_judge(metric.call))):
-            continue
-        if metric.call is not None:
-            outcome = found.at(*found.names.of(metric.call))
-        elif "key" in metric.item:
+    trees = selection.trees
+    rows, places = selection.scored_with((score,))
+    of_calls = places >= 0
+    if on == "judge":
+        of_calls[of_calls] = places_of_type(trees, "judge")[places[of_calls]]
+    _add_scores_of_calls(found, score, rows[of_calls], places[of_calls])
+    for row in rows[places < 0].tolist() if on != "judge" else ():
+        metric = Metric(trees.sighting(row))
+        if "key" in metric.item:  # else it is of a call that nobody saw, and of no item
             outcome = found.at(metric.item["key"], metric.item.get("epoch"))
-        else:
-            continue  # of a call that nobody saw, and of no item
-        value = finite(metric.data[score])
-        if value is None:
-            outcome.tally.leave_out("not a finite number")
-        else:
-            outcome.tally.add(("item", b""), Fraction(value))
-        outcome.say("group", metric.origin, metric.item.get("group"))
+            found.score(outcome, _exact(metric.data[score]))
+            outcome.say("group", metric.origin, metric.item.get("group"))
 
 
-def finish_outcomes(found: ByItem[Outcome]) -> Rows:
+def _add_scores_of_calls(found: Outcomes, score: str, rows: Array, places: Array) -> None:
+    trees = found.names.trees
+    items, of = found.each(found.names.codes(places))
+    own = trees.shape.contexts.of_rows(rows)[1]
+    groups = trees.items.groups(np.where(own > 0, own, trees.shape.item[places]))
+    values = trees.texts.values(rows, lambda data: _exact(data[score]))
+    origins = starmap(Origin, trees.table.origins(rows))
+    for item, value, origin, group in zip(of.tolist(), values, origins, groups, strict=True):
+        found.score(items[item], value)
+        items[item].say("group", origin, group)
+
+
+def _exact(value: Any) -> int | Fraction | None:
+    """A finite number exactly; None for anything else."""
+    number = finite(value)
+    if number is None:
+        return None
+    return int(number) if number.is_integer() else Fraction(number)
+
+
+def finish_outcomes(found: Outcomes) -> Rows:
     """Per item, over its epochs; each epoch's mean counts the same."""
     epochs: dict[bytes, list[Outcome]] = {}
     keys: dict[bytes, Any] = {}
-    left_out = Counter[str]()
     for key, _, outcome in found.finish():
         place = canonical(key)
         keys[place] = key
         epochs.setdefault(place, []).append(outcome)
-        left_out.update(outcome.tally.left_out)
-    return Rows(({"item": keys[place], **_row(several)} for place, several in epochs.items()), left_out)
+    return Rows(({"item": keys[place], **_row(several)} for place, several in epochs.items()), found.left_out)
 
 
 def _row(epochs: list[Outcome]) -> dict[str, Any]:
-    counted = [(outcome.tally, *_sum(outcome.tally)) for outcome in epochs]
-    said: dict[str, tuple[Origin, Any]] = {}
-    for outcome in epochs:
+    said = {**epochs[0].said}
+    for outcome in epochs[1:]:
         said |= {name: value for name, value in outcome.said.items() if name not in said or said[name][0] <= value[0]}
     return {
-        "n": sum(n for _, n, _ in counted),
-        "correct": _mean([total / n for _, n, total in counted if n]),
-        "failed": sum(tally.failed for tally, _, _ in counted),
-        "of_attempted": _mean([total / (n + tally.failed) for tally, n, total in counted if n + tally.failed]),
+        "n": sum(outcome.n for outcome in epochs),
+        "correct": _mean([(outcome.total, outcome.n) for outcome in epochs if outcome.n]),
+        "failed": sum(outcome.failed for outcome in epochs),
+        "of_attempted": _mean([(one.total, one.n + one.failed) for one in epochs if one.n + one.failed]),
         "epochs": len(epochs),
         "group": said["group"][1] if "group" in said else None,
         "truth": said["truth"][1] if "truth" in said else None,
@@ -145,9 +237,8 @@ def _row(epochs: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _sum(tally: Tally) -> tuple[int, Fraction]:
-    return sum(n for n, _ in tally.units.values()), sum((part for _, part in tally.units.values()), Fraction(0))
-
-
-def _mean(values: list[Fraction]) -> float:
-    return float(sum(values, Fraction(0)) / len(values)) if values else NAN
+def _mean(ratios: list[tuple[int | Fraction, int]]) -> float:
+    """The mean of ratios, rounded once."""
+    if len(ratios) == 1:
+        return float(ratios[0][0] / ratios[0][1])
+    return float(sum((Fraction(total) / n for total, n in ratios), Fraction(0)) / len(ratios)) if ratios else NAN

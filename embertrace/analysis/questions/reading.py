@@ -8,14 +8,16 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers
-from embertrace.analysis.arrays.deciding import DECIDED, OTHER, can_decide, decide, stated_at
-from embertrace.analysis.arrays.kinds import alike
+from embertrace.analysis.arrays.deciding import DECIDED, OTHER, Decisions, can_decide, decide, stated_at, truths_at
+from embertrace.analysis.arrays.kinds import Kinds, alike
 from embertrace.analysis.arrays.sums import Alike, units_of_calls
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
@@ -37,13 +39,40 @@ def ensembles_alike(
         yield from singly(selection.ensembles(answers))
         return
     units = units_of_calls(selection.trees)
-    codes, alone = units.codes(kinds.place), units.codes(kinds.rest)
-    read = [(int(kinds.place[at[0]]), codes[at]) for at in alike(kinds.kind)]
-    read += [(place, alone[at : at + 1]) for at, place in enumerate(kinds.rest.tolist())]
-    for place, stands_for in read:
-        ensemble = selection.ensemble(selection.trees.at(place), answers)
+    codes = np.zeros(len(selection.trees.shape), np.int64)
+    codes[kinds.place], codes[kinds.rest] = units.codes(kinds.place), units.codes(kinds.rest)
+    for ensemble, places in _of_kinds(selection, answers, kinds):
+        yield ensemble, Alike(units, codes[places])
+
+
+def _of_kinds(selection: Selection, answers: Answers, kinds: Kinds) -> Iterator[tuple[Ensemble, Array]]:
+    """An ensemble of each kind, and the places of all of that kind."""
+    read = [*(kinds.place[at] for at in alike(kinds.kind)), *(kinds.rest[at : at + 1] for at in range(len(kinds.rest)))]
+    for places in read:
+        ensemble = selection.ensemble(selection.trees.at(int(places[0])), answers)
         if ensemble is not None:
-            yield ensemble, Alike(units, stands_for)
+            yield ensemble, places
+
+
+def ensembles_in_places(
+    selection: Selection, answers: Answers, right: Correctness
+) -> Iterator[tuple[Ensemble, Array, Callable[[int], Array] | None]]:
+    """As `ensembles_alike`, with the places of all of them; and what leads from a member's place in its ensemble to the
+    calls that stand there in each of those: None for ensembles that stand for no other."""
+    kinds = selection.kinds(answers, right, by_answer=False)
+    if kinds is None:
+        yield from ((one, np.array([one.call.place]), None) for one in selection.ensembles(answers))
+        return
+    for ensemble, places in _of_kinds(selection, answers, kinds):
+        yield ensemble, places, partial(kinds.members_at, places) if len(places) > 1 else None
+
+
+def truths_of(selection: Selection, right: Correctness, places: Array) -> list[Any]:
+    """The truth of each call in some places; None where nobody knows."""
+    trees = selection.trees
+    if not selection.at_once or trees.labels.name_calls:
+        return [right.truth(trees.at(place)) for place in places.tolist()]
+    return trees.items.truths_numbered(truths_at(trees, places))
 
 
 def singly(ensembles: Iterable[Ensemble]) -> Iterator[tuple[Ensemble, Alike]]:
@@ -128,19 +157,24 @@ def deciding_alike(selection: Selection, right: Correctness) -> Iterator[tuple[C
         yield judge, itself(ensembles[0].call if ensembles else judge)
 
 
+def decided_among(selection: Selection, right: Correctness, places: Array) -> tuple[Array, Decisions, Array]:
+    """The calls in some places of which arrays say what they decided, that, and those to be read one by one."""
+    trees = selection.trees
+    if not selection.at_once or not can_decide(trees, right):
+        return places[:0], decide(trees, right, places[:0], places[:0]), places
+    stated = stated_at(trees, places)
+    between = stated == OTHER
+    alone, places = places[between], places[~between]
+    return places, decide(trees, right, places, stated[~between]), alone
+
+
 def shares_of(selection: Selection, right: Correctness, places: Array) -> Iterator[tuple[Fraction, Array]]:
     """How right the answers of calls are, and the places of those that are as right; of calls of which it is known."""
     trees = selection.trees
-    places = places[trees.shape.outcome[places] == RESULT_OUTCOME]
-    alone = places
-    if can_decide(trees, right):
-        stated = stated_at(trees, places)
-        between = stated == OTHER
-        places, alone = places[~between], places[between]
-        decisions = decide(trees, right, places, stated[~between])
-        decided = decisions.reason == DECIDED
-        for share in (0, 1):
-            yield Fraction(share), places[decided & (decisions.right == share)]
+    places, decisions, alone = decided_among(selection, right, places[trees.shape.outcome[places] == RESULT_OUTCOME])
+    decided = decisions.reason == DECIDED
+    for share in (0, 1):
+        yield Fraction(share), places[decided & (decisions.right == share)]
     for at in range(len(alone)):
         one = right.of_call(trees.at(int(alone[at])))
         if one is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from embertrace.analysis.calls import Call
+from embertrace.analysis.durations import durations_of
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import described, walk
@@ -34,17 +37,16 @@ class Slowest:
 
 def slowest(selection: Selection) -> Slowest:
     """Of the traces whose root is selected and has ended."""
-    found = Slowest(Names(selection))
-    best: tuple[tuple[int, Any], Call] | None = None
-    for root in selection.trees.roots:
-        if root.duration_ns is not None and selection.has(root):
-            rank = (root.duration_ns, root.origin)
-            if best is None or _before(rank, best[0]):
-                best = rank, root
-    if best is not None:
-        rank, root = best
-        rows = [_placed(call, depth, root) for depth, call in walk(root) if selection.has(call)]
-        found.found = rank, found.names.of(root)[0], rows
+    found, trees = Slowest(Names(selection)), selection.trees
+    shape = trees.shape
+    roots = np.flatnonzero((shape.parent < 0) & shape.has_duration & selection.mask)
+    if not len(roots):
+        return found
+    durations = durations_of(trees, roots)
+    longest = int(durations.max())
+    root = trees.at(int(roots[np.flatnonzero(durations == longest)[0]]))  # the first of them: places are in order
+    rows = [_placed(call, depth, root) for depth, call in walk(root) if selection.has(call)]
+    found.found = (longest, root.origin), found.names.of(root)[0], rows
     return found
 
 

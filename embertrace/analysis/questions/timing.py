@@ -1,4 +1,4 @@
-"""Questions about time: quantiles of durations, the chain of calls that bounds a trace, and the members one waits for.
+"""Questions about time: quantiles of durations, and the chain of calls that bounds a trace.
 
 Rules:
 - Durations are of monotonic clocks, in nanoseconds; a call's place in time is `start`, on one clock for all hosts.
@@ -17,19 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.chains import Chains, chains_of
 from embertrace.analysis.arrays.sums import Alike, units_of_calls
 from embertrace.analysis.calls import Call
 from embertrace.analysis.durations import durations_of, quantile_interval, quantiles, total
 from embertrace.analysis.gathered import Registered
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.ballots import columns
 from embertrace.analysis.results import Rows
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted, grouped
-from embertrace.analysis.table.items import Unit
-from embertrace.analysis.tally import Tally
-from embertrace.analysis.units import unit_of
+from embertrace.analysis.table.names import Triple
 from embertrace.event import call_hex
 
 QUANTILES = (50, 90, 95, 99)
@@ -38,6 +35,11 @@ Group = tuple[str, str, str]
 
 def group_of(call: Call) -> Group:
     return call.stage, call.operator_type, call.operator_id
+
+
+def _group(names: Triple) -> Group:
+    operator, operator_type, stage = names
+    return stage, operator_type, operator
 
 
 class Latencies:
@@ -76,9 +78,7 @@ def latency(selection: Selection) -> Latencies:
     found.left_out["without a duration"] += len(places) - len(timed)
     units = units_of_calls(trees)
     for number, of_name in grouped(trees.shape.name[timed], timed):
-        operator, operator_type, stage = names[number]
-        alike = Alike(units, units.codes(of_name))
-        found.add((stage, operator_type, operator), durations_of(trees, of_name), alike)
+        found.add(_group(names[number]), durations_of(trees, of_name), Alike(units, units.codes(of_name)))
     return found
 
 
@@ -171,6 +171,38 @@ class Path:
         if self.each:
             self.chains[root.key] = [_described(step, root) for step in chosen]
 
+    def add_all(self, chains: Chains, selection: Selection) -> None:
+        """As `add`, of many traces at once."""
+        trees, mask = selection.trees, selection.mask
+        chosen = mask[chains.place]
+        names, roots = trees.shape.name[chains.place[chosen]], chains.root[chosen]
+        seen = counted(roots)[0]
+        self.seen += len(seen)
+        self.whole += total(durations_of(trees, seen))
+        triples = trees.table.names.triples
+        for number, own in grouped(names, chains.own_ns[chosen]):
+            self.own[_group(triples[number])] += total(own)
+        on_chains = counted(roots.astype(np.int64) * len(triples) + names)[0] % max(1, len(triples))
+        for number, times in zip(*(part.tolist() for part in counted(on_chains)), strict=True):
+            self.traces[_group(triples[number])] += times
+        if self.each:
+            self._describe(chains.in_order(), selection)
+
+    def _describe(self, chains: Chains, selection: Selection) -> None:
+        trees, shape = selection.trees, selection.trees.shape
+        chosen = selection.mask[chains.place]
+        places, roots = chains.place[chosen], chains.root[chosen]
+        begun = trees.starts_ns[places] - trees.starts_ns[roots]
+        columns = (shape.name[places], chains.depth[chosen], begun, durations_of(trees, places), chains.own_ns[chosen])
+        steps = zip(*(column.tolist() for column in columns), trees.call_ids(places), strict=True)
+        triples, keys = trees.table.names.triples, trees.call_keys(roots)
+        wholes, traces = durations_of(trees, roots).tolist(), trees.trace_ids(roots)
+        for (name, depth, begun_ns, took, own, call_id), key, whole, trace in zip(
+            steps, keys, wholes, traces, strict=True
+        ):
+            step = (triples[name], trace, call_id, depth, begun_ns, took / 1e9, own)
+            self.chains.setdefault(key, []).append(_row(*step, whole))
+
     def merge(self, other: Path) -> Path:
         self.own.update(other.own)
         self.traces.update(other.traces)
@@ -182,23 +214,45 @@ class Path:
 
 
 def _described(step: Step, root: Call) -> dict[str, Any]:
-    call, whole = step.call, root.duration_ns or 0
+    call, begun = step.call, step.call.start_ns - root.start_ns
+    names = call.operator_id, call.operator_type, call.stage
+    told = (names, root.trace_id, call.call_id, step.depth, begun, call.duration_s, step.own_ns)
+    return _row(*told, root.duration_ns or 0)
+
+
+def _row(
+    names: Triple,
+    trace: str | None,
+    call_id: int,
+    depth: int,
+    begun_ns: int,
+    duration_s: float | None,
+    own_ns: int,
+    whole_ns: int,
+) -> dict[str, Any]:
+    operator, operator_type, stage = names
     return {
-        "operator": call.operator_id,
-        "type": call.operator_type,
-        "stage": call.stage,
-        "trace": root.trace_id,
-        "call_id": call_hex(call.call_id),
-        "depth": step.depth,
-        "start_s": (call.start_ns - root.start_ns) / 1e9,
-        "duration_s": call.duration_s,
-        "own_s": step.own_ns / 1e9,
-        "share": step.own_ns / whole if whole else 0.0,
+        "operator": operator,
+        "type": operator_type,
+        "stage": stage,
+        "trace": trace,
+        "call_id": call_hex(call_id),
+        "depth": depth,
+        "start_s": begun_ns / 1e9,
+        "duration_s": duration_s,
+        "own_s": own_ns / 1e9,
+        "share": own_ns / whole_ns if whole_ns else 0.0,
     }
 
 
 def critical_path(selection: Selection, *, each: bool = False) -> Path:
-    found = Path(bool(each))
+    found, shape = Path(bool(each)), selection.trees.shape
+    chains = chains_of(selection.trees) if selection.at_once else None
+    if chains is not None:
+        found.add_all(chains, selection)
+        untimed = (shape.parent < 0) & ~shape.has_duration & selection.mask
+        found.left_out["traces without a duration"] += int(untimed.sum())
+        return found
     for root in selection.trees.roots:
         if root.duration_ns is not None:
             found.add(root, selection)
@@ -217,59 +271,3 @@ def finish_path(path: Path) -> Rows:
         share = path.own[group] / path.whole if path.whole else 0.0
         rows.append({**row, "traces": path.traces[group], "own_s": path.own[group] / 1e9, "share": share})
     return Rows(rows, path.left_out)
-
-
-class Stragglers:
-    """A partial state: per stage and member, how often it was the last, and what share of the time it was owed."""
-
-    def __init__(self) -> None:
-        self.last: dict[tuple[str, str], Tally] = {}
-        self.owed: dict[tuple[str, str], Tally] = {}
-        self.left_out: Counter[str] = Counter()
-
-    def add(self, name: tuple[str, str], unit: Unit, owed: Fraction | None) -> None:
-        self.last.setdefault(name, Tally()).add(unit, Fraction(owed is not None))
-        share = self.owed.setdefault(name, Tally())
-        share.binary = False  # shares, even where each happens to be 0 or 1
-        share.add(unit, owed or Fraction(0))
-
-    def merge(self, other: Stragglers) -> Stragglers:
-        for mine, theirs in ((self.last, other.last), (self.owed, other.owed)):
-            for name, tally in theirs.items():
-                mine[name] = mine[name].merge(tally) if name in mine else tally
-        self.left_out.update(other.left_out)
-        return self
-
-
-def stragglers(selection: Selection) -> Stragglers:
-    found = Stragglers()
-    for ensemble in selection.ensembles(Answers()):
-        timed = [(one.identity, one.call) for one in ensemble.members if one.call is not None and one.call.ended]
-        spans = sorted(
-            (call.start_ns + call.duration_ns, name, call.start_ns)
-            for name, call in timed
-            if call.duration_ns is not None
-        )
-        if len(spans) < 2:
-            found.left_out["with fewer than two durations"] += 1
-            continue
-        (before, _, _), (end, slowest, start) = spans[-2:]
-        if start >= before:
-            found.left_out["one after the other"] += 1
-            continue
-        wall = end - min(start for _, _, start in spans)
-        for _, name, _ in spans:
-            owed = Fraction(end - before, wall) if name == slowest else None
-            found.add((ensemble.call.stage, name), unit_of(ensemble.call), owed)
-    return found
-
-
-def finish_stragglers(found: Stragglers) -> Rows:
-    """Per stage and member, sorted by name."""
-    rows = []
-    for stage, member in sorted(found.owed):
-        last = found.last[stage, member].finish()
-        rows.append(
-            {"stage": stage, "member": member, "slowest": last.value, **columns(found.owed[stage, member], "owed")}
-        )
-    return Rows(rows, found.left_out)

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -183,6 +183,12 @@ class EventTable:
         seq = int(self._stretch_seq.values[stretch]) + row - int(self._stretch_row.values[stretch])
         producer = self.producers[self._stretch_producer.values[stretch]]
         return self.nanoseconds(row), producer, seq
+
+    def origins(self, rows: Array) -> Iterator[tuple[int, bytes, int]]:
+        """As `origin`, of many rows."""
+        times = self.times(rows).tolist() if self.is_exact else map(self.nanoseconds, rows.tolist())
+        producers, seqs = self.emitted(rows)
+        return zip(times, map(self.producers.__getitem__, producers.tolist()), seqs.tolist(), strict=True)
 
     def nanoseconds(self, row: int) -> int:
         return to_nanoseconds(self._timestamp(row))

@@ -13,6 +13,7 @@ import numpy as np
 
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.contexts import Contexts
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.mappings import MOST_KINDS, end_of_key
 from embertrace.errors import WireError
 from embertrace.lineage import unpack_mapping
@@ -46,6 +47,7 @@ class Items:
         self.identities: list[bytes] = []
         """Of each key and epoch, packed one behind the other: in their order, items are in that of keys and epochs."""
         self._identity = Column(np.int32)
+        self._having = np.zeros(0, np.int64)
         self._identity_numbers: dict[bytes, int] = {}
         self._epochs: dict[tuple[int, bytes], bytes] = {}
 
@@ -65,6 +67,27 @@ class Items:
         found = array("i", (self._identify(items[number]) for number in range(len(self._identity), len(items))))
         self._identity.extend(np.array(found, np.int32))
         return self._identity.values
+
+    def groups(self, numbers: Array) -> list[Any]:
+        """The group of each item, by number; None where it has none."""
+        items = self._contexts.items
+        says = {number: b"group" in items.packed[number] for number in counted(numbers)[0].tolist()}
+        found = {number: items.mapping(number).get("group") if said else None for number, said in says.items()}
+        return list(map(found.__getitem__, numbers.tolist()))
+
+    def number_of_identity(self, code: bytes, others: dict[bytes, int]) -> int:
+        """The number of a key and epoch; of one that no item has, a number among `others`, above all of them."""
+        number = self._identity_numbers.get(code)
+        return len(self.identities) + others.setdefault(code, len(others)) if number is None else number
+
+    def with_identity(self, number: int) -> dict[str, Any]:
+        """An item that has the key and epoch with a number."""
+        if len(self._having) < len(self.identities):
+            identity = self.identity()
+            keyed = np.flatnonzero(identity != NONE)
+            self._having = np.zeros(len(self.identities), np.int64)
+            self._having[identity[keyed]] = keyed
+        return self._contexts.items.mapping(int(self._having[number]))
 
     def having(self, key: bytes) -> Array:
         """By an item's number whether it has this packed key."""
@@ -148,6 +171,10 @@ class Items:
             number = self._unit_numbers[code] = len(self.codes)
             self.codes.append(code)
         return number
+
+    def truths_numbered(self, numbers: Array) -> list[Any]:
+        """The truths with these numbers; None for NONE."""
+        return list(map([*self.truths, None].__getitem__, numbers.tolist()))  # NONE is the last
 
     def number_of_truth(self, truth: Any) -> int:
         """The number of a truth, new or known; NONE of None."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from embertrace.analysis.calls import mapping_of
 from embertrace.analysis.table.column import Array, Column
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import EventTable
 from embertrace.wire.columns import data_of
 from embertrace.wire.spans import alike
@@ -51,6 +52,13 @@ class Texts:
             given[own] = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(own))
             numbers[new[places]] = given[first]
         return numbers[rows]
+
+    def values(self, rows: Array, reader: Callable[[dict[str, Any]], Any]) -> list[Any]:
+        """What a reader makes of each row's data. Each text is read once, and nothing of it is kept."""
+        numbers = self.numbers(rows)
+        texts = list(self._numbers)
+        found = {number: reader(mapping_of(data_of(texts[number]))) for number in counted(numbers)[0].tolist()}
+        return list(map(found.__getitem__, numbers.tolist()))
 
     def which(self, test: Callable[[dict[str, Any]], bool]) -> Array:
         """By number whether each text's data passes a test. Nothing of it is kept."""
