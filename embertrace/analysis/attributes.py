@@ -37,7 +37,7 @@ def _origin(trees: Trees, row: int) -> Origin | None:
 
 
 def _data(trees: Trees, row: int) -> bytes | None:
-    return data_of(trees.table.tail(row)) if row >= 0 else None
+    return data_of(trees.table.tails.of_row(row)) if row >= 0 else None
 
 
 def _name(part: int) -> Callable[[Trees, int], str]:
@@ -72,7 +72,7 @@ def _links(trees: Trees, place: int) -> tuple[int, ...]:
     links: dict[int, None] = {}
     for row in _rows(trees, place):
         if trees.table.flags.values[row] & LINKS:
-            links |= dict.fromkeys(unpack_tail(trees.table.tail(row))[0])
+            links |= dict.fromkeys(unpack_tail(trees.table.tails.of_row(row))[0])
     for metric in trees.metrics_of(place):
         links |= dict.fromkeys(metric.event.links)
     return tuple(links)
@@ -88,7 +88,7 @@ def _scores(trees: Trees, place: int) -> dict[str, Any]:
 def _ancestors(trees: Trees, place: int) -> tuple[Frame, ...]:
     row = _first(trees, place)
     has_context = trees.table.flags.values[row] & CONTEXT
-    return (unpack_context(context_of(trees.table.tail(row))) if has_context else NOTHING_ADDED).frames
+    return (unpack_context(context_of(trees.table.tails.of_row(row))) if has_context else NOTHING_ADDED).frames
 
 
 def _tags(trees: Trees, place: int) -> dict[str, Any]:

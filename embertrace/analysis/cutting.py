@@ -138,7 +138,7 @@ class _Traces:
     def _linked(self) -> tuple[Array, Array]:
         """Pairs of traces, of which one links to calls of the other."""
         rows = np.flatnonzero(self._table.flags.values & LINKS)
-        links = [np.array(unpack_tail(tail)[0], np.uint64) for tail in self._table.tails(rows)]
+        links = [np.array(unpack_tail(tail)[0], np.uint64) for tail in self._table.tails.of_rows(rows)]
         if not links:
             return rows, rows
         calls = self._table.ids.find(np.concatenate(links))

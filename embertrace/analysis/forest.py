@@ -105,6 +105,10 @@ class Forest:
         self._intake.flush()
         return self._known
 
+    def expect(self, length: int) -> None:
+        """So many bytes of batches will come: room is made for their events at once."""
+        self._intake.expect(length)
+
     def add(self, producer: bytes, seq: int, event: RawEvent) -> None:
         """Take in one event; one that was seen already changes nothing."""
         self._intake.add(producer, seq, event)

@@ -19,6 +19,7 @@ import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of
+from embertrace.analysis.arrays.judged import AllJudged, judged_votes
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
 from embertrace.analysis.arrays.votes import Votes, counting_places, places_of_type, votes_of
 from embertrace.analysis.calls import Call, Metric
@@ -247,7 +248,8 @@ class Selection:
             rows = trees.metric_rows[at].tolist()
             stray[at] = np.fromiter((Metric(trees.sighting(row)) in self for row in rows), bool, len(at))
         of_calls = scores & (places >= 0)
-        of_calls[of_calls] = self.mask[places[of_calls]]
+        if self.filtered:
+            of_calls[of_calls] = self.mask[places[of_calls]]
         chosen: Array = stray | of_calls
         return chosen
 
@@ -262,7 +264,7 @@ class Selection:
         for none that is known). Nobody looks at the others."""
         trees = self.trees
         chosen = np.flatnonzero(self.scored)
-        numbers = trees.texts.numbers(trees.metric_rows[chosen])
+        numbers = trees.metric_texts[chosen]
         says = trees.texts.read(f"has one of {names}", lambda data: any(name in data for name in names))
         chosen = chosen[np.array(says, bool)[numbers]]
         return trees.metric_rows[chosen], trees.places_of_metrics[0][chosen]
@@ -288,6 +290,10 @@ class Selection:
     def judged_kinds(self, right: Correctness) -> JudgedKinds | None:
         """Which judges with their ensembles are alike; None where a callable decides."""
         return judged_kinds(self.trees, right, self.mask if self.filtered else None)
+
+    def judged_votes(self, right: Correctness) -> AllJudged | None:
+        """What all judges decided, and the votes that they had before them; None where a callable decides."""
+        return judged_votes(self.trees, right, self.mask if self.filtered else None)
 
     def whole(self, call: Call, answers: Answers) -> Ensemble:
         """An ensemble call with all its members."""

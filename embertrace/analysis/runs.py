@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embertrace.analysis.calls import Origin
-from embertrace.analysis.table.counting import first_of_each
 from embertrace.errors import QueryError
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ def _calls_of(trees: Trees) -> Iterator[tuple[str, Origin, int]]:
     """Of each run that calls are of its id, the origin of the first of them, and how many they are."""
     shape = trees.shape
     names = shape.contexts.runs
-    if "runs" not in trees.kept:
-        trees.kept["runs"] = first_of_each(shape.run)
-    numbers, places, counts = trees.kept["runs"]
+    numbers, places, counts = trees.calls_of_runs
     for number, place, count in zip(numbers.tolist(), places.tolist(), counts.tolist(), strict=True):
         name = names[number]
         if name is not None:

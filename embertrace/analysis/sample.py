@@ -75,7 +75,10 @@ class Sample(NamedTuple):
 def sample_of(selection: Selection) -> Sample:
     """What the selected calls are a sample of."""
     shape = selection.trees.shape
-    known, mask = shape.contexts.shares, selection.mask
+    known = shape.contexts.shares
+    if not selection.filtered and not known.is_sampled and not known.is_filtered:
+        return Sample(+Counter({WHOLE: len(shape)}), 0)
+    mask = selection.mask
     calls = Counter({WHOLE: int(mask.sum())})
     if known.is_sampled:
         shares, times = np.unique(shape.share[mask], return_counts=True)

@@ -22,7 +22,7 @@ from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
 from embertrace.analysis.table.column import Array
-from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.counting import first_of_each
 from embertrace.analysis.table.events import NO_CALL, EventTable
 from embertrace.analysis.table.intake import Intake
 from embertrace.analysis.table.items import NONE
@@ -115,14 +115,24 @@ class Trees:
     @cached_property
     def all_runs(self) -> list[int]:
         """The numbers of the runs that calls are of."""
-        found: list[int] = counted(self.shape.run)[0].tolist()
+        found: list[int] = self.calls_of_runs[0].tolist()
         return found
+
+    @cached_property
+    def calls_of_runs(self) -> tuple[Array, Array, Array]:
+        """The numbers of those runs, where the first call of each is, and how many it has."""
+        return first_of_each(self.shape.run)
 
     @cached_property
     def metric_kinds(self) -> Any:
         """Of each of `metric_rows` what it is: a SCORE, a LABEL, a RUN, or that it only LINKS_ONLY."""
-        numbers = self.texts.numbers(self.metric_rows)
+        numbers = self.metric_texts
         return np.array(self.texts.read("kind of metric", kind_of_metric), np.uint8)[numbers]
+
+    @cached_property
+    def metric_texts(self) -> Array:
+        """Of each of `metric_rows` the number of its text."""
+        return self.texts.numbers(self.metric_rows)
 
     def _of_kind(self, kind: int) -> list[Metric]:
         return [Metric(self.sighting(row)) for row in self.metric_rows[self.metric_kinds == kind].tolist()]
@@ -249,7 +259,7 @@ class Trees:
     def asked(self, places: Array) -> Iterator[tuple[Any, Any]]:
         """With what calls were called, as `Call.args` and `Call.kwargs` have it."""
         rows = self.shape.begin_row[places]
-        tails = self.table.tails(rows[rows >= 0])
+        tails = self.table.tails.of_rows(rows[rows >= 0])
         told = (mapping_of(data_of(next(tails))) if row >= 0 else {} for row in rows.tolist())
         return ((data.get("args"), data.get("kwargs")) for data in told)
 

@@ -14,9 +14,11 @@ Files appear whole under their names: they are written beside them first (".tmp"
 from __future__ import annotations
 
 import bisect
+import contextlib
 import os
 import re
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 
 MANIFEST = "recording.json"
@@ -65,18 +67,42 @@ def segment_bases(directory: Path) -> list[int]:
 
 
 def read_segment(directory: Path, base: int, offset: int = 0, stop: int | None = None) -> bytes:
-    """The bytes of a segment from an offset up to another (or its end), fewer if there are fewer. Raises OSError.
-
-    Read, not mapped: a mapped file that is cut or has a bad disk block kills its reader with SIGBUS. What was packed is
-    unpacked. Packing makes the packed file before it removes the plain one, so one of them is there.
-    """
+    """The bytes of a segment from an offset up to another (or its end), fewer if there are fewer. Raises OSError."""
     try:
-        return _read(segment_path(directory, base), offset, stop)
+        file = segment_path(directory, base).open("rb", buffering=0)
     except FileNotFoundError:
-        packed = packed_path(directory, base).read_bytes()
-    from embertrace.recording.packed import unpack_segment  # loads numpy, which most writers never need
+        return _unpacked(directory, base, offset, stop)
+    with file:
+        return _read(file, offset, stop)
 
-    return unpack_segment(packed, base, offset, stop)
+
+class OpenSegment:
+    """A segment to be read in pieces, whatever becomes of its file meanwhile; one that is gone already is empty.
+
+    `length` is how many bytes it had when it was opened. One that was packed is unpacked at once, and in memory. All
+    raise OSError.
+    """
+
+    def __init__(self, directory: Path, base: int) -> None:
+        self._file: FileIO | None = None
+        self._whole = b""
+        try:
+            self._file = segment_path(directory, base).open("rb", buffering=0)
+        except FileNotFoundError:
+            with contextlib.suppress(FileNotFoundError):
+                self._whole = _unpacked(directory, base, 0, None)
+        self.length = os.fstat(self._file.fileno()).st_size if self._file is not None else len(self._whole)
+
+    def __enter__(self) -> OpenSegment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def read(self, offset: int, stop: int) -> bytes:
+        """The bytes from an offset up to another, fewer if there are fewer."""
+        return self._whole[offset:stop] if self._file is None else _read(self._file, offset, stop)
 
 
 def segment_length(directory: Path, base: int) -> int:
@@ -90,16 +116,24 @@ def segment_length(directory: Path, base: int) -> int:
     return unpacked_length(packed, base)
 
 
-def _read(path: Path, offset: int, stop: int | None) -> bytes:
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        length = max(0, (size if stop is None else min(stop, size)) - offset)
-        parts = []
-        file.seek(offset)
-        while length > 0 and (part := file.read(length)):
-            parts.append(part)
-            length -= len(part)
+def _read(file: FileIO, offset: int, stop: int | None) -> bytes:
+    """Read, not mapped: a mapped file that is cut or has a bad disk block kills its reader with SIGBUS."""
+    size = os.fstat(file.fileno()).st_size
+    length = max(0, (size if stop is None else min(stop, size)) - offset)
+    parts = []
+    file.seek(offset)
+    while length > 0 and (part := file.read(length)):
+        parts.append(part)
+        length -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _unpacked(directory: Path, base: int, offset: int, stop: int | None) -> bytes:
+    """Of a segment without a plain file. Packing makes the packed one before it removes that: one of them is there."""
+    packed = packed_path(directory, base).read_bytes()
+    from embertrace.recording.packed import unpack_segment  # loads numpy, which most writers never need
+
+    return unpack_segment(packed, base, offset, stop)
 
 
 def write_all(descriptor: int, parts: Sequence[bytes]) -> None:

@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embertrace.wire.context import MAX_CONTEXT_BYTES
-from embertrace.wire.cursor import FLOAT, NIL, Cursor, Ints
+from embertrace.wire.cursor import BINARY, FLOAT, NIL, UINT64, Cursor, Ints
 from embertrace.wire.event import FIELDS, MAX_EVENT_BYTES, RawEvent
+from embertrace.wire.spans import PADDING, alike, copied
 
 FLOAT_STAMP, NO_TRACE, DURATION, FLOAT_DURATION, LINKS, CONTEXT = (1 << place for place in range(6))
 """Flags of an event: its time (its duration) is a float of seconds, whose bits the column holds; it has no trace id,
@@ -59,7 +61,8 @@ class Columns(NamedTuple):
         """The events where `chosen` (booleans) holds."""
         kept: list[Any] = [column[chosen] for column in self[:-1]]
         ends = np.cumsum(self.tail_length)
-        return Columns._make([*kept, _joined(self.tails, (ends - self.tail_length)[chosen], ends[chosen])])
+        starts = ends - self.tail_length
+        return Columns._make([*kept, copied(self.tails, starts[chosen], self.tail_length[chosen])])
 
 
 Names = Callable[[bytes], int]
@@ -69,7 +72,9 @@ EVENT_HEAD = bytes((0xDC, 0, FIELDS))
 """What an event begins with that is read here: an array of so many elements."""
 _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
-_UINT8, _INT8, _BINARY, _NO_LINKS = 0xCF, 0xD3, 0xC4, 0x90
+_INT64, NO_LINKS = 0xD3, 0x90
+_NO_TEXT = -1
+"""In the place of the number of names that are no text."""
 
 
 def decode(payloads: Sequence[bytes], counts: Sequence[int], names: Names) -> tuple[Columns, NDArray[np.bool_]]:
@@ -77,21 +82,21 @@ def decode(payloads: Sequence[bytes], counts: Sequence[int], names: Names) -> tu
 
     `counts` says how many events each batch holds by its header.
     """
-    buffer = b"".join(payloads)
+    buffer = b"".join([*payloads, bytes(PADDING)])
     bounds = np.cumsum([0, *map(len, payloads)])
-    starts = _candidates(buffer)
+    starts = _candidates(buffer, int(bounds[-1]))
     batch = np.searchsorted(bounds, starts, "right") - 1
-    cursor = Cursor(buffer, starts)
+    cursor = Cursor(buffer, int(bounds[-1]), starts)
     fields, spans = _fields(cursor)
     good = _readable(cursor, starts, bounds, batch, counts)
     ids = _name_ids(buffer, spans, batch, good, names)
-    columns: list[Any] = [*fields[:9], ids, *fields[9:], cursor.at - spans[2]]
-    starts, ends = spans[2], cursor.at
+    starts, lengths = spans[2], cursor.at - spans[2]
+    columns: list[Any] = [*fields[:9], ids, *fields[9:], lengths]
     if not good.all():
         chosen = good[batch]
         columns = [column[chosen] for column in columns]
-        starts, ends = starts[chosen], ends[chosen]
-    return Columns._make([*columns, _joined(buffer, starts, ends)]), good
+        starts, lengths = starts[chosen], lengths[chosen]
+    return Columns._make([*columns, copied(buffer, starts, lengths)]), good
 
 
 def _readable(cursor: Cursor, starts: Ints, bounds: Ints, batch: Ints, counts: Sequence[int]) -> NDArray[np.bool_]:
@@ -113,11 +118,11 @@ def element_lengths(payloads: Sequence[bytes], counts: Sequence[int]) -> tuple[I
     A row for each of the FIELDS elements, a column for each event in order. The elements follow an event's first
     bytes, EVENT_HEAD, without anything between them. Names are not looked at: they may be no text.
     """
-    buffer = b"".join(payloads)
+    buffer = b"".join([*payloads, bytes(PADDING)])
     bounds = np.cumsum([0, *map(len, payloads)])
-    starts = _candidates(buffer)
+    starts = _candidates(buffer, int(bounds[-1]))
     batch = np.searchsorted(bounds, starts, "right") - 1
-    cursor = Cursor(buffer, starts)
+    cursor = Cursor(buffer, int(bounds[-1]), starts)
     cursor.move(len(EVENT_HEAD))
     ends = [cursor.at]
     for read in _ELEMENTS:
@@ -134,7 +139,7 @@ _ELEMENTS: tuple[Callable[[Cursor], Any], ...] = (
     Cursor.trace,
     *(Cursor.unsigned,) * 5,
     *(Cursor.text,) * 3,
-    lambda cursor: cursor.unsigned(nil=True),
+    Cursor.number,
     *(Cursor.unsigned,) * 2,
     Cursor.links,
     lambda cursor: cursor.binary(MAX_CONTEXT_BYTES),
@@ -143,18 +148,14 @@ _ELEMENTS: tuple[Callable[[Cursor], Any], ...] = (
 """What passes over each element of an event."""
 
 
-def _joined(buffer: bytes, starts: Ints, ends: Ints) -> bytes:
-    return b"".join(map(buffer.__getitem__, map(slice, starts.tolist(), ends.tolist())))
-
-
-def _candidates(buffer: bytes) -> Ints:
+def _candidates(buffer: bytes, end: int) -> Ints:
     """Where an event may begin: an array of FIELDS, a type, a time of nine bytes, a trace id or nil."""
     bytes_ = np.frombuffer(buffer, np.uint8)
-    at = np.flatnonzero(bytes_[: max(0, len(buffer) - _FRONT)] == 0xDC)
+    at = np.flatnonzero(bytes_[: max(0, end - _FRONT)] == 0xDC)
     at = at[(bytes_[at + 1] == 0) & (bytes_[at + 2] == FIELDS) & (bytes_[at + 3] <= 3)]
     stamp, trace = bytes_[at + 4], bytes_[at + _FRONT]
-    is_time = (stamp == _UINT8) | (stamp == _INT8) | (stamp == FLOAT)
-    found: Ints = at[is_time & ((trace == _BINARY) | (trace == NIL))]
+    is_time = (stamp == UINT64) | (stamp == _INT64) | (stamp == FLOAT)
+    found: Ints = at[is_time & ((trace == BINARY) | (trace == NIL))]
     return found
 
 
@@ -163,7 +164,7 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     kind = cursor.bytes[cursor.at + 3]
     cursor.move(4)
     stamp_tag, stamp = cursor.tags(), cursor.word()
-    cursor.bad |= (stamp_tag == _UINT8) & (stamp >> 63 != 0)
+    cursor.bad |= (stamp_tag == UINT64) & (stamp >> 63 != 0)
     flags = np.where(stamp_tag == FLOAT, FLOAT_STAMP, 0).astype(np.uint8)
     cursor.move(9)
     has_trace, trace = cursor.trace()
@@ -173,10 +174,8 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     for _ in range(3):
         cursor.text()
     names_end = cursor.at
-    duration_tag, bits = cursor.tags(), cursor.word()
-    duration = cursor.unsigned(nil=True)
+    duration_tag, duration = cursor.number()
     is_float = duration_tag == FLOAT
-    duration = np.where(is_float, bits, np.where(duration_tag == NIL, 0, duration))
     cursor.bad |= ~is_float & (duration >> 63 != 0)
     flags |= np.where(duration_tag == NIL, 0, np.where(is_float, DURATION | FLOAT_DURATION, DURATION)).astype(np.uint8)
     slots, follows = cursor.unsigned(), cursor.unsigned()
@@ -184,7 +183,7 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     flags |= np.where(cursor.links(), LINKS, 0).astype(np.uint8)
     flags |= np.where(cursor.binary(MAX_CONTEXT_BYTES) > 0, CONTEXT, 0).astype(np.uint8)
     cursor.binary(MAX_EVENT_BYTES)
-    fields = [kind, stamp.view(np.int64), flags, trace, *ids, duration.astype(np.uint64).view(np.int64), slots, follows]
+    fields = [kind, stamp.view(np.int64), flags, trace, *ids, duration.view(np.int64), slots, follows]
     return fields, (names_at, names_end, tail_at)
 
 
@@ -192,19 +191,16 @@ def _name_ids(
     buffer: bytes, spans: tuple[Ints, Ints, Ints], batch: Ints, good: NDArray[np.bool_], names: Names
 ) -> Ints:
     """The number of each event's names; batches in which one is no text are good no more."""
-    known: dict[bytes, int] = {}
-    packed = [*map(buffer.__getitem__, map(slice, spans[0].tolist(), spans[1].tolist()))]
-    if not good.all():
-        packed = [each if fine else b"" for each, fine in zip(packed, good[batch].tolist(), strict=True)]
-    broken = False
-    for each in set(packed):
-        try:
-            known[each] = names(each) if each else -1
-        except ValueError:
-            known[each], broken = -2, True
-    ids = np.fromiter(map(known.__getitem__, packed), np.int32, len(packed))
-    if broken:
-        good[batch[ids == -2]] = False
+    rows = np.flatnonzero(good[batch])
+    starts, ends = spans[0][rows], spans[1][rows]
+    first = alike(buffer, starts, ends - starts)
+    numbers = np.full(len(rows), _NO_TEXT, np.int32)
+    for row in np.flatnonzero(first == np.arange(len(rows))).tolist():
+        with contextlib.suppress(ValueError):
+            numbers[row] = names(buffer[starts[row] : ends[row]])
+    ids = np.full(len(batch), _NO_TEXT, np.int32)
+    ids[rows] = numbers[first]
+    good[batch[rows[ids[rows] == _NO_TEXT]]] = False
     return ids
 
 
@@ -274,15 +270,15 @@ def unpack_tail(tail: bytes) -> tuple[tuple[int, ...], bytes, bytes]:
 
 def data_of(tail: bytes) -> bytes:
     """The data in an event's tail."""
-    if tail[0] in (NIL, _NO_LINKS) and tail[1] == _BINARY:
+    if tail[0] in (NIL, NO_LINKS) and tail[1] == BINARY:
         at = 3 + tail[2]
-        if tail[at] == _BINARY:
+        if tail[at] == BINARY:
             return tail[at + 2 :]
     return unpack_tail(tail)[2]
 
 
 def context_of(tail: bytes) -> bytes:
     """The context in an event's tail."""
-    if tail[0] not in (NIL, _NO_LINKS) or tail[1] != _BINARY:
+    if tail[0] not in (NIL, NO_LINKS) or tail[1] != BINARY:
         return unpack_tail(tail)[1]
     return tail[3 : 3 + tail[2]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embertrace.wire.event import MAX_LINKS, MAX_NAME_BYTES
+from embertrace.wire.spans import words_at
 
 Ints = NDArray[Any]
 
@@ -21,19 +22,25 @@ _SIZE[:0x80] = 1
 _SIZE[0xCC:0xD0] = 2, 3, 5, 9
 _SHIFT = np.zeros(256, np.uint64)
 _SHIFT[0xCC:0xD0] = 56, 48, 32, 0
-_PAD = bytes(32)
-NIL, FLOAT, _BINARY = 0xC0, 0xCB, 0xC4
-"""First bytes of what stands for no value, of a float, and of up to 255 bytes."""
+NIL, FLOAT, BINARY, UINT64 = 0xC0, 0xCB, 0xC4, 0xCF
+"""First bytes of what stands for no value, of a float, of up to 255 bytes, and of an integer of eight."""
+_LARGE = 0x80
+"""First bytes below are integers themselves."""
+_SIZE_OR_NIL = _SIZE.copy()
+_SIZE_OR_NIL[[NIL, FLOAT]] = 1, 9
 
 
 class Cursor:
-    """A place in each of many events. What can't be read there marks the event as bad, and goes on anyhow."""
+    """A place in each of many events. What can't be read there marks the event as bad, and goes on anyhow.
 
-    def __init__(self, buffer: bytes, starts: Ints) -> None:
-        padded = buffer + _PAD
-        self.bytes = np.frombuffer(padded, np.uint8)
-        self.words: Ints = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
-        self.end = len(buffer)
+    Where an event breaks off its place runs a little beyond the end, at most PADDING bytes, until the next leap.
+    """
+
+    def __init__(self, buffer: bytes, end: int, starts: Ints) -> None:
+        """The buffer has at least PADDING bytes behind `end`."""
+        self.bytes = np.frombuffer(buffer, np.uint8)
+        self.words: Ints = words_at(buffer)
+        self.end = end
         self.at = starts
         self.bad = np.zeros(len(starts), bool)
 
@@ -41,55 +48,86 @@ class Cursor:
         return self.bytes[self.at]
 
     def move(self, by: Ints | int) -> None:
-        further = self.at + by
-        self.bad |= further > self.end
-        self.at = np.minimum(further, self.end)
+        """A few bytes further."""
+        self.at = self.at + by
 
-    def unsigned(self, nil: bool = False) -> Ints:
-        """The unsigned integers there; with `nil`, 0 for what is nil or a float, whose bits `word` gives."""
+    def leap(self, by: Ints | int) -> None:
+        """Any number of bytes further, but not beyond the end."""
+        further = self.at + by
+        if len(further) and further.max() > self.end:
+            self.bad |= further > self.end
+            further = np.minimum(further, self.end)
+        self.at = further
+
+    def unsigned(self) -> Ints:
+        """The unsigned integers there."""
         tags = self.tags()
-        if (tags < 0x80).all():
+        large = np.flatnonzero(tags >= _LARGE)
+        if not len(large):
             self.move(1)
             return tags
+        if len(large) == len(tags) and (tags == UINT64).all():
+            values = self.word()
+            self.move(9)
+            return values
+        values = tags.astype(np.uint64)
+        kinds = tags[large]
+        values[large] = self.words[self.at[large] + 1].byteswap() >> _SHIFT[kinds]
+        sizes = _SIZE[kinds]
+        if not sizes.all():
+            self.bad[large] |= sizes == 0
+        further = np.ones(len(tags), np.int64)
+        further[large] = sizes
+        self.move(further)
+        return values
+
+    def number(self) -> tuple[Ints, Ints]:
+        """What first bytes say of numbers that may be nil or a float of eight bytes; and their values, or bits."""
+        tags = self.tags()
+        if (tags < _LARGE).all():
+            self.move(1)
+            return tags, tags.astype(np.uint64)
         values = self.word() >> _SHIFT[tags]
-        sizes = _SIZE[tags]
-        values = np.where(tags < 0x80, tags, values)
-        if nil:
-            sizes = np.where(tags == NIL, 1, np.where(tags == FLOAT, 9, sizes))
+        values = np.where(tags < _LARGE, tags, np.where(tags == NIL, 0, values))
+        sizes = _SIZE_OR_NIL[tags]
         self.bad |= sizes == 0
         self.move(sizes)
-        return values
+        return tags, values
 
     def word(self) -> Ints:
         """The eight bytes behind the place, as an unsigned integer."""
-        word: Ints = self.words[np.minimum(self.at + 1, self.end)].byteswap()
+        word: Ints = self.words[self.at + 1].byteswap()
         return word
 
     def text(self) -> None:
         """Pass over a string."""
         tags = self.tags()
         if ((tags & 0xE0) == 0xA0).all():
-            self.move((tags & 0x1F).astype(np.int64) + 1)
+            self.leap((tags & 0x1F).astype(np.int64) + 1)
             return
         word = self.word()
         length = np.select(
             [(tags & 0xE0) == 0xA0, tags == 0xD9, tags == 0xDA], [tags & 0x1F, word >> 56, word >> 48], 1 << 32
         ).astype(np.int64)
         self.bad |= length > MAX_NAME_BYTES
-        self.move(length + np.select([tags == 0xD9, tags == 0xDA], [2, 3], 1))
+        self.leap(length + np.select([tags == 0xD9, tags == 0xDA], [2, 3], 1))
 
     def binary(self, limit: int) -> Ints:
         """Pass over binary data; how long each is."""
         tags = self.tags()
+        if (tags == BINARY).all():
+            short: Ints = self.bytes[self.at + 1].astype(np.int64)
+            self.leap(short + 2)
+            return short
         word = self.word()
-        width = tags.astype(np.int64) - _BINARY
+        width = tags.astype(np.int64) - BINARY
         self.bad |= (width < 0) | (width > 2)
         shift = np.array([56, 48, 32], np.uint64)
         head = np.array([2, 3, 5])
         width = np.clip(width, 0, 2)
         length = (word >> shift[width]).astype(np.int64)
         self.bad |= length > limit
-        self.move(length + head[width])
+        self.leap(length + head[width])
         return length
 
     def links(self) -> Ints:
@@ -107,6 +145,7 @@ class Cursor:
         while len(rows):
             part = self._of(rows)
             part.bad |= part.unsigned() == 0
+            part.leap(0)
             self.at[rows], self.bad[rows] = part.at, part.bad
             left[rows] -= 1
             rows = rows[(left[rows] > 0) & ~part.bad]
@@ -120,12 +159,14 @@ class Cursor:
 
     def trace(self) -> tuple[NDArray[np.bool_], Ints]:
         """Pass over a trace id or nil: whether there is one, and its halves."""
-        has = self.tags() == _BINARY
-        at = self.at
-        self.bad |= has & (self.bytes[np.minimum(at + 1, self.end)] != 16)
-        halves = np.zeros((len(at), 2), np.uint64)
+        has = self.tags() == BINARY
+        self.bad |= has & (self.bytes[self.at + 1] != 16)
+        halves = np.empty((len(has), 2), np.uint64)
         for half in (0, 1):
-            words = self.words[np.minimum(at + 2 + 8 * half, self.end)].byteswap()
-            halves[:, half] = np.where(has, words, 0)
-        self.move(np.where(has, 18, 1))
+            halves[:, half] = self.words[self.at + (2 + 8 * half)].byteswap()
+        if has.all():
+            self.move(18)
+        else:
+            halves[~has] = 0
+            self.move(np.where(has, 18, 1))
         return has, halves

@@ -1,7 +1,9 @@
 """P7 and P8: loading a recording for analysis, and the seed's questions over it, beside DuckDB, polars and the seed.
 
 "Counted anew" is what compares with the peers: payloads were read before (the peers get them as typed columns), and all
-that questions made of the calls is made again. "Asked again" is what a second question costs while nothing new came.
+that questions made of the calls is made again, but for who votes where: that follows from the trees, and is known from
+the first question on. Peers, who have no trees, group members by their parents each time; "who votes where anew" is
+with that. "Asked again" is what a second question costs while nothing new came.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ EVENTS = 10_000_000
 SMALL = 100_000
 SHORT = 2_000
 QUESTIONS = ("ensemble_disagreement", "accuracy_distribution", "judge_accuracy_by_agreement")
+VOTING = ("ensemble_disagreement", "judge_accuracy_by_agreement")
 OTHERS = ("stages", "operators", "health")
 RATE, BYTES, FLAT = 1.5e6, 120, 1.2
 MEMORY = 128 << 20
@@ -104,16 +107,26 @@ def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) ->
         first = timed(lambda verb=verb: answer(forest, {"verb": verb}), 1)
         anew = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs, forest.trees.kept.clear)
         again = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs)
+        untold = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs, lambda: _forget_voters(forest))
         best = min([told[name][verb].median for name in told if verb in told[name]], default=None)
         shown = {name: told[name][verb].shown(1e3, 0) + " ms" for name in told if verb in told[name]}
         met = anew.median <= ANSWER_S and (best is None or anew.median < best)
         target = "≤ 1 s" + (", faster than both" if best is not None else "")
         said = anew.shown(1e3, 0) + " ms"
         yield Figure("P8", f"{verb}, {events:,} events, counted anew", said, anew.median, target, met, shown)
+        if verb in VOTING:
+            yield Figure("P8", "  with who votes where anew", untold.shown(1e3, 0) + " ms", untold.median)
         yield Figure("P8", "  asked again, nothing new", again.shown(1e3, 1) + " ms", again.median)
         yield Figure("P8", "  asked first, payloads unread", f"{first.median * 1e3:.0f} ms", first.median)
         if verb in QUESTIONS:
             yield _against_seed(verb, few, listed, runs)
+
+
+def _forget_voters(forest: Any) -> None:
+    """All that questions made of the calls, and what the trees say of members."""
+    forest.trees.kept.clear()
+    forest.trees.ballots = None
+    vars(forest.trees.shape).pop("children_of_all", None)
 
 
 def _against_seed(verb: str, forest: Any, events: list[Any], runs: int) -> Figure:

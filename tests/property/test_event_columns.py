@@ -6,6 +6,7 @@ import random
 
 import msgpack
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,37 @@ def test_ordinary_events_are_read_at_once(events: list[RawEvent]) -> None:
     names = [table.names.number((event.operator_id, event.operator_type, event.stage)) for event in events]
     table.append(columns._replace(name=np.array(names)), [(table.producer(b"p"), 1, len(events))])
     assert [table.event(row) for row in range(len(table))] == events
+
+
+WHOLE = RawEvent(
+    2, 1_700_000_000_000_000_000, b"t" * 16, 2**63, 300, 1, 0, 2**40, "an operator", "m", "s", 12_345, 1, 7, (5, 2**63),
+    b"context", b"data" * 9,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "event", [WHOLE, WHOLE._replace(trace_id=None, parent_call_id=0, slot=3, duration=None, links=())]
+)
+@pytest.mark.parametrize("behind", [[], [(pack_event(WHOLE), 1)]])
+def test_an_event_cut_at_every_byte_is_none(event: RawEvent, behind: list[tuple[bytes, int]]) -> None:
+    fine = pack_event(event)
+    for size in range(1, len(fine)):
+        for before in (b"", fine):
+            batches = [(before + fine[:size], 1 + bool(before)), *behind]
+            _, good = decode([payload for payload, _ in batches], [count for _, count in batches], Names().of_packed)
+            assert good.tolist() == [False, *[True] * len(behind)]
+            assert side_by_side(batches) == one_by_one(batches)
+
+
+@pytest.mark.parametrize(
+    "event", [WHOLE, WHOLE._replace(trace_id=None, parent_call_id=0, slot=3, duration=None, links=())]
+)
+def test_every_byte_of_an_event_changed_says_what_it_says_alone(event: RawEvent) -> None:
+    fine = pack_event(event)
+    for place in range(len(fine)):
+        for byte in (0, 0x0F, 0x90, 0x9F, 0xC0, 0xC4, 0xC5, 0xC6, 0xCA, 0xCB, 0xCC, 0xCF, 0xD3, 0xD9, 0xDB, 0xDC, 0xFF):
+            batches = [(fine, 1), (fine[:place] + bytes([byte]) + fine[place + 1 :], 1)]
+            assert repr(side_by_side(batches)) == repr(one_by_one(batches))
 
 
 def test_one_bad_batch_costs_its_neighbours_nothing() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import random
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,30 @@ def test_every_byte_flipped_is_noticed(place: int, small: Path, copy: Path) -> N
         assert len(damages) == 1
         assert damages[0].position <= base + offset < damages[0].end
         assert not check(copy).ok
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 400),
+    st.integers(0, 1),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=3),
+    st.floats(0, 1),
+    st.randoms(use_true_random=False),
+)
+def test_pieces_show_what_the_whole_shows(
+    small: Path, size: int, place: int, changes: list[tuple[float, int]], kept: float, chance: random.Random
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patched:
+        copy = Path(shutil.copytree(small, Path(scratch) / "copy"))
+        content = bytearray(segments(copy)[place].read_bytes())
+        for at, byte in changes:
+            content[int(at * len(content))] = byte
+        whole = content[: round(kept * len(content))] if chance.random() < 0.3 else content
+        segments(copy)[place].write_bytes(bytes(whole) + bytes(chance.choice([0, 0, 300])))
+        start = chance.choice([0, *(record.position for record in records(small))])
+        expected = list(Recording.open(copy).records(start))
+        patched.setattr("embertrace.recording.reader.PIECE_BYTES", size)
+        assert list(Recording.open(copy).records(start)) == expected
 
 
 def test_every_bit_flipped_costs_its_record_and_no_other(small: Path) -> None:

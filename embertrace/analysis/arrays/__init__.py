@@ -3,6 +3,8 @@
     votes       of every ensemble how many members answered, failed, agreed
     feeding     of every judge the ensemble that fed it
     deciding    of every judge what it decided, and whether that is right
+    judged      of every judge both, and how far its ensemble agreed
+    kinds       ensembles and judges of which every question says the same
     sums        exact sums of shares per unit
     rolls       of every member its name, and what is shown of its vote
     chains      of every trace the calls that bound it; of every ensemble who was waited for

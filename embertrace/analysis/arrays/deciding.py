@@ -60,17 +60,16 @@ def decide(trees: Trees, right: Correctness, places: Array, stated: Array) -> De
     reason = np.full(len(places), HAS_FAILED, np.uint8)
     reason[outcome == OPEN] = IS_OPEN
     ended = np.flatnonzero(outcome == RESULT_OUTCOME)
-    status = np.full(len(places), UNKNOWN, np.uint8)
-    status[ended], _ = answers_at(trees, right.answers, places[ended])
+    status, key = answers_at(trees, right.answers, places[ended])
     of_status = np.array([NOT_LABELLED, HAS_ABSTAINED, IS_UNKNOWN], np.uint8)
     assert (ANSWERED, ABSTAINED, UNKNOWN) == (0, 1, 2)
-    reason[ended] = of_status[status[ended]]
+    reason[ended] = of_status[status]
     says = np.flatnonzero((outcome == RESULT_OUTCOME) & (stated != UNSTATED))
     value = np.zeros(len(places), np.int64)
     value[says], reason[says] = stated[says], DECIDED
-    asked = np.flatnonzero((reason == NOT_LABELLED) & (truth != NONE))
-    _, key = answers_at(trees, right.answers, places[asked])
-    verdict = accepted(trees, right, truth[asked], key)
+    wanted = (reason[ended] == NOT_LABELLED) & (truth[ended] != NONE)
+    asked = ended[wanted]
+    verdict = accepted(trees, right, truth[asked], key[wanted])
     value[asked] = verdict == 1
     reason[asked[verdict != UNSTATED]] = DECIDED
     return Decisions(reason, value, labelled)
@@ -135,14 +134,15 @@ def _scored(trees: Trees) -> dict[int, int]:
     """Of each call of which a score says whether it is correct what the last such score says."""
     of_metrics, _ = trees.places_of_metrics
     scoring = np.flatnonzero((of_metrics >= 0) & (trees.metric_kinds == SCORE))
-    numbers = trees.texts.numbers(trees.metric_rows[scoring])
+    numbers = trees.metric_texts[scoring]
     says = np.array(trees.texts.read("has correct", lambda data: "correct" in data), bool)[numbers]
+    if not says.any():
+        return {}
+    numbers = numbers[says]
     codes = np.array(trees.texts.read("correct", _code), np.int64)[numbers]
     given = np.array(trees.texts.read("gives correct", lambda data: data.get("correct") is not None), bool)[numbers]
-    last: dict[int, tuple[bool, int]] = {}
-    if says.any():
-        told = zip(of_metrics[scoring[says]].tolist(), given[says].tolist(), codes[says].tolist(), strict=True)
-        last = {place: (gives, code) for place, gives, code in told}
+    told = zip(of_metrics[scoring[says]].tolist(), given.tolist(), codes.tolist(), strict=True)
+    last = {place: (gives, code) for place, gives, code in told}
     return {place: code for place, (gives, code) in last.items() if gives}  # else what the end says stands
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embertrace.analysis.arrays.votes import may_vote_places, places_of_type
+from embertrace.analysis.arrays.votes import is_of_type, may_vote, places_of_type
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.events import NO_CALL
 from embertrace.analysis.trees import Trees
@@ -36,20 +36,27 @@ def feeding_of(trees: Trees) -> Feeding:
 
 def _feeding(trees: Trees) -> Feeding:
     shape, events = trees.shape, trees.table
-    is_ensemble = places_of_type(trees, "ensemble")
+    ensembles = is_of_type(trees, "ensemble")
+
+    def are_ensembles(places: Array) -> Array:
+        found: Array = ensembles[shape.name[places]]
+        return found
+
     judges = np.flatnonzero(places_of_type(trees, "judge"))
     parent = shape.parent[judges]
     fed = np.full(len(judges), LEFT, np.int64)
-    outside = (parent < 0) | ~is_ensemble[parent]
-    simple = outside & ~has_links(trees)[judges]
+    outside = (parent < 0) | ~are_ensembles(parent)
+    simple = outside & ~have_links(trees, judges)
     at = _followed(trees, judges)
     _, starts = shape.children_of_all
     fed[simple & (at < 0) & (starts[judges + 1] == starts[judges])] = UNLINKED
     steps = np.flatnonzero(simple & (at >= 0) & (at != judges))
     at, judge = at[steps], judges[steps]
     above = shape.parent[at]
-    is_member = may_vote_places(trees)[at] & (above >= 0) & is_ensemble[above]
-    ensemble = np.where(is_ensemble[at], at, np.where(is_member, above, LEFT))
+    ensemble = np.where(are_ensembles(at), at, LEFT)
+    among = np.flatnonzero(ensemble == LEFT)
+    is_member = may_vote(trees, at[among]) & (above[among] >= 0) & are_ensembles(above[among])
+    ensemble[among[is_member]] = above[among[is_member]]
     rows, judge_rows = shape.first_row[ensemble], shape.first_row[judge]
     fits = (ensemble >= 0) & (shape.item[at] == shape.item[judge]) & (shape.item[ensemble] == shape.item[judge])
     fits &= events.parent.values[rows] == events.parent.values[judge_rows]
@@ -58,14 +65,17 @@ def _feeding(trees: Trees) -> Feeding:
     return Feeding(judges, fed)
 
 
-def has_links(trees: Trees) -> Array:
-    """By place whether a call has links: of its own events, or of a metric event."""
+def have_links(trees: Trees, places: Array) -> Array:
+    """Of calls whether each has links: of its own events, or of a metric event."""
     shape, flags = trees.shape, trees.table.flags.values
-    has: Array = (flags[shape.first_row] & LINKS) != 0
-    has |= (shape.end_row >= 0) & ((flags[shape.end_row] & LINKS) != 0)
-    places, _ = trees.places_of_metrics
-    linking = places[(flags[trees.metric_rows] & LINKS) != 0]
-    has[linking[linking >= 0]] = True
+    ends = shape.end_row[places]
+    has: Array = (flags[shape.first_row[places]] & LINKS) != 0
+    has |= (ends >= 0) & ((flags[ends] & LINKS) != 0)
+    linking = np.flatnonzero(flags[trees.metric_rows] & LINKS)
+    if len(linking):
+        by_metric = np.zeros(len(shape) + 1, bool)  # the last is of metrics of no call, which are at -1
+        by_metric[trees.places_of_metrics[0][linking]] = True
+        has |= by_metric[:-1][places]
     return has
 
 

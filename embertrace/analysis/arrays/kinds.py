@@ -25,7 +25,16 @@ from embertrace.analysis.arrays.deciding import (
     truths_at,
 )
 from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
-from embertrace.analysis.arrays.votes import ANSWERED, ENDED, UNKNOWN, Ballots, answers_at, keys_of, standing_of
+from embertrace.analysis.arrays.votes import (
+    ANSWERED,
+    ENDED,
+    UNKNOWN,
+    Ballots,
+    answers_at,
+    answers_in,
+    keys_of,
+    standing_of,
+)
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import dense, firsts, in_groups, together
@@ -118,7 +127,7 @@ def _votes(trees: Trees, answers: Answers, ballots: Ballots) -> _Votes:
     ended = np.flatnonzero(ballots.status == ENDED)
     status = ballots.status.astype(np.int64) + UNKNOWN  # FAILED and MISSING lie above what answers can be
     key = np.full(len(status), NO_KEY, np.int64)
-    status[ended], found = answers_at(trees, answers, ballots.member[ended])
+    status[ended], found = answers_in(trees, answers, ballots.texts[ballots.text[ended]])
     voted = status[ended] == ANSWERED
     at = ended[voted]
     key[at] = found[voted]
@@ -129,7 +138,7 @@ def _votes(trees: Trees, answers: Answers, ballots: Ballots) -> _Votes:
     label[at] = slot[at[firsts(ballots.group[at].astype(np.int64) * len(keys) + key[at])]]
     unreadable = np.array([answer is not None and not is_readable(answer) for answer in keys], bool)
     hidden = at[unreadable[key[at]]]
-    text[hidden] = len(keys) + trees.texts.numbers(trees.shape.end_row[ballots.member[hidden]])
+    text[hidden] = len(keys) + ballots.text[hidden].astype(np.int64)
     return _Votes(status, key, label, text)
 
 

@@ -126,6 +126,16 @@ def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -
     return _sums(units, codes, np.bincount(codes), numerator * (whole // denominator), whole, binary)
 
 
+def sums_of_binary(trees: Trees, places: Array, ones: Array) -> Sums:
+    """As `sums_of`, of shares that are 1 where `ones` says so, else 0."""
+    units = units_of_calls(trees)
+    codes = units.codes(places)
+    n = np.bincount(codes)
+    totals = np.bincount(codes[ones], minlength=len(n))
+    found = np.flatnonzero(n)
+    return Sums(units, found, n[found], totals[found], 1, True)
+
+
 Observed = tuple[Alike, int, Fraction]
 """Of each of some calls: so many observations, and their sum, which is at most as many in size."""
 

@@ -6,21 +6,24 @@ none and says that some are missing. The others are `rest`, to be read one by on
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.ensembles import NO_MEMBERS
 from embertrace.analysis.table.column import Array
-from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.counting import counted, dense
 from embertrace.analysis.table.shape import OPEN, RESULT_OUTCOME, Shape
 from embertrace.analysis.trees import Trees
 
-FEW_KEYS = 16
-"""Up to so many different answers there is a table of all ensembles by all answers: half the time."""
+FEW_KEYS, _BITS = 16, 4
+_MOST = (1 << _BITS) - 1
+"""Up to so many different answers of so many members are counted in one integer for each ensemble, with _BITS for each
+answer: a fifth of the time."""
 ANSWERED, ABSTAINED, UNKNOWN = range(3)
 ENDED, FAILED, MISSING = range(3)
+NO_TEXT = -1
 STATUSES = {"answered": ANSWERED, "abstained": ABSTAINED, "unknown": UNKNOWN}
 
 
@@ -55,17 +58,32 @@ def votes_of(trees: Trees, answers: Answers, mask: Array | None) -> Votes | None
     return found
 
 
+FEW_NAMES = 8
+"""To compare all places with so many names is faster than to look each one's up."""
+
+
 def places_of_type(trees: Trees, operator_type: str) -> Array:
     """By place whether a call is of a type."""
-    of_names = trees.table.names.which(lambda names: names[1] == operator_type)
-    found: Array = of_names[trees.shape.name]
+    of_names, names = is_of_type(trees, operator_type), trees.shape.name
+    numbers = np.flatnonzero(of_names)
+    if len(numbers) > FEW_NAMES:
+        found: Array = of_names[names]
+        return found
+    found = np.zeros(len(names), bool)
+    for number in numbers.astype(names.dtype):
+        found |= names == number
     return found
 
 
-def may_vote_places(trees: Trees) -> Array:
-    """By place whether a call is of a kind that votes."""
+def is_of_type(trees: Trees, operator_type: str) -> Array:
+    """By the number of a name whether it is of a type."""
+    return trees.table.names.which(lambda names: names[1] == operator_type)
+
+
+def may_vote(trees: Trees, places: Array) -> Array:
+    """Of calls whether each is of a kind that votes."""
     voting = trees.table.names.which(lambda names: names[1] not in NO_MEMBERS)
-    found: Array = voting[trees.shape.name] & trees.shape.member
+    found: Array = voting[trees.shape.name[places]] & trees.shape.member[places]
     return found
 
 
@@ -93,9 +111,13 @@ def keys_of(trees: Trees, answers: Answers) -> Keys:
 
 def answers_at(trees: Trees, answers: Answers, places: Array) -> tuple[Array, Array]:
     """Status and number of the answer of each call, all of which ended with a result; equal numbers are equal keys."""
-    numbers = trees.texts.numbers(trees.shape.end_row[places])
+    return answers_in(trees, answers, trees.texts.numbers(trees.shape.end_row[places]))
+
+
+def answers_in(trees: Trees, answers: Answers, texts: Array) -> tuple[Array, Array]:
+    """As `answers_at`, of the texts of their ends by number."""
     keys = keys_of(trees, answers)
-    return keys.status[numbers], keys.key[numbers]
+    return keys.status[texts], keys.key[texts]
 
 
 class Ballots(NamedTuple):
@@ -115,20 +137,25 @@ class Ballots(NamedTuple):
     """Of each member a number for its operator's id, and for which of that id it is where there are several."""
     size: Array
     """Of each ensemble its members."""
+    text: Array
+    """Of each member which of `texts` its end says; NO_TEXT where it did not end with a result."""
+    texts: Array
+    """The numbers of all texts that ends of members say."""
 
     def take(self, chosen: Array) -> Ballots:
         """With the chosen members only."""
         group = self.group[chosen]
         size = np.bincount(group, minlength=len(self.ensemble))
         columns = (self.status[chosen], self.nested[chosen], self.identity[chosen])
-        return Ballots(self.ensemble, self.member[chosen], group, *columns, size)
+        return Ballots(self.ensemble, self.member[chosen], group, *columns, size, self.text[chosen], self.texts)
 
 
 def _ballots(trees: Trees) -> Ballots:
     shape = trees.shape
     is_ensemble = places_of_type(trees, "ensemble")
     below, _ = shape.children_of_all
-    members = below[is_ensemble[shape.parent[below]] & may_vote_places(trees)[below]]
+    below = below[is_ensemble[shape.parent[below]]]
+    members = below[may_vote(trees, below)]
     ensembles = np.flatnonzero(is_ensemble)
     index = np.zeros(len(shape), np.int64)
     index[ensembles] = np.arange(len(ensembles))
@@ -138,7 +165,12 @@ def _ballots(trees: Trees) -> Ballots:
     status[outcome == OPEN] = MISSING
     status[(outcome == RESULT_OUTCOME) & ~ended_late(shape, members, ensembles[group])] = ENDED
     size = np.bincount(group, minlength=len(ensembles))
-    return Ballots(ensembles, members, group, status, is_ensemble[members], _identities(trees, members, group), size)
+    text = np.full(len(members), NO_TEXT, np.int32)
+    ended = np.flatnonzero(status == ENDED)
+    numbers = trees.texts.numbers(shape.end_row[members[ended]])
+    texts, text[ended] = counted(numbers)[0], dense(numbers)
+    identity = _identities(trees, members, group)
+    return Ballots(ensembles, members, group, status, is_ensemble[members], identity, size, text, texts)
 
 
 def _identities(trees: Trees, members: Array, group: Array) -> Array:
@@ -201,13 +233,10 @@ def counting_places(trees: Trees, mask: Array) -> Array:
 def _count(trees: Trees, answers: Answers, mask: Array | None) -> Votes:
     standing = standing_of(trees, mask)
     ballots, ensembles = standing.ballots, standing.ballots.ensemble
-    ended = np.flatnonzero(ballots.status == ENDED)
-    group = ballots.group[ended]
-    status, key = answers_at(trees, answers, ballots.member[ended])
+    status, key = answers_in(trees, answers, ballots.texts)
     missing = np.bincount(ballots.group[ballots.status == MISSING], minlength=len(ensembles))
-    unknown = np.bincount(group[status == UNKNOWN], minlength=len(ensembles))
-    voted = status == ANSWERED
-    answered, distinct, largest = _agreement(group[voted], key[voted], len(ensembles))
+    unknown = _how_many(ballots, status == UNKNOWN)
+    answered, distinct, largest = _agreement(ballots, status == ANSWERED, key)
     chosen = standing.counts & ~standing.alone
     columns = (ensembles, standing.incomplete, unknown > 0, ballots.size - missing, answered, distinct, largest)
     counting = columns if chosen.all() else (column[chosen] for column in columns)
@@ -225,12 +254,23 @@ def ended_late(shape: Shape, members: Array, ensembles: Array) -> Array:
     return late
 
 
-def _agreement(group: Array, key: Array, groups: int) -> tuple[Array, Array, Array]:
-    """Of each group how many answers it has, how many distinct ones, and how often the most frequent one occurs."""
+def _how_many(ballots: Ballots, chosen: Array) -> Array:
+    """Of each ensemble how many of its members say one of the chosen texts."""
+    if not chosen.any():
+        return np.zeros(len(ballots.ensemble), np.int64)
+    return np.bincount(ballots.group[np.append(chosen, False)[ballots.text]], minlength=len(ballots.ensemble))
+
+
+def _agreement(ballots: Ballots, voted: Array, key: Array) -> tuple[Array, Array, Array]:
+    """Of each ensemble how many answers it has, how many distinct ones, and how often the most frequent one occurs;
+    `voted` and `key` are of texts."""
+    keys = dense(key[voted])
+    width = int(keys.max()) + 1 if len(keys) else 1
+    if width <= FEW_KEYS and (ballots.size <= _MOST).all():
+        return _agreement_of_few(ballots, voted, keys, width)
+    says = np.append(voted, False)[ballots.text]
+    group, key, groups = ballots.group[says], key[ballots.text[says]], len(ballots.ensemble)
     width = int(key.max()) + 1 if len(key) else 1
-    if width <= FEW_KEYS:
-        table = np.bincount(key * groups + group, minlength=groups * width).reshape(width, groups)
-        return table.sum(0), (table > 0).sum(0), table.max(0)
     answered = np.bincount(group, minlength=groups)
     codes, times = counted(group * width + key)
     of_group = codes // width
@@ -238,3 +278,22 @@ def _agreement(group: Array, key: Array, groups: int) -> tuple[Array, Array, Arr
     largest = np.zeros(groups, np.int64)
     np.maximum.at(largest, of_group, times)
     return answered, distinct, largest
+
+
+def _agreement_of_few(ballots: Ballots, voted: Array, keys: Array, width: int) -> tuple[Array, Array, Array]:
+    """As `_agreement`; `keys` are of the texts that voted, small numbers below `width`."""
+    kinds: list[Any] = [np.uint8, np.uint16, np.uint32, np.uint64]
+    kind = next(each for each in kinds if width * _BITS <= 8 * each().itemsize)
+    adds = np.zeros(len(voted) + 1, kind)  # the last is for those that say nothing
+    adds[:-1][voted] = kind(1) << (_BITS * keys).astype(kind)
+    filled = np.flatnonzero(ballots.size)
+    counts = np.zeros(len(ballots.size), kind)
+    starts = np.cumsum(ballots.size) - ballots.size
+    counts[filled] = np.add.reduceat(adds[ballots.text], starts[filled], dtype=kind) if len(filled) else 0
+    answered, distinct, largest = (np.zeros(len(counts), np.uint8) for _ in range(3))
+    for place in range(width):
+        often = ((counts >> kind(_BITS * place)) & kind(_MOST)).astype(np.uint8)
+        answered += often
+        distinct += often > 0
+        largest = np.maximum(largest, often)
+    return answered.astype(np.int64), distinct.astype(np.int64), largest.astype(np.int64)

@@ -51,15 +51,19 @@ def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
     trees = selection.trees
     kept = "accuracies"
     if selection.filtered:
-        return _count_accuracies(trees, trees.metric_rows[selection.scored])
+        return _count_accuracies(trees, selection.scored)
     if kept not in trees.kept:
-        trees.kept[kept] = _count_accuracies(trees, trees.metric_rows[selection.scored])
+        trees.kept[kept] = _count_accuracies(trees, selection.scored)
     found: list[tuple[int, float | None, int]] = trees.kept[kept]
     return found
 
 
-def _count_accuracies(trees: Trees, rows: Array) -> list[tuple[int, float | None, int]]:
-    texts, names = trees.texts.numbers(rows), trees.table.name.values[rows].astype(np.int64)
+def _count_accuracies(trees: Trees, chosen: Array) -> list[tuple[int, float | None, int]]:
+    """`chosen`: of the trees' `metric_rows` whether each is asked for."""
+    texts, rows = trees.metric_texts, trees.metric_rows
+    if not chosen.all():
+        texts, rows = texts[chosen], rows[chosen]
+    names = trees.table.name.values[rows]
     values = trees.texts.read("accuracy", lambda data: (finite(data["accuracy"]),) if "accuracy" in data else ())
     pairs, times = counted(texts * np.int64(len(trees.table.names.triples)) + names)
     found = []

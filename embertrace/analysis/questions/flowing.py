@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.answers import Answers
-from embertrace.analysis.arrays.feeding import LEFT, feeding_of, has_links
+from embertrace.analysis.arrays.feeding import LEFT, feeding_of, have_links
 from embertrace.analysis.arrays.kinds import alike, kinds_of
 from embertrace.analysis.arrays.votes import places_of_type
 from embertrace.analysis.calls import Call
@@ -172,7 +172,7 @@ def _add_links(found: Flow, selection: Selection, chosen: Array) -> None:
         found.edges[fed_by, judge, "link"] += times
     is_judge = places_of_type(trees, "judge")
     left = feeding.judge[feeding.ensemble == LEFT]
-    linking = chosen[has_links(trees)[chosen] & ~is_judge[chosen]]
+    linking = chosen[have_links(trees, chosen) & ~is_judge[chosen]]
     for place in [*left[mask[left]].tolist(), *linking.tolist()]:
         call = trees.at(place)
         for source in _consumed(call, selection):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.sums import Alike
+from embertrace.analysis.arrays.deciding import DECIDED, REASONS
+from embertrace.analysis.arrays.judged import JudgedVotes
+from embertrace.analysis.arrays.sums import Alike, sums_of_binary
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.reading import deciding_alike, judged_alike
+from embertrace.analysis.questions.reading import deciding_alike, judged_alike, judged_singly
 from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share
 from embertrace.analysis.results import Table
+from embertrace.analysis.table.counting import grouped
 from embertrace.analysis.tally import Tallies, Tally
+from embertrace.analysis.trees import Trees
 from embertrace.errors import QueryError
 
 Over = Literal["attempted", "answered"]
@@ -36,11 +43,43 @@ def judge_accuracy_by_agreement(
         raise QueryError(f"over={over!r} is none of attempted, answered")
     tallies = Tallies()
     right = Correctness(Answers(answer), selection.trees.labels, grade)
-    for judge, ensemble, alike in judged_alike(selection, right, tallies.left_out):
+    judged = selection.judged_votes(right)
+    if judged is None:
+        rows = judged_alike(selection, right, tallies.left_out)
+    else:
+        for part in judged.parts:
+            _add_judged(tallies, selection.trees, part, over)
+        tallies.left_out["unlinked"] += judged.unlinked
+        rows = judged_singly(selection, judged.rest, right, tallies.left_out)
+    for judge, ensemble, alike in rows:
         votes = ensemble.votes()
         of = ensemble.attempted if over == "attempted" else votes.total()
         add_judge(tallies.named(f"{max(votes.values(), default=0)}/{of}"), judge, alike, right)
     return tallies
+
+
+def _add_judged(tallies: Tallies, trees: Trees, judged: JudgedVotes, over: Over) -> None:
+    """Count many judges at once, as `add_judge` counts each."""
+    votes, at, decisions = judged.votes, judged.ensemble, judged.decisions
+    incomplete, unknown = votes.incomplete[at], votes.unknown[at]
+    tallies.left_out["incomplete"] += int(incomplete.sum())
+    tallies.left_out["with unknown answers"] += int((unknown & ~incomplete).sum())
+    counts = np.flatnonzero(~incomplete & ~unknown)
+    of = (votes.attempted if over == "attempted" else votes.answered)[at]
+    width = int(of.max()) + 1 if len(of) else 1
+    agreement = votes.largest[at] * width + of
+    for code, among in grouped(agreement[counts], counts):
+        tally = tallies.named(f"{code // width}/{code % width}")
+        judges = judged.judge[among]
+        reason, right = decisions.reason[judges], decisions.right[judges]
+        decided = np.flatnonzero(reason == DECIDED)
+        tally.add_sums(sums_of_binary(trees, votes.place[at[among[decided]]], right[decided] == 1))
+        if len(decided) == len(among):
+            continue
+        both = np.bincount(2 * reason + decisions.labelled[judges], minlength=2 * len(REASONS)).reshape(-1, 2)
+        for why, labelled in itertools.product(range(1, len(REASONS)), (False, True)):
+            failed = labelled and REASONS[why] in ("failed", "abstained")
+            tally.leave_out(REASONS[why], int(both[why, int(labelled)]), failed=failed)
 
 
 def judge_lift(

@@ -97,7 +97,21 @@ def judged_alike(
 
     Judges that nothing fed are left out, and counted.
     """
-    for (judge, ensembles, linked), stands_for in _judges(selection, right, left_out):
+    return _comparable_rows(_judges(selection, right, left_out), left_out)
+
+
+def judged_singly(
+    selection: Selection, places: Iterable[int], right: Correctness, left_out: Counter[str]
+) -> Iterator[tuple[Call, Ensemble, Alike]]:
+    """As `judged_alike`, of judges in some places, each for itself."""
+    rows = (selection.judge(selection.trees.at(place), right.answers) for place in places)
+    return _comparable_rows(((row, None) for row in rows if row is not None), left_out)
+
+
+def _comparable_rows(
+    rows: Iterable[tuple[Row, Alike | None]], left_out: Counter[str]
+) -> Iterator[tuple[Call, Ensemble, Alike]]:
+    for (judge, ensembles, linked), stands_for in rows:
         if not linked:
             left_out["unlinked"] += 1
         each = ((ensemble, itself(ensemble.call) if stands_for is None else stands_for) for ensemble in ensembles)

@@ -2,9 +2,9 @@
 
     column, seqs, ids   columns that grow; seqs that were seen; ids to small numbers
     names               operator id, type and stage: one number for the three
-    events              every event that was kept, a row each; payloads stay packed
+    events, tails       every event that was kept, a row each; payloads stay packed
     executions          (call, attempt): the rows of its begin and its end
-    contexts            run, item and tags that events brought along
+    contexts, mappings  run, item and tags that events brought along; packed maps, each distinct one once
     texts, items        what payloads and items say, read once for all that say the same
     traces, marks       traces as keys, and whose they are; where in a recording rows came from
     shape               executions put into trees: which count, under whom, in which order

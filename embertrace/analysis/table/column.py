@@ -47,9 +47,10 @@ class Column:
             self._length = length
 
     def reserve(self, length: int) -> None:
+        """Room for so many values, before they come. Pages that are not yet written cost no memory."""
         if length > len(self._values):
             grown = np.empty((max(length, _FIRST, len(self._values) * 3 // 2), *self._shape), self._values.dtype)
-            grown[: self._length] = self.values  # pages that are not yet written cost no memory
+            grown[: self._length] = self.values
             self._values = grown
 
 
@@ -62,6 +63,7 @@ class NarrowColumn(Column):
     def extend(self, values: Array) -> None:
         largest = int(values.max()) if len(values) else 0
         if largest > np.iinfo(self._values.dtype).max:
-            fits = next(kind for kind in _UNSIGNED if largest <= np.iinfo(kind).max)
-            self._values = self._values.astype(fits)
+            wider = np.empty(len(self._values), next(kind for kind in _UNSIGNED if largest <= np.iinfo(kind).max))
+            wider[: self._length] = self.values
+            self._values = wider
         super().extend(values)

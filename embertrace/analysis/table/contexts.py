@@ -1,80 +1,62 @@
 """What events brought along: run, item and tags, each text once; rows without a context take no place.
 
-A number is given to each run id, each packed item and each packed tags map, in the order in which they are first met;
-NOTHING is none. An item or tags map that is empty or can't be read is none, as if it had not been sent.
+A number is given to each run id, each packed item and each packed tags map (see `mappings`); NOTHING is none.
 """
 
 from __future__ import annotations
 
-from array import array
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from embertrace.analysis.table.column import Array, Column
+from embertrace.analysis.table.counting import firsts, together
 from embertrace.analysis.table.events import EventTable
+from embertrace.analysis.table.mappings import NOTHING, Mappings
 from embertrace.analysis.table.shares import Shares
-from embertrace.lineage import unpack_mapping
-from embertrace.wire.columns import CONTEXT, context_of
+from embertrace.wire.columns import CONTEXT, NO_LINKS, context_of
 from embertrace.wire.context import Added, pack_context, unpack_context
+from embertrace.wire.cursor import BINARY, NIL
+from embertrace.wire.spans import PADDING, alike, words_at
 
-NOTHING = 0
+_ITEM = b"\xa4item\xc4"
+_FIRST_OF_ITEM, _SIX_BYTES = np.uint64(int.from_bytes(_ITEM, "little")), np.uint64(0xFFFFFFFFFFFF)
 
-
-class Mappings:
-    """Packed maps by number.
-
-    Maps that begin with a text under "key" and go on alike are many, and differ in that text alone: once one of them
-    was read, the others need only be looked at.
-    """
-
-    def __init__(self) -> None:
-        self.packed: list[bytes] = [b""]
-        self._numbers: dict[bytes, int] = {b"": NOTHING}
-        self._read: set[tuple[int, bytes]] = set()
-
-    def number(self, packed: bytes) -> int:
-        number = self._numbers.get(packed)
-        if number is None:
-            number = NOTHING
-            if self._is_filled(packed):
-                number = len(self.packed)
-                self.packed.append(packed)
-            self._numbers[packed] = number
-        return number
-
-    def mapping(self, number: int) -> dict[str, Any]:
-        """The map with a number; empty for NOTHING."""
-        return unpack_mapping(self.packed[number]) if number else {}
-
-    def _is_filled(self, packed: bytes) -> bool:
-        end = end_of_key(packed)
-        if not end:
-            return bool(unpack_mapping(packed))
-        kind = packed[0], packed[end:]
-        if kind not in self._read:
-            if not unpack_mapping(packed):
-                return False
-            if len(self._read) < MOST_KINDS:
-                self._read.add(kind)
-        return True
+Beside = tuple[int, int, bool, float, int]
+"""What a context says beside its item: numbers of run and tags, whether it is a member; share, what was withheld."""
+_ALONE = -1
+"""In the place of what a context says beside its item, where it has to be read by itself."""
 
 
-MOST_KINDS = 10_000
-"""Where maps go on in that many ways, looking is no shorter than reading."""
-_KEY, _ITEM = b"\xa3key", b"\xa4item\xc4"
+class _Parted(NamedTuple):
+    """Of the tails with a short context that has one item: which they are, where the context starts and stops, and
+    where between them the item's bytes start and end."""
 
-Around = tuple[int, int, bool, float, int]
-"""Numbers of run and tags, whether it is a member; the share, and what was withheld."""
+    row: Array
+    start: Array
+    item: Array
+    end: Array
+    stop: Array
 
 
-def end_of_key(packed: bytes) -> int:
-    """Where the key ends in an item that begins with one of short ASCII text; else 0."""
-    if packed[1:5] != _KEY or len(packed) < 6 or not 0xA0 <= packed[5] < 0xC0 or not 0x80 < packed[0] < 0x90:
-        return 0
-    end = 6 + (packed[5] & 0x1F)
-    plain = end <= len(packed) and packed[6:end].isascii() and _KEY not in packed[end:]
-    return end if plain else 0
+def _parted(buffer: bytes, starts: Array) -> _Parted:
+    """`starts` ascend."""
+    bytes_, words = np.frombuffer(buffer, np.uint8), words_at(buffer)
+    has_none = (bytes_[starts] == NIL) | (bytes_[starts] == NO_LINKS)
+    start = starts + 3
+    stop = np.where(has_none & (bytes_[starts + 1] == BINARY), start + bytes_[starts + 2], start)
+    at = np.flatnonzero(bytes_ == _ITEM[0])
+    at = at[at < len(buffer) - PADDING]
+    at = at[(words[at] & _SIX_BYTES) == _FIRST_OF_ITEM]
+    row = np.searchsorted(starts, at, "right") - 1
+    inside = (at >= start[row]) & (at + len(_ITEM) < stop[row])
+    at, row = at[inside], row[inside]
+    once = np.bincount(row, minlength=len(starts))[row] == 1
+    item = at + len(_ITEM) + 1
+    end = item + bytes_[item - 1]
+    fits = once & (end <= stop[row])
+    row = row[fits]
+    return _Parted(row, start[row], item[fits], end[fits], stop[row])
 
 
 class Contexts:
@@ -89,8 +71,6 @@ class Contexts:
         self._run, self._item, self._tags = Column(np.int32), Column(np.int32), Column(np.int32)
         self._member = Column(bool)
         self._seen = 0
-        self._around: dict[tuple[bytes, bytes], Around] = {}
-        """What contexts say beside an item, by the bytes before and behind it."""
         self.runs: list[str | None] = [None]
         self._run_numbers: dict[str | None, int] = {None: NOTHING}
         self.items, self.tags = Mappings(), Mappings()
@@ -107,41 +87,47 @@ class Contexts:
         self._seen = len(self._events)
         if not len(rows):
             return
-        runs, items, tags, members = array("i"), array("i"), array("i"), array("b")
-        shares, withheld = array("d"), array("q")
-        for tail in self._events.tails(rows):
-            item, (run, own_tags, member, share, kept_out) = self._read(tail)
-            runs.append(run)
-            items.append(item)
-            tags.append(own_tags)
-            members.append(member)
-            shares.append(share)
-            withheld.append(kept_out)
+        items, beside = np.empty(len(rows), np.int32), np.empty(len(rows), np.int64)
+        known: dict[Beside, int] = {}
+        for places, buffer, starts, lengths in self._events.tails.packed(rows):
+            items[places], beside[places] = self._read(buffer, starts, lengths, known)
+        run, tags, member, share, withheld = (np.array(each)[beside] for each in zip(*known, strict=True))
         self._row.extend(rows)
-        self.shares.extend(rows, np.array(shares), np.array(withheld))
-        for column, values in ((self._run, runs), (self._item, items), (self._tags, tags), (self._member, members)):
-            column.extend(np.array(values))
+        self.shares.extend(rows, share, withheld)
+        for column, values in ((self._run, run), (self._item, items), (self._tags, tags), (self._member, member)):
+            column.extend(values)
 
-    def _read(self, tail: bytes) -> tuple[int, Around]:
-        """The number of the item, and what else a tail's context says. Of those that differ in their items alone one
-        is read."""
-        context = context_of(tail)
-        start = context.find(_ITEM) + len(_ITEM) + 1
-        if start <= len(_ITEM) or start >= len(context) or context.find(_ITEM, start) >= 0:
+    def _read(self, buffer: bytes, starts: Array, lengths: Array, known: dict[Beside, int]) -> tuple[Array, Array]:
+        """What the contexts of tails say: numbers of items, and of what else they say in `known`, which grows.
+
+        Of those that differ in their items alone one is read.
+        """
+        items, beside = np.empty(len(starts), np.int32), np.full(len(starts), _ALONE)
+        parts = _parted(buffer, starts)
+        kinds = together(
+            alike(buffer, parts.start, parts.item - parts.start), alike(buffer, parts.end, parts.stop - parts.end)
+        )
+        first = firsts(kinds)
+        of_kind = np.full(len(first), _ALONE)
+        for at in np.flatnonzero(first == np.arange(len(first))).tolist():
+            context = buffer[parts.start[at] : parts.stop[at]]
             added = unpack_context(context)
-            return self.items.number(added.item), self._beside_item(added)
-        end = start + context[start - 1]
-        around = context[:start], context[end:]
-        known = self._around.get(around)
-        if known is not None:
-            return self.items.number(context[start:end]), known
-        added = unpack_context(context)
-        beside = self._beside_item(added)
-        if added.item == context[start:end] and pack_context(added) == context and len(self._around) < MOST_KINDS:
-            self._around[around] = beside
-        return self.items.number(added.item), beside
+            if added.item == buffer[parts.item[at] : parts.end[at]] and pack_context(added) == context:
+                of_kind[at] = known.setdefault(self._beside_item(added), len(known))
+        beside[parts.row] = of_kind[first]
+        by_kind = np.flatnonzero(of_kind[first] != _ALONE)
+        items[parts.row[by_kind]] = self.items.numbers(buffer, parts.item[by_kind], (parts.end - parts.item)[by_kind])
+        read: dict[bytes, tuple[int, int]] = {}
+        for row in np.flatnonzero(beside == _ALONE).tolist():
+            context = context_of(buffer[starts[row] : starts[row] + lengths[row]])
+            if context not in read:
+                added = unpack_context(context)
+                others = known.setdefault(self._beside_item(added), len(known))
+                read[context] = self.items.number(added.item), others
+            items[row], beside[row] = read[context]
+        return items, beside
 
-    def _beside_item(self, added: Added) -> Around:
+    def _beside_item(self, added: Added) -> Beside:
         run = self._run_numbers.get(added.run)
         if run is None:
             run = self._run_numbers[added.run] = len(self.runs)

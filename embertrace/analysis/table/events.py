@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column, NarrowColumn
 from embertrace.analysis.table.ids import DenseIds
 from embertrace.analysis.table.names import Names
+from embertrace.analysis.table.tails import Tails
+from embertrace.event import CALL
 from embertrace.wire.columns import (
     DURATION,
     FLOAT_DURATION,
@@ -42,7 +43,6 @@ class EventTable:
 
     def __init__(self) -> None:
         self.names, self.ids = Names(), DenseIds()
-        self.ids.add(np.zeros(1, np.uint64))
         self.producers: list[bytes] = []
         self.kind, self.flags = Column(np.uint8), Column(np.uint8)
         self.stamp, self.duration_bits = Column(np.int64), NarrowColumn()
@@ -54,10 +54,7 @@ class EventTable:
         self._out_of_range = False
         """Whether nanoseconds of some time don't fit 64 bits: then `times` are not exact, and `origin` alone is."""
         self._numbers: dict[bytes, int] = {}
-        self._tail_at = NarrowColumn()
-        self._tails: list[bytes] = []
-        self._tails_from: list[int] = []
-        self._tail_bytes = 0
+        self.tails = Tails()
         self._stretch_row, self._stretch_seq = Column(np.int64), Column(np.int64)
         self._stretch_producer = Column(np.int32)
 
@@ -68,11 +65,19 @@ class EventTable:
     def nbytes(self) -> int:
         """Bytes of all columns, without payloads."""
         own = (value.nbytes for value in vars(self).values() if isinstance(value, Column | DenseIds))
-        return sum(own)
+        return sum(own) + self.tails.at.nbytes
 
     @property
     def payload_bytes(self) -> int:
-        return self._tail_bytes
+        return self.tails.nbytes
+
+    def reserve(self, length: int) -> None:
+        """Room for so many rows like those that are here. Columns that grow are copied again and again."""
+        for value in vars(self).values():
+            if isinstance(value, Column) and len(value) == len(self):
+                value.reserve(length)
+        self.tails.at.reserve(length)
+        self.ids.reserve(len(self.ids) * length // max(1, len(self)))
 
     def producer(self, code: bytes) -> int:
         """The number of a producer, new or known."""
@@ -104,10 +109,11 @@ class EventTable:
         given = columns.stamp[(columns.flags & FLOAT_STAMP) != 0].view(np.float64)
         self._out_of_range |= bool((np.abs(given) > FARTHEST_S).any())
         self.duration_bits.extend(columns.duration.view(np.uint64))
-        for name in ("call", "parent", "follows"):
-            wanted = getattr(columns, "call_id" if name == "call" else name)
-            getattr(self, name).extend(self._numbered(wanted))
-        self._keep_tails(columns.tail_length, columns.tails)
+        self.ids.add(columns.call_id[columns.kind == CALL].astype(np.uint64, copy=False))  # others find theirs there
+        self.call.extend(self._numbered(columns.call_id))
+        self.parent.extend(self._numbered(columns.parent))
+        self.follows.extend(self._numbered(columns.follows))
+        self.tails.append(columns.tail_length, columns.tails)
 
     def _numbered(self, ids: Array) -> Array:
         """The numbers of call ids; most events have no parent, or follow nothing."""
@@ -128,7 +134,7 @@ class EventTable:
     def columns(self, rows: Array, names: Names) -> Columns:
         """The events of rows, side by side, as another table with these names takes them in."""
         renamed = np.array([names.number(triple) for triple in self.names.triples], np.int32)
-        tails = list(self.tails(rows))
+        tails = list(self.tails.of_rows(rows))
         return Columns(
             kind=self.kind.values[rows],
             stamp=self.stamp.values[rows],
@@ -152,12 +158,6 @@ class EventTable:
             return False
         same = self._stretch_producer.values[-1] == producer
         return bool(same and self._stretch_seq.values[-1] + row - self._stretch_row.values[-1] == seq)
-
-    def _keep_tails(self, lengths: Array, tails: bytes) -> None:
-        self._tail_at.extend((np.cumsum(lengths) - lengths + self._tail_bytes).astype(np.uint64))
-        self._tails.append(tails)
-        self._tails_from.append(self._tail_bytes)
-        self._tail_bytes += len(tails)
 
     # What rows say.
 
@@ -209,6 +209,8 @@ class EventTable:
         if not self.is_exact:
             return np.array(sorted(range(len(rows)), key=lambda at: self.origin(int(rows[at]))), np.int64)
         times = self.times(rows)
+        if (times[1:] > times[:-1]).all():
+            return np.arange(len(rows))
         order = np.argsort(times, kind="stable")
         sorted_times = times[order]
         if (sorted_times[1:] != sorted_times[:-1]).all():
@@ -218,22 +220,6 @@ class EventTable:
         rank = np.empty(len(ranked), np.int64)
         rank[ranked] = np.arange(len(ranked))
         return np.lexsort((seqs, rank[producers], times))
-
-    def tail(self, row: int) -> bytes:
-        """Links, context and data, packed."""
-        at = int(self._tail_at.values[row])
-        end = int(self._tail_at.values[row + 1]) if row + 1 < len(self) else self._tail_bytes
-        chunk = bisect_right(self._tails_from, at) - 1
-        base = self._tails_from[chunk]
-        return self._tails[chunk][at - base : end - base]
-
-    def tails(self, rows: Array) -> Iterator[bytes]:
-        """As `tail`, of many rows."""
-        bounds = np.append(self._tail_at.values, self._tail_bytes).astype(np.int64, copy=False)
-        chunk = np.searchsorted(self._tails_from, bounds[rows], "right") - 1
-        base = np.array(self._tails_from, np.int64)[chunk]
-        places = zip(chunk.tolist(), (bounds[rows] - base).tolist(), (bounds[rows + 1] - base).tolist(), strict=True)
-        return (self._tails[number][start:end] for number, start, end in places)
 
     def call_id(self, number: int) -> int:
         return int(self.ids.ids[number])
@@ -249,7 +235,7 @@ class EventTable:
         """The event of a row, as it was."""
         if row in self.far:
             return self.far[row]
-        links, context, data = unpack_tail(self.tail(row))
+        links, context, data = unpack_tail(self.tails.of_row(row))
         operator_id, operator_type, stage = self.names.triples[self.name.values[row]]
         return RawEvent(
             int(self.kind.values[row]),

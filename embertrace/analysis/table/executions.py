@@ -39,6 +39,12 @@ class Executions:
     def nbytes(self) -> int:
         return sum(column.nbytes for column in (self.call, self.attempt, self.begin, self.end, self._first))
 
+    def reserve(self, length: int) -> None:
+        """Room for those of so many rows, if they are like those that are here."""
+        each = length / max(1, len(self._events))
+        for column in (self.call, self.attempt, self.begin, self.end, self._first):
+            column.reserve(int(len(column) * each))
+
     @property
     def first_rows(self) -> Array:
         """Of each execution its begin, else its end."""

@@ -1,8 +1,12 @@
 """Ids of 64 bits to small numbers, given out as ids are first met: a hash table in numpy arrays.
 
-Open addressing with linear probing, many ids at once: each round looks at one place for every id still looking, so a
-batch takes as many rounds as its longest chain. The table is at most half full. Hashing is seeded for each table, so
-that nobody can choose ids which chain.
+Open addressing, many ids at once: each round looks at one place for every id still looking, so a batch takes as many
+rounds as its longest chain. The table is at most half full. Hashing is seeded for each table, so that nobody can choose
+ids which chain.
+
+Ids that a process draws one after the other lie side by side: BLOCK of them share a line of the processor's cache, and
+whoever finds another's id in its place goes on to the same place of the next line. The id 0 names no call and has
+the number 0, so that 0 in the table is a free place: one comparison tells what was found from what was not.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column
 
 _FIRST_BITS = 10
-_EMPTY, _CLAIM = -1, -2
+_BLOCK_BITS = 4
+BLOCK = 1 << _BLOCK_BITS
+_FREE, _CLAIM = 0, -1
 NONE = -1
 """The number of an id that is not in the table."""
 
@@ -24,7 +30,8 @@ class DenseIds:
 
     def __init__(self) -> None:
         self._column = Column(np.uint64)
-        self._factor = np.uint64(secrets.randbits(64) | 1)
+        self._column.extend(np.zeros(1, np.uint64))
+        self._factors = [np.uint64(secrets.randbits(64) | 1) for _ in range(2)]
         self._mix = np.uint64(secrets.randbits(64))
         self._resize(_FIRST_BITS)
 
@@ -41,18 +48,18 @@ class DenseIds:
 
     def find(self, ids: Array) -> Array:
         """The number of each id; NONE for those that are not there."""
-        numbers = np.full(len(ids), NONE, np.int64)
-        looking = np.arange(len(ids))
-        places = self._home(ids)
         known = self.ids
+        places = self._home(ids)
+        numbers: Array = self._table[places]
+        looking = np.flatnonzero(known[numbers] != ids)
         while len(looking):
-            held = self._table[places]
-            here = held >= 0
-            hit = here.copy()
-            hit[here] = known[held[here]] == ids[looking[here]]
-            numbers[looking[hit]] = held[hit]
-            on = here & ~hit
-            looking, places = looking[on], (places[on] + 1) & self._mask
+            ends = numbers[looking] == _FREE
+            numbers[looking[ends]] = NONE
+            looking = looking[~ends]
+            places[looking] = (places[looking] + BLOCK) & self._mask
+            numbers[looking] = self._table[places[looking]]
+            looking = looking[known[numbers[looking]] != ids[looking]]
+        numbers[ids == 0] = 0
         return numbers
 
     def add(self, ids: Array) -> Array:
@@ -63,43 +70,56 @@ class DenseIds:
             numbers[missing] = self._insert(ids[missing])
         return numbers
 
+    def reserve(self, length: int) -> None:
+        """Room for so many ids together, before they come."""
+        self._column.reserve(length)
+        self._make_room(length)
+
+    def _make_room(self, length: int) -> None:
+        if 2 * length > len(self._table):
+            self._resize((2 * length).bit_length())
+
     def _insert(self, ids: Array) -> Array:
         """Put in ids that are not there, some of them several times.
 
         Each claims the first free place on its way, and looks there again: one of those with the same id has it, and
         speaks for all of them; who finds another id goes on.
         """
-        if 2 * (len(self) + len(ids)) > len(self._table):
-            self._resize((2 * (len(self) + len(ids))).bit_length())
-        speaker, place = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
-        looking, places = np.arange(len(ids)), self._home(ids)
+        self._make_room(len(self) + len(ids))
+        table, own = self._table, np.arange(len(ids))
+        place = self._home(ids)
+        speaker = own.copy()
+        looking, places = own, place
         while len(looking):
-            free = self._table[places] == _EMPTY
-            self._table[places[free]] = _CLAIM - looking[free]
-            claimant = _CLAIM - self._table[places].astype(np.int64)
-            hit = (claimant >= 0) & (ids[np.maximum(claimant, 0)] == ids[looking])
-            speaker[looking[hit]], place[looking[hit]] = claimant[hit], places[hit]
-            looking, places = looking[~hit], (places[~hit] + 1) & self._mask
-        speaks = speaker == np.arange(len(ids))
-        numbers = np.cumsum(speaks) - 1 + len(self)
-        self._table[place[speaks]] = numbers[speaks]
+            free = table[places] == _FREE
+            table[places[free]] = _CLAIM - looking[free]
+            claimant = _CLAIM - table[places].astype(np.int64)
+            claimed = np.maximum(claimant, 0)
+            on = (claimant < 0) | (ids[claimed] != ids[looking])
+            speaker[looking] = claimed
+            looking, places = looking[on], (places[on] + BLOCK) & self._mask
+            place[looking] = places
+        speaks = np.flatnonzero(speaker == own)
+        numbers = np.empty(len(ids), np.int32)
+        numbers[speaks] = np.arange(len(self), len(self) + len(speaks))
+        table[place[speaks]] = numbers[speaks]
         self._column.extend(ids[speaks])
         return numbers[speaker]
 
     def _resize(self, bits: int) -> None:
-        self._shift = np.uint64(64 - bits)
+        self._shift = np.uint64(64 - bits + _BLOCK_BITS)
         self._mask = (1 << bits) - 1
-        self._table = np.full(1 << bits, _EMPTY, np.int32)
-        self._place(np.arange(len(self)))
-
-    def _place(self, numbers: Array) -> None:
-        places = self._home(self.ids[numbers])
+        self._table = np.zeros(1 << bits, np.int32)
+        numbers = np.arange(1, len(self), dtype=np.int32)
+        places = self._home(self.ids[1:])
         while len(numbers):
-            free = self._table[places] == _EMPTY
+            free = self._table[places] == _FREE
             self._table[places[free]] = numbers[free]
             on = self._table[places] != numbers
-            numbers, places = numbers[on], (places[on] + 1) & self._mask
+            numbers, places = numbers[on], (places[on] + BLOCK) & self._mask
 
     def _home(self, ids: Array) -> Array:
-        mixed = (ids ^ self._mix) * self._factor
-        return (mixed >> self._shift).astype(np.int64)
+        mixed = ((ids >> np.uint64(_BLOCK_BITS)) ^ self._mix) * self._factors[0]
+        mixed = (mixed ^ (mixed >> np.uint64(32))) * self._factors[1]
+        line = (mixed >> self._shift) << np.uint64(_BLOCK_BITS)
+        return (line | (ids & np.uint64(BLOCK - 1))).astype(np.int64)

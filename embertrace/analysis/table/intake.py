@@ -59,8 +59,12 @@ class Intake:
         self.items = Items(self.contexts)
         self._keeps = keeps
         self._batches: list[Waiting] = []
-        self._batch_bytes = 0
+        self._batch_bytes = self._expected = 0
         self._single: list[tuple[bytes, int, RawEvent]] = []
+
+    def expect(self, length: int) -> None:
+        """So many bytes of batches will come: once the first of them were read, room is made for all."""
+        self._expected = length
 
     @property
     def waits(self) -> bool:
@@ -96,12 +100,18 @@ class Intake:
         if not self._batches and not self._single:
             return
         start = len(self.events)
-        batches, self._batches, self._batch_bytes = self._batches, [], 0
+        batches, taken = self._batches, self._batch_bytes
+        self._batches, self._batch_bytes = [], 0
         if batches:
             self._take_batches(batches)
         single, self._single = self._single, []
         self._take_events(single)
         self.executions.add(start)
+        if self._expected > taken > 0:
+            length = int(len(self.events) * self._expected / taken)
+            self.events.reserve(length)
+            self.executions.reserve(length)
+        self._expected = 0
 
     def adopt(self, other: EventTable, rows: Array) -> None:
         """Take over rows of another table, without counting them; those whose events were seen here already stay there.

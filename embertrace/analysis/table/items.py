@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.table.column import Array, Column
-from embertrace.analysis.table.contexts import MOST_KINDS, Contexts, end_of_key
+from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.mappings import MOST_KINDS, end_of_key
 from embertrace.errors import WireError
 from embertrace.lineage import unpack_mapping
 from embertrace.payload import canonical, unpack

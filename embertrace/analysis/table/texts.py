@@ -16,6 +16,7 @@ from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import EventTable
 from embertrace.wire.columns import data_of
+from embertrace.wire.spans import alike
 
 UNKNOWN = -1
 
@@ -43,7 +44,13 @@ class Texts:
         new = rows[found == UNKNOWN]
         if not len(new):
             return found
-        numbers[new] = np.fromiter(map(self._numbers.__getitem__, self._events.tails(new)), np.int32, len(new))
+        for places, buffer, starts, lengths in self._events.tails.packed(new):
+            first = alike(buffer, starts, lengths)
+            own = np.flatnonzero(first == np.arange(len(first)))
+            texts = map(buffer.__getitem__, map(slice, starts[own].tolist(), (starts + lengths)[own].tolist()))
+            given = np.empty(len(first), np.int32)
+            given[own] = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(own))
+            numbers[new[places]] = given[first]
         return numbers[rows]
 
     def values(self, rows: Array, reader: Callable[[dict[str, Any]], Any]) -> list[Any]:

@@ -1,0 +1,118 @@
+"""Packed maps by number: items, and tags, each distinct one once.
+
+Rules:
+- A number is given to each map in the order in which it is first met; NOTHING is none. One that is empty or can't be
+  read is none, as if it had not been sent.
+- Maps that begin with a text under "key" and go on alike are many, and differ in that text alone: once one of them
+  was read, the others need only be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import firsts, together
+from embertrace.lineage import unpack_mapping
+from embertrace.wire.spans import alike, are_ascii, words_at
+
+NOTHING = 0
+MOST_KINDS = 10_000
+"""Where maps go on in that many ways, looking is no shorter than reading."""
+_KEY = b"\xa3key"
+_FIRST_KEY, _FOUR_BYTES = np.uint64(int.from_bytes(_KEY, "little")), np.uint64(0xFFFFFFFF)
+
+
+class Mappings:
+    """Numbers for packed maps; `packed` leads back."""
+
+    def __init__(self) -> None:
+        self.packed: list[bytes] = [b""]
+        self._numbers: dict[bytes, int] = {b"": NOTHING}
+
+    def number(self, packed: bytes) -> int:
+        """The number of one map, new or known."""
+        number = self._numbers.get(packed)
+        return self._put([packed], [bool(unpack_mapping(packed))])[0] if number is None else number
+
+    def numbers(self, buffer: bytes, starts: Array, lengths: Array) -> Array:
+        """The numbers of maps that stand in stretches of a buffer (see `wire.spans`)."""
+        first = alike(buffer, starts, lengths)
+        own = np.flatnonzero(first == np.arange(len(first)))
+        bounds = map(slice, starts[own].tolist(), (starts + lengths)[own].tolist())
+        packed = list(map(buffer.__getitem__, bounds))
+        known = list(map(self._numbers.get, packed))
+        new = [place for place, number in enumerate(known) if number is None]
+        if new:
+            filled = _are_filled(buffer, starts[own[new]], lengths[own[new]])
+            given = self._put([packed[place] for place in new], filled.tolist())
+            for place, number in zip(new, given, strict=True):
+                known[place] = number
+        numbers = np.zeros(len(first), np.int32)
+        numbers[own] = np.array(known, np.int32)
+        found: Array = numbers[first]
+        return found
+
+    def mapping(self, number: int) -> dict[str, Any]:
+        """The map with a number; empty for NOTHING."""
+        return unpack_mapping(self.packed[number]) if number else {}
+
+    def _put(self, packed: Sequence[bytes], filled: Sequence[bool]) -> list[int]:
+        """Give numbers to distinct maps that have none."""
+        if all(filled):
+            numbers = list(range(len(self.packed), len(self.packed) + len(packed)))
+            self.packed += packed
+        else:
+            numbers = []
+            for each, is_filled in zip(packed, filled, strict=True):
+                numbers.append(len(self.packed) if is_filled else NOTHING)
+                if is_filled:
+                    self.packed.append(each)
+        self._numbers.update(zip(packed, numbers, strict=True))
+        return numbers
+
+
+def _are_filled(buffer: bytes, starts: Array, lengths: Array) -> Array:
+    """Whether there is anything in maps. Of those that differ in their keys alone one is read."""
+
+    def packed(row: int) -> bytes:
+        return buffer[starts[row] : starts[row] + lengths[row]]
+
+    own = np.arange(len(starts))
+    ends = _ends_of_keys(buffer, starts, lengths)
+    headers = np.frombuffer(buffer, np.uint8)[starts]
+    kinds = together(alike(buffer, starts + ends, lengths - ends), headers, (ends > 0).astype(np.uint8))
+    first = np.where(ends > 0, firsts(kinds), own)
+    read = np.flatnonzero(first == own)
+    filled = np.zeros(len(own), bool)
+    filled[read] = [bool(unpack_mapping(packed(row))) for row in read.tolist()]
+    filled = filled[first]
+    twice = [row for row in read.tolist() if ends[row] and not end_of_key(packed(row))]  # what follows has a key, too
+    for row in np.flatnonzero(np.isin(first, twice)).tolist() if twice else ():
+        filled[row] = bool(unpack_mapping(packed(row)))
+    return filled
+
+
+def _ends_of_keys(buffer: bytes, starts: Array, lengths: Array) -> Array:
+    """As `end_of_key`, of many; but for what follows the key, which is not looked at."""
+    bytes_, words = np.frombuffer(buffer, np.uint8), words_at(buffer)
+    tag = bytes_[starts + 5]
+    ends = 6 + (tag & 0x1F).astype(np.int64)
+    fits = (lengths >= 6) & (ends <= lengths) & ((tag & 0xE0) == 0xA0)
+    fits &= (bytes_[starts] > 0x80) & (bytes_[starts] < 0x90)
+    fits &= (words[starts + 1] & _FOUR_BYTES) == _FIRST_KEY
+    at = np.flatnonzero(fits)
+    fits[at] = are_ascii(buffer, starts[at] + 6, ends[at] - 6)
+    return np.where(fits, ends, 0)
+
+
+def end_of_key(packed: bytes) -> int:
+    """Where the key ends in an item that begins with one of short ASCII text; else 0."""
+    if packed[1:5] != _KEY or len(packed) < 6 or not 0xA0 <= packed[5] < 0xC0 or not 0x80 < packed[0] < 0x90:
+        return 0
+    end = 6 + (packed[5] & 0x1F)
+    plain = end <= len(packed) and packed[6:end].isascii() and _KEY not in packed[end:]
+    return end if plain else 0

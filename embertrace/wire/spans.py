@@ -1,0 +1,113 @@
+"""Stretches of a buffer, many at once: copied one behind the other, or told apart by what they hold. With numpy.
+
+Rules: a buffer has PADDING bytes behind the last of its stretches, since words are read beyond their ends. Hashing is
+seeded, and what it finds alike is compared byte by byte.
+
+    copied   the bytes of stretches, one behind the other
+    alike    of each stretch the place of one that holds the same
+    are_ascii, words_at    whether stretches are plain text; what stands at each place
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[Any]
+
+WORDS = 16
+PADDING = 8 * WORDS
+"""Stretches up to so many bytes are compared word by word; of longer ones Python makes bytes."""
+_FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uint64)
+_MASKS = (np.arange(PADDING + 1)[:, None] - 8 * np.arange(WORDS)).clip(0, 8)
+_KEPT = np.array([(1 << 8 * many) - 1 for many in range(9)], np.uint64)[_MASKS]
+"""By length and word: the bits of a word that are in the stretch."""
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_AGAIN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def copied(buffer: bytes, starts: Ints, lengths: Ints) -> bytes:
+    """The stretches one behind the other.
+
+    Those of 2ⁿ bytes and more, and of less than twice that, are copied together: their first 2ⁿ bytes, and their last.
+    """
+    ends = np.cumsum(lengths)
+    places = ends - lengths
+    found = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+    sizes = np.frexp(lengths)[1]
+    for size in np.flatnonzero(np.bincount(sizes)).tolist():
+        if size == 0:
+            continue
+        block = 1 << (size - 1)
+        rows = np.flatnonzero(sizes == size)
+        source, target = _blocks(buffer, block), _blocks(found, block)
+        target[places[rows]] = source[starts[rows]]
+        target[ends[rows] - block] = source[(starts + lengths)[rows] - block]
+    return found.tobytes()
+
+
+def _blocks(buffer: Any, size: int) -> Ints:
+    """What stands at each place of a buffer, as so many bytes."""
+    length = len(buffer) - size + 1
+    return np.ndarray((max(length, 0),), f"V{size}", buffer, strides=(1,))
+
+
+def alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
+    """Of each stretch the place of one that holds the same bytes: one and the same for all that do."""
+    found = np.arange(len(starts))
+    short = lengths <= PADDING
+    if short.all():
+        return _alike(buffer, starts, lengths)
+    rows = np.flatnonzero(short)
+    found[rows] = rows[_alike(buffer, starts[rows], lengths[rows])]
+    known: dict[bytes, int] = {}
+    for row in np.flatnonzero(~short).tolist():
+        found[row] = known.setdefault(buffer[starts[row] : starts[row] + lengths[row]], row)
+    return found
+
+
+def _alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
+    rows = _words_in(buffer, starts, lengths)
+    count = rows.shape[1]
+    hashes = rows @ _FACTORS[:count] + lengths.astype(np.uint64) * _FACTORS[WORDS]
+    hashes ^= hashes >> np.uint64(32)
+    whole = rows.view(f"V{8 * count}")[:, 0]
+    bits = (2 * len(starts)).bit_length()
+    table = np.empty(1 << bits, np.int64)
+    found = np.arange(len(starts))
+    looking = found.copy()
+    while len(looking):
+        hashes = hashes * _AGAIN
+        slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
+        table[slots] = looking  # of several the last one counts, and is compared with
+        other = table[slots]
+        differs: Ints = lengths[other] != lengths[looking]
+        unequal = whole[other].view(np.uint64).reshape(-1, count) != rows[looking]
+        if unequal.any():
+            differs = differs | unequal.any(1)
+        found[looking] = other
+        looking, hashes = looking[differs], hashes[differs]
+    return found
+
+
+def are_ascii(buffer: bytes, starts: Ints, lengths: Ints) -> NDArray[np.bool_]:
+    """Whether stretches of at most PADDING bytes each are ASCII text."""
+    high: Ints = _words_in(buffer, starts, lengths) & _HIGH_BITS
+    return np.logical_not(high.any(1))
+
+
+def words_at(buffer: bytes) -> Ints:
+    """The eight bytes at each place of a buffer, as little-endian integers."""
+    return np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+
+
+def _words_in(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
+    """The words of stretches, a row each; zero behind their ends."""
+    count = max(1, -(-int(lengths.max()) // 8)) if len(starts) else 1
+    words = _blocks(buffer, 8 * count)[starts].view(np.uint64).reshape(-1, count)
+    kept = np.ascontiguousarray(_KEPT[:, :count]).view(f"V{8 * count}")[:, 0]
+    words &= kept[lengths].view(np.uint64).reshape(-1, count)
+    return words

@@ -1,0 +1,68 @@
+"""Stretches of a buffer are copied and told apart as Python slices them; ids are numbered as a dict numbers them."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embertrace.analysis.table.ids import NONE, DenseIds
+from embertrace.wire.spans import PADDING, alike, copied
+
+PIECES = st.one_of(
+    st.binary(max_size=3),
+    st.sampled_from([b"", b"\0", b"\0\0", b"member_1", b"member_2", b"x" * PADDING, b"y" * (PADDING + 1)]),
+    st.text("ab", min_size=7, max_size=40).map(str.encode),
+    st.binary(min_size=PADDING - 2, max_size=PADDING + 40),
+)
+
+
+def spread(pieces: list[bytes], gaps: list[int]) -> tuple[bytes, np.ndarray, np.ndarray]:
+    """A buffer with the pieces in it, some bytes between them: the buffer, where they start, how long they are."""
+    buffer, starts = b"", []
+    for place, piece in enumerate(pieces):
+        buffer += bytes(range(1, 1 + gaps[place % len(gaps)]))
+        starts.append(len(buffer))
+        buffer += piece
+    return buffer + bytes(PADDING), np.array(starts, np.int64), np.array([*map(len, pieces)], np.int64)
+
+
+@given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
+def test_stretches_are_copied_one_behind_the_other(pieces: list[bytes], gaps: list[int]) -> None:
+    assert copied(*spread(pieces, gaps)) == b"".join(pieces)
+
+
+@given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
+def test_stretches_that_hold_the_same_are_alike(pieces: list[bytes], gaps: list[int]) -> None:
+    found = alike(*spread(pieces, gaps)).tolist()
+    assert [pieces[place] for place in found] == pieces
+    assert len(set(found)) == len(set(pieces))
+
+
+IDS = st.one_of(
+    st.integers(0, 40),  # drawn one after the other
+    st.integers(0, 40).map(lambda number: number << 32),
+    st.integers(0, (1 << 64) - 1),
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(IDS, max_size=60)), max_size=8))
+def test_ids_have_numbers_as_they_are_first_met(calls: list[tuple[bool, list[int]]]) -> None:
+    ids, met = DenseIds(), {0: 0}
+    for puts_in, wanted in calls:
+        found = (ids.add if puts_in else ids.find)(np.array(wanted, np.uint64)).tolist()
+        if puts_in:
+            met.update({each: number for each, number in zip(wanted, found, strict=True) if each not in met})
+        assert found == [met.get(each, NONE) for each in wanted]
+        assert sorted(met.values()) == [*range(len(met))]
+        assert ids.ids.tolist() == sorted(met, key=met.__getitem__)
+
+
+def test_many_ids_keep_their_numbers_while_the_table_grows() -> None:
+    ids = DenseIds()
+    random = np.random.default_rng(5).integers(1, 1 << 63, 40_000, dtype=np.uint64)
+    drawn = np.concatenate([random, random[0] + np.arange(1, 40_001, dtype=np.uint64)])
+    numbers = np.concatenate([ids.add(part) for part in np.array_split(drawn, 90)])
+    assert (ids.find(drawn) == numbers).all()
+    assert (ids.ids[numbers] == drawn).all()
+    assert len(ids) == len(set(drawn.tolist())) + 1
