@@ -23,7 +23,7 @@ Everything here is pure: no I/O, no clock. `import embertrace` loads none of it,
 """
 
 from embertrace.analysis.calls import Call
-from embertrace.analysis.compare import Comparison
+from embertrace.analysis.comparison import Comparison
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.operator_analysis import OperatorAnalysis
 from embertrace.analysis.results import Estimate, Groups, Rows, Table, result_from_data

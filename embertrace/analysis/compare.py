@@ -12,165 +12,21 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
-from embertrace.analysis.presented import Presented
-from embertrace.analysis.results import NAN, Rows, plain
+from embertrace.analysis.comparison import Comparison, Pair, Paired
+from embertrace.analysis.results import Rows
 from embertrace.analysis.runs import config_differences
-from embertrace.analysis.statistics import (
-    UNDEFINED,
-    Interval,
-    Spread,
-    bonett_price,
-    mcnemar_p,
-    sign_flip_p,
-    t_of_clusters,
-)
+from embertrace.analysis.statistics import Interval, Spread, bonett_price, mcnemar_p, sign_flip_p, t_of_clusters
 from embertrace.payload import canonical
 
 Outcomes = Sequence[Mapping[str, Any]]
 """Rows of the `outcomes` verb."""
 MAX_DENOMINATOR = 1_000_000
 """Shares of right answers were fractions of small numbers before they were floats, and are so again."""
-MAX_SHOWN = 20
-"""Flips, and unmatched keys, that are printed; `to_data` has all of them."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """The numbers: `difference` = `after` − `before`, the mean over `n` joined items.
-
-    `only_before` and `only_after` count the items on which that side was better (McNemar's discordant counts, where
-    outcomes are binary), `equal` the others. NaN with n = 0 where nothing could be joined.
-    """
-
-    n: int = 0
-    before: float = NAN
-    after: float = NAN
-    difference: float = NAN
-    interval: Interval = UNDEFINED
-    p_value: float = NAN
-    test: str = "no joined items"
-    only_before: int = 0
-    only_after: int = 0
-
-    @property
-    def equal(self) -> int:
-        return self.n - self.only_before - self.only_after
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        interval = "" if math.isnan(low) else f" [{low:+.3g}, {high:+.3g}]"
-        counts = f"{self.only_after} gained, {self.only_before} lost, {self.equal} equal"
-        return (
-            f"{self.before:.4g} → {self.after:.4g}: {self.difference:+.4g}{interval} n={self.n}\n"
-            f"{self.test}: p = {self.p_value:.3g}; {counts}"
-        )
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison(Paired, Presented):
-    """Of `on` ("judge", "majority", "calls"), or of the score named `score`; positive where the other one is better.
-
-    `failed` counts the attempts without an answer on each side; `of_attempted` are the same numbers with those taken
-    as wrong (None where nothing failed). `flips` are the items whose outcome changed: before, after, the answers of
-    both, and the truth; `items()` are all that were joined, and the rows of tables of other libraries. `unmatched` are
-    the keys of items of one side only, `uncompared` of those that are in both and have no value in one (unlabelled,
-    failed). `config` holds settings, versions and program that differ, of one run against one. `runs` are the names of
-    the runs of both sides.
-    """
-
-    on: str = "judge"
-    score: str | None = None
-    runs: tuple[Sequence[str], Sequence[str]] = ((), ())
-    failed: tuple[int, int] = (0, 0)
-    of_attempted: Paired | None = None
-    flips: Rows = field(default_factory=lambda: Rows([]))
-    unmatched: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-    uncompared: Sequence[Any] = ()
-    config: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    left_out: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
-    notes: tuple[str, ...] = ()
-    pairs: Sequence[_Pair] = field(default=(), repr=False)
-
-    def items(self) -> Rows:
-        """A row for each joined item: before, after, the answers of both sides, and the truth."""
-        return Rows(_described(pair) for pair in self.pairs)
-
-    def _records(self) -> list[dict[str, Any]]:
-        return [plain(row) for row in self.items()]
-
-    def __repr__(self) -> str:
-        what = f"score {self.score} of {self.on}" if self.score is not None else f"right answers of {self.on}"
-        names = " → ".join(", ".join(side) or "?" for side in self.runs)
-        lines = [f"{what}, {names}" if any(self.runs) else what, Paired.__str__(self)]
-        if self.of_attempted is not None:
-            lines += [f"failed attempts: {self.failed[0]} before, {self.failed[1]} after; as wrong answers:"]
-            lines += [f"  {line}" for line in str(self.of_attempted).splitlines()]
-        for side, items in zip(("before", "after"), self.unmatched, strict=True):
-            lines += [f"{len(items)} items {side} only: {_listed(items)}"] if items else []
-        lines += [f"{len(self.uncompared)} items without a value on one side: {_listed(self.uncompared)}"] * bool(
-            self.uncompared
-        )
-        for side, reasons in zip(("before", "after"), self.left_out, strict=True):
-            lines += [f"left out {side}: {', '.join(f'{n} {why}' for why, n in sorted(reasons.items()))}"] * bool(
-                reasons
-            )
-        lines += [f"config {name}: {old!r} → {new!r}" for name, (old, new) in self.config.items()]
-        lines += self.notes
-        if self.flips:
-            more = f"\n… and {len(self.flips) - MAX_SHOWN} more" if len(self.flips) > MAX_SHOWN else ""
-            lines.append(f"\n{Rows(self.flips[:MAX_SHOWN])!r}{more}")
-        return "\n".join(lines)
-
-    __str__ = __repr__
-
-    def to_data(self) -> dict[str, Any]:
-        """Everything as plain data, NaN as None: for JSON, pages, and tables of other programs."""
-        config = {name: {"before": plain(old), "after": plain(new)} for name, (old, new) in self.config.items()}
-        return {
-            "result": "comparison",
-            "on": self.on,
-            "score": self.score,
-            "runs": _sides(self.runs),
-            **_numbers(self),
-            "failed": _sides(self.failed),
-            "of_attempted": _numbers(self.of_attempted) if self.of_attempted is not None else None,
-            "flips": [plain(row) for row in self.flips],
-            "unmatched": _sides(self.unmatched),
-            "uncompared": plain(self.uncompared),
-            "config": config,
-            "left_out": _sides(self.left_out),
-            "notes": plain(self.notes),
-        }
-
-
-def _sides(pair: tuple[Any, Any]) -> dict[str, Any]:
-    return {"before": plain(pair[0]), "after": plain(pair[1])}
-
-
-def _numbers(paired: Paired) -> dict[str, Any]:
-    numbers = {name: plain(getattr(paired, name)) for name in Paired.__dataclass_fields__}
-    return {**numbers, "equal": paired.equal}
-
-
-def _listed(items: Sequence[Any]) -> str:
-    more = ", …" if len(items) > MAX_SHOWN else ""
-    return ", ".join(str(item) for item in items[:MAX_SHOWN]) + more
-
-
-class _Pair(NamedTuple):
-    """One item of both sides, and its values."""
-
-    old: Mapping[str, Any]
-    new: Mapping[str, Any]
-    was: Fraction
-    now: Fraction
 
 
 def compare(
@@ -196,7 +52,7 @@ def compare(
         runs=(_names(runs_before), _names(runs_after)),
         failed=failed,
         of_attempted=attempted,
-        flips=Rows(_described(pair) for pair in pairs if pair.was != pair.now),
+        flips=Rows(pair.row() for pair in pairs if pair.was != pair.now),
         unmatched=(_only(old, new), _only(new, old)),
         uncompared=[row["item"] for row, _ in common if canonical(row["item"]) not in compared],
         config=config_differences(runs_before, runs_after),
@@ -210,13 +66,13 @@ def compare(
     )
 
 
-def _pairs(common: Sequence[tuple[Any, Any]], column: str, *, exact: bool) -> list[_Pair]:
+def _pairs(common: Sequence[tuple[Any, Any]], column: str, *, exact: bool) -> list[Pair]:
     """Those that have a value on both sides."""
     found = []
     for old, new in common:
         was, now = old[column], new[column]
         if was is not None and now is not None and was == was and now == now:  # NaN, or None where it crossed RPC
-            found.append(_Pair(old, new, _fraction(was, exact), _fraction(now, exact)))
+            found.append(Pair(old, new, _fraction(was, exact), _fraction(now, exact)))
     return found
 
 
@@ -224,7 +80,7 @@ def _fraction(value: float, exact: bool) -> Fraction:
     return Fraction(value) if exact else Fraction(value).limit_denominator(MAX_DENOMINATOR)
 
 
-def _test(pairs: Sequence[_Pair]) -> Paired:
+def _test(pairs: Sequence[Pair]) -> Paired:
     n = len(pairs)
     if not n:
         return Paired()
@@ -240,7 +96,7 @@ def _test(pairs: Sequence[_Pair]) -> Paired:
     return Paired(n, float(was / n), float(now / n), float((now - was) / n), interval, p, test, lost, gained)
 
 
-def _units(pairs: Sequence[_Pair]) -> list[tuple[int, Fraction]]:
+def _units(pairs: Sequence[Pair]) -> list[tuple[int, Fraction]]:
     """Of each group, or item without one, how many items it has and the sum of their changes; in the order of keys."""
     found: dict[bytes, tuple[int, Fraction]] = {}
     for place, pair in enumerate(pairs):
@@ -251,26 +107,14 @@ def _units(pairs: Sequence[_Pair]) -> list[tuple[int, Fraction]]:
     return [*found.values()]
 
 
-def _are_binary(pairs: Sequence[_Pair]) -> bool:
+def _are_binary(pairs: Sequence[Pair]) -> bool:
     return all(value in (0, 1) for pair in pairs for value in (pair.was, pair.now))
 
 
-def _bounds(pairs: Sequence[_Pair]) -> Interval:
+def _bounds(pairs: Sequence[Pair]) -> Interval:
     """What a difference can be: of shares −1 … 1, of other scores anything."""
     is_share = all(0 <= value <= 1 for pair in pairs for value in (pair.was, pair.now))
     return (-1.0, 1.0) if is_share else (-float("inf"), float("inf"))
-
-
-def _described(pair: _Pair) -> dict[str, Any]:
-    truth = pair.new.get("truth")
-    return {
-        "item": pair.old["item"],
-        "before": float(pair.was),
-        "after": float(pair.now),
-        "answer_before": pair.old.get("answer"),
-        "answer_after": pair.new.get("answer"),
-        "truth": pair.old.get("truth") if truth is None else truth,
-    }
 
 
 def _only(side: Mapping[bytes, Mapping[str, Any]], other: Mapping[bytes, Any]) -> list[Any]:
@@ -290,7 +134,7 @@ def _sought(on: str, score: str | None) -> str:
 
 
 def _notes_on_items(
-    old: Mapping[bytes, Any], new: Mapping[bytes, Any], pairs: Sequence[_Pair], sought: str, others: Sequence[str]
+    old: Mapping[bytes, Any], new: Mapping[bytes, Any], pairs: Sequence[Pair], sought: str, others: Sequence[str]
 ) -> list[str]:
     """Why nothing could be compared, or not said for sure."""
     instead = f"{', '.join(f'on={other!r}' for other in others)} or score=… compare something else"

@@ -14,7 +14,8 @@ from embertrace.analysis import notebook
 from embertrace.analysis.answers import Rule
 from embertrace.analysis.assembling import assemble
 from embertrace.analysis.calls import Call
-from embertrace.analysis.compare import Comparison, compare
+from embertrace.analysis.compare import compare
+from embertrace.analysis.comparison import Comparison
 from embertrace.analysis.correctness import Grade
 from embertrace.analysis.drilling import Origin
 from embertrace.analysis.events_view import CallsView, EventsView
