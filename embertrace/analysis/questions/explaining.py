@@ -91,6 +91,9 @@ class _Watched:
     def judged_kinds(self, right: Correctness) -> None:
         """None, as there."""
 
+    def judged_votes(self, right: Correctness) -> None:
+        """None, as there."""
+
     def ensembles(self, answers: Answers) -> Iterator[Ensemble]:
         return self._take("ensembles", lambda: ((one, one.call, ()) for one in self._selection.ensembles(answers)))
 
