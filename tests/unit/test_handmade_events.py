@@ -35,7 +35,9 @@ def ask_everything(asked: OperatorAnalysis) -> None:
     assert "panel" in et.visualize_operator_flow(asked)
 
 
-@pytest.mark.parametrize("truth", [{"a", "b"}, frozenset("ab"), ("a", "b"), ["a", "b"]], ids=str)
+@pytest.mark.parametrize(
+    "truth", [{"a", "b"}, frozenset("ab"), ("a", "b"), ["a", "b"]], ids=["set", "frozenset", "tuple", "list"]
+)
 def test_a_set_of_accepted_answers_is_a_truth(truth: Any) -> None:
     asked = OperatorAnalysis(story({"item": {"key": {1, 2}, "truth": truth}, "tags": {"lang": {"de", "en"}}}))
     assert asked.majority_accuracy() == 1 and asked.majority_accuracy().n == 1
