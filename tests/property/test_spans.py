@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +67,12 @@ def test_many_ids_keep_their_numbers_while_the_table_grows() -> None:
     assert (ids.find(drawn) == numbers).all()
     assert (ids.ids[numbers] == drawn).all()
     assert len(ids) == len(set(drawn.tolist())) + 1
+
+
+@pytest.mark.parametrize("shift", [4, 11, 32])
+def test_ids_that_are_alike_in_their_lowest_bits_find_a_place_each(shift: int) -> None:
+    ids = DenseIds()
+    drawn = np.arange(1, 20_001, dtype=np.uint64) << np.uint64(shift)
+    numbers = np.concatenate([ids.add(part) for part in np.array_split(drawn, 30)])
+    assert numbers.tolist() == [*range(1, len(ids))] == ids.find(drawn).tolist()
+    assert (ids.find(drawn + np.uint64(1)) == NONE).all()

@@ -5,8 +5,10 @@ rounds as its longest chain. The table is at most half full. Hashing is seeded f
 ids which chain.
 
 Ids that a process draws one after the other lie side by side: BLOCK of them share a line of the processor's cache, and
-whoever finds another's id in its place goes on to the same place of the next line. The id 0 names no call and has
-the number 0, so that 0 in the table is a free place: one comparison tells what was found from what was not.
+whoever finds another's id in its place goes on to the next place of the next line: a way that leads through the whole
+table, also for ids that are all alike in their lowest bits (those of a producer that counts in floats are). The id 0
+names no call and has the number 0, so that 0 in the table is a free place: one comparison tells what was found from
+what was not.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from embertrace.analysis.table.column import Array, Column
 _FIRST_BITS = 10
 _BLOCK_BITS = 4
 BLOCK = 1 << _BLOCK_BITS
+_ON = BLOCK + 1
+"""How far on the next place to look at is. Odd, as the table's size is a power of two: so each place is looked at."""
 _FREE, _CLAIM = 0, -1
 NONE = -1
 """The number of an id that is not in the table."""
@@ -56,7 +60,7 @@ class DenseIds:
             ends = numbers[looking] == _FREE
             numbers[looking[ends]] = NONE
             looking = looking[~ends]
-            places[looking] = (places[looking] + BLOCK) & self._mask
+            places[looking] = (places[looking] + _ON) & self._mask
             numbers[looking] = self._table[places[looking]]
             looking = looking[known[numbers[looking]] != ids[looking]]
         numbers[ids == 0] = 0
@@ -97,7 +101,7 @@ class DenseIds:
             claimed = np.maximum(claimant, 0)
             on = (claimant < 0) | (ids[claimed] != ids[looking])
             speaker[looking] = claimed
-            looking, places = looking[on], (places[on] + BLOCK) & self._mask
+            looking, places = looking[on], (places[on] + _ON) & self._mask
             place[looking] = places
         speaks = np.flatnonzero(speaker == own)
         numbers = np.empty(len(ids), np.int32)
@@ -116,7 +120,7 @@ class DenseIds:
             free = self._table[places] == _FREE
             self._table[places[free]] = numbers[free]
             on = self._table[places] != numbers
-            numbers, places = numbers[on], (places[on] + BLOCK) & self._mask
+            numbers, places = numbers[on], (places[on] + _ON) & self._mask
 
     def _home(self, ids: Array) -> Array:
         mixed = ((ids >> np.uint64(_BLOCK_BITS)) ^ self._mix) * self._factors[0]
