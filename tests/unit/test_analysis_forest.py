@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from embertrace.analysis.forest import Forest
 from embertrace.event import Frame
 from embertrace.wire.context import Added, pack_context
@@ -190,3 +192,13 @@ def test_nothing_is_nothing() -> None:
     forest = Forest()
     assert (forest.trees.calls, forest.runs(), forest.gaps) == ([], [], 0)
     assert set(forest.progress().values()) == {0}
+
+
+def test_a_forest_goes_on_without_the_last_event_that_no_column_holds() -> None:
+    story = Story()
+    for operator in ("kept", "left"):
+        story.end(story.begin(operator), 1)
+    *events, (producer, seq, last) = story.events
+    forest = grown([*events, (producer, seq, last._replace(timestamp=1 << 63))])
+    found = forest.going_on(np.array([0, 1]), lambda columns: np.ones(len(columns.kind), bool))
+    assert [call.operator_id for call in found.trees.calls] == ["kept"]

@@ -139,8 +139,7 @@ class Intake:
             return
         producers, seqs = other.emitted(rows)
         numbers = np.array([self.events.producer(code) for code in other.producers], np.int64)
-        places = np.searchsorted(rows, np.array(sorted(other.far), np.int64))
-        far = {int(place): other.far[int(rows[place])] for place in places if rows[place] in other.far}
+        far = {place: other.far[int(rows[place])] for place in np.flatnonzero(np.isin(rows, list(other.far))).tolist()}
         self.events.append(other.columns(rows, self.events.names), stretches_of(numbers[producers], seqs), far)
 
     def kept_rows(self) -> list[int]:
