@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import embertrace as et
-from embertrace.analysis import OperatorAnalysis
+from embertrace.analysis import LocalSource, OperatorAnalysis
 from embertrace.errors import QueryError
+from embertrace.wire.context import Added, pack_context
+from support.forests import Story, grown
 
 KEYS: list[Any] = [
     "q1", "", "\ud800", "x" * 5000, "x" * 40, 1, 1.0, True, -1, 2**64, 2**70, 10**3000, math.nan, math.inf,
@@ -87,3 +89,25 @@ def test_none_is_no_key() -> None:
     assert len(asked.item(None).calls) == 0
     with pytest.raises(QueryError, match="needs key"):
         asked.show(None)
+
+
+@pytest.mark.parametrize(
+    ("packed", "key"),
+    [
+        (b"\xcc\x01", 1),
+        (b"\xd3" + bytes(6) + b"\x01\x2c", 300),
+        (b"\xd9\x02ab", "ab"),
+        (b"\xda\x00\x02ab", "ab"),
+        (b"\x01\xa3key\x02", 2),
+    ],
+    ids=["uint8", "int64", "str8", "str16", "twice"],
+)
+def test_a_key_is_the_same_however_its_producer_packs_it(packed: bytes, key: Any) -> None:
+    story = Story()
+    story.end(story.begin("op"), 1)
+    item = (b"\x82" if b"key" in packed else b"\x81") + b"\xa3key" + packed
+    (producer, seq, begin), end = story.events
+    events = [(producer, seq, begin._replace(context=pack_context(Added(item=item)))), end]
+    asked = OperatorAnalysis(LocalSource(grown(events)))
+    assert [row["item"] for row in asked.items()] == [key]
+    assert len(asked.item(key).calls) == 1

@@ -15,9 +15,8 @@ from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.mappings import MOST_KINDS, end_of_key
-from embertrace.errors import WireError
 from embertrace.lineage import unpack_mapping
-from embertrace.payload import canonical, unpack
+from embertrace.payload import canonical
 
 Unit = tuple[str, bytes]
 """What is drawn at random: ("item", its group or key) or ("call", its id)."""
@@ -90,14 +89,12 @@ class Items:
         return self._contexts.items.mapping(int(self._having[number]))
 
     def having(self, key: bytes) -> Array:
-        """By an item's number whether it has this packed key."""
-        first, is_packed_alike = b"\xa3key" + key, _is_packed_alike(key)
-        items = self._contexts.items.packed
-        has = (
-            one.startswith(first, 1) or (not (is_packed_alike and one[1:5] == first[:4]) and _has_key(one, key))
-            for one in items
-        )
-        return np.fromiter(has, bool, len(items))
+        """By an item's number whether it has this key, as `canonical` has it."""
+        identity = self.identity()
+        keyed = identity != NONE
+        has = np.fromiter((code.startswith(key) for code in self.identities), bool, len(self.identities))
+        keyed[keyed] = has[identity[keyed]]
+        return keyed
 
     def saying(self, wanted: str) -> Array:
         """By an item's number whether its key or its truth has this text in it, upper and lower case alike."""
@@ -186,19 +183,6 @@ class Items:
             number = self._truth_numbers[code] = len(self.truths)
             self.truths.append(truth)
         return number
-
-
-def _is_packed_alike(key: bytes) -> bool:
-    """Whether a packed key stands in items as it is: what texts and whole numbers mostly are, mappings never."""
-    try:
-        return isinstance(unpack(key), str | int)
-    except WireError:
-        return False
-
-
-def _has_key(packed: bytes, key: bytes) -> bool:
-    item = unpack_mapping(packed) if packed else {}
-    return "key" in item and canonical(item["key"]) == key
 
 
 _PACKED_KEY = canonical(["key", ""])[:-1]
