@@ -45,9 +45,9 @@ def open(
 def read(directory: str | os.PathLike[str], *, progress: Progress | None = None) -> LocalSource:
     """The source behind `open`. Raises as that does."""
     recording = Recording.open(pathlib.Path(directory))
-    forest, end, removed = Forest(), max(1, recording.end()), recording.removed()
-    forest.removed_segments = removed.segments
-    forest.expect(end - removed.before)
+    forest, end = Forest(), max(1, recording.end())
+    forest.removed_segments = recording.removed().segments
+    forest.expect(recording.length())
     for record in recording.records():
         plant(forest, record)
         if progress is not None:

@@ -96,10 +96,11 @@ class Recording:
         bases = self.bases()
         if not bases:
             return 0
-        try:
-            return bases[-1] + segment_length(self.directory, bases[-1])
-        except OSError as error:
-            raise _unreadable(segment_path(self.directory, bases[-1]), error) from error
+        return bases[-1] + self._length_of(bases[-1])
+
+    def length(self) -> int:
+        """How many bytes its segments have, unpacked. Fewer than up to the end, where some are missing."""
+        return sum(self._length_of(base) for base in self.bases())
 
     def bases(self) -> list[int]:
         """The positions at which the segments begin, ascending. The first is above 0 once old ones were removed."""
@@ -148,6 +149,14 @@ class Recording:
             return read_segment(self.directory, base, offset, stop)
         except FileNotFoundError:
             return b""
+        except OSError as error:
+            raise _unreadable(segment_path(self.directory, base), error) from error
+
+    def _length_of(self, base: int) -> int:
+        try:
+            return segment_length(self.directory, base)
+        except FileNotFoundError:  # removed since the segments were listed
+            return 0
         except OSError as error:
             raise _unreadable(segment_path(self.directory, base), error) from error
 

@@ -11,10 +11,11 @@ import pytest
 
 from embertrace import sources
 from embertrace.errors import RecordingError
-from embertrace.recording import Follower, Recording, RecordingWriter, check
+from embertrace.recording import BATCH, Follower, Recording, RecordingWriter, check
+from embertrace.recording.layout import pack_record, pack_segment_header
 from support.aggregators import refused
 from support.filesystems import make_read_only, mounted
-from support.recordings import ONE, append_batch, make_small, records, segments, ticking
+from support.recordings import ONE, TWO, append_batch, events, make_small, records, segments, ticking
 
 
 @pytest.fixture
@@ -156,3 +157,12 @@ def test_a_clock_that_is_set_back_changes_no_order(tmp_path: pathlib.Path) -> No
     assert len(begun) == len(headers) > 2
     assert begun == sorted(begun)
     assert recording.base_at(times[-1]) == recording.bases()[-1] or times[-1] < begun[-1]
+
+
+def test_a_segment_far_behind_all_others_costs_no_memory_for_what_is_missing(small: pathlib.Path) -> None:
+    base, payload = 1 << 60, events(1, 1)
+    header = pack_segment_header(base, 0, {})
+    record = pack_record(BATCH, 0, TWO, 50, 1, payload, base + len(header))
+    (small / "segments" / f"{base:020d}.seg").write_bytes(header + record)
+    assert sources.open(small).health()["damaged_bytes"] > 1 << 59
+    assert Recording.open(small).length() == sum(path.stat().st_size for path in segments(small))
