@@ -91,10 +91,9 @@ class Items:
     def having(self, key: bytes) -> Array:
         """By an item's number whether it has this key, as `canonical` has it."""
         identity = self.identity()
-        keyed = identity != NONE
         has = np.fromiter((code.startswith(key) for code in self.identities), bool, len(self.identities))
-        keyed[keyed] = has[identity[keyed]]
-        return keyed
+        found: Array = np.append(has, False)[identity]  # NONE is the last
+        return found
 
     def saying(self, wanted: str) -> Array:
         """By an item's number whether its key or its truth has this text in it, upper and lower case alike."""
