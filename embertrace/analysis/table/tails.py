@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from embertrace.analysis.table.column import Array, NarrowColumn
 from embertrace.analysis.table.counting import in_groups
 from embertrace.wire.spans import PADDING, copied
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Of tails looked at together. Whoever looks at them takes several times as much memory, and a table that was copied
+from another has all its tails in one piece."""
 
 
 class Tails:
@@ -42,12 +47,13 @@ class Tails:
         return (self._pieces[number][start:end] for number, start, end in places)
 
     def packed(self, rows: Array) -> Iterator[tuple[Array, bytes, Array, Array]]:
-        """The tails of many rows, in pieces as they were taken in: which of the rows, a buffer with PADDING behind
-        them, where each starts in it, and how long it is."""
+        """The tails of many rows, some MiB at once, in pieces as they were taken in: which of the rows, a buffer with
+        PADDING behind them, where each starts in it, and how long it is."""
         pieces, starts, ends = self._places(rows)
         order = in_groups(pieces)
-        bounds = np.flatnonzero(np.diff(pieces[order], prepend=-1, append=-1))
-        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        parts = np.cumsum((ends - starts)[order]) // MOST_BYTES
+        begins = np.flatnonzero((np.diff(pieces[order], prepend=-1) != 0) | (np.diff(parts, prepend=0) != 0)).tolist()
+        for start, end in pairwise([*begins, len(rows)]):
             places = order[start:end]
             lengths = ends[places] - starts[places]
             joined = copied(self._pieces[pieces[places[0]]], starts[places], lengths)
