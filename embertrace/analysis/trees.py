@@ -186,7 +186,7 @@ class Trees:
         upto = len(self.shape.place_of_execution)
         executions[executions >= upto] = -1
         places = np.append(self.shape.place_of_execution, -1)[executions]  # an execution of -1 is that last one
-        beside = self._said_beside & (calls >= 0) & (calls < len(self.shape.by_call))
+        beside = self._said_beside & (calls < len(self.shape.by_call))
         places[beside] = self.shape.by_call[calls[beside]]
         return places, self._executions.are_known(calls, upto)
 
