@@ -149,11 +149,12 @@ def _add_ensembles(found: Timeline, selection: Selection, by: str, answers: Answ
     if votes is not None:
         counted = votes.comparable & (votes.answered > 1)
         of = selection.trees.shape.name[votes.place[counted]].astype(np.int64)
-        stretches = selection.trees.origins_ns(votes.place[counted]) // found.unit_ns
+        times = selection.trees.origins_ns(votes.place[counted])  # of which some may be beyond 64 bits
+        places, stretches = np.unique(times // found.unit_ns, return_inverse=True)
         shares = votes.distinct[counted] - 1, votes.answered[counted] - 1
-        rows = np.stack([of, stretches, *shares], axis=1) if len(of) else np.zeros((0, 4), np.int64)
-        for (name, place, more, others), times in zip(*_distinct(rows), strict=True):
-            stretch = found.at(BY[by](triples[name]), place)
+        rows = np.stack([of, stretches, *shares], axis=1)
+        for (name, number, more, others), times in zip(*_distinct(rows), strict=True):
+            stretch = found.at(BY[by](triples[name]), int(places[number]))
             stretch.disagreement += Fraction(more, others) * times
             stretch.ensembles += times
         ensembles = (selection.whole(selection.trees.at(place), answers) for place in votes.rest.tolist())
