@@ -23,15 +23,18 @@ from embertrace.analysis.questions.items import usd_of
 from embertrace.analysis.questions.said import Said, agreements, answers_of_members, judgements, truths
 from embertrace.analysis.results import Rows
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.verbs import Question
 
 
 class Cells:
     """The columns of all rows, in the order of `items`; `total` is how many rows there are."""
 
-    def __init__(self, selection: Selection, chosen: Array, answer: Any, votes: Votes, some: Some) -> None:
+    def __init__(
+        self, question: Question, answers: Answers, selection: Selection, votes: Votes, some: Some, chosen: Array
+    ) -> None:
         """`chosen` are the numbers of the keys and epochs that have rows; `some` makes rows."""
-        self._selection, self._answer, self._votes, self._some = selection, answer, votes, some
-        self._answers = Answers(answer)
+        self._question, self._answers = question, answers
+        self._selection, self._votes, self._some = selection, votes, some
         self._right = Correctness(self._answers, selection.trees.labels)
         self._names = Names(selection)
         known = selection.trees.items.identities
@@ -49,7 +52,7 @@ class Cells:
 
     def rows(self, places: Sequence[int]) -> Rows:
         """The rows in some places, in this order."""
-        made = rows_about(self._some, self._numbers[list(places)].tolist(), self._answer)
+        made = rows_about(self._question, self._some, self._numbers[list(places)].tolist())
         rank = {place: at for at, place in enumerate(sorted(places))}
         return Rows((made[rank[place]] for place in places), made.left_out, made.notes)
 
@@ -123,9 +126,9 @@ def cells_of_items(forest: Forest, filters: Sequence[Sequence[Any]], options: Ma
     found = begin(forest, filters, options)
     if found is None:
         return None
-    some, chosen, answer = found
-    selection = Selection(forest, filters)
-    votes = selection.votes(Answers(answer))
+    question, some, chosen = found
+    selection, answers = Selection(forest, filters), Answers(question.options.get("answer"))
+    votes = selection.votes(answers)
     if votes is None or len(votes.rest) or selection.trees.labels.name_calls:
         return None
-    return Cells(selection, chosen, answer, votes, some)
+    return Cells(question, answers, selection, votes, some, chosen)

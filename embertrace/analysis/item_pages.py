@@ -22,13 +22,11 @@ from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.labels import Target
 from embertrace.analysis.query import Selection
-from embertrace.analysis.questions.items import finish_items, items
 from embertrace.analysis.results import Rows
-from embertrace.analysis.runs import check_runs, describe_runs
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.trees import SCORE
-from embertrace.analysis.verbs import understood, with_gaps
+from embertrace.analysis.verbs import Question, understood
 from embertrace.payload import unpack
 
 MOST_FOUND = 5000
@@ -57,14 +55,14 @@ def page_of_items(
     found = begin(forest, filters, options)
     if found is None:
         return None
-    selection, chosen, answer = found
+    question, selection, chosen = found
     known = selection.trees.items
     end = start + count
     if end < FEW * len(chosen):
         order = heapq.nsmallest(end, chosen.tolist(), key=known.identities.__getitem__)
     else:
         order = sorted(chosen.tolist(), key=known.identities.__getitem__)
-    return Page(rows_about(selection, order[start:end], answer), len(chosen))
+    return Page(rows_about(question, selection, order[start:end]), len(chosen))
 
 
 def rows_that_may_say(
@@ -75,34 +73,33 @@ def rows_that_may_say(
     found = begin(forest, filters, options)
     if found is None:
         return None
-    selection, chosen, answer = found
+    question, selection, chosen = found
     about = _said_in(selection, wanted)
     if about is None:
         return None
     some = np.intersect1d(chosen, about)
-    return rows_about(selection, some.tolist(), answer) if len(some) <= MOST_FOUND else None
+    return rows_about(question, selection, some.tolist()) if len(some) <= MOST_FOUND else None
 
 
 def begin(
     forest: Forest, filters: Sequence[Sequence[Any]], options: Mapping[str, Any]
-) -> tuple[Some, Array, Any] | None:
-    """What is asked, the numbers of the items that have rows, and the rule of answers."""
+) -> tuple[Question, Some, Array] | None:
+    """What is asked, of what, and the numbers of the items that have rows."""
     question = understood({"verb": "items", "filters": filters, "options": options})
-    if question.every_attempt or not question.options.keys() <= {"answer"}:
+    if not question.options.keys() <= {"answer"}:
         return None
     selection = Some(forest, filters)
-    if question.alone:
-        check_runs(describe_runs(selection.trees, forest.ended), selection.runs)
     chosen = _chosen(selection)
-    return None if chosen is None else (selection, chosen, question.options.get("answer"))
+    return None if chosen is None else (question, selection, chosen)
 
 
-def rows_about(selection: Some, numbers: Sequence[int], answer: Any) -> Rows:
-    """The rows of the items with these keys and epochs, by number; in the order of those."""
+def rows_about(question: Question, selection: Some, numbers: Sequence[int]) -> Rows:
+    """The rows of the items with these keys and epochs, by number; in the order of those. Raises QueryError as the
+    question does."""
     wanted = np.zeros(len(selection.trees.items.identities) + 1, bool)  # the last is that of NONE
     wanted[list(numbers)] = True
     selection.look_at(np.flatnonzero(wanted[_identities(selection)]))
-    rows = with_gaps(finish_items(items(selection, answer=answer)), selection.forest)
+    rows = question.finish(question.put_to(selection), selection.forest)
     assert isinstance(rows, Rows)
     return rows
 

@@ -280,7 +280,7 @@ class Selection:
             yield metric
 
     def votes(self, answers: Answers) -> Votes | None:
-        """The same as arrays, but for `rest`; None where a callable decides what is an answer."""
+        """How `ensembles` voted, as arrays, but for `rest`; None where a callable decides what is an answer."""
         return votes_of(self.trees, answers, self.mask if self.filtered else None)
 
     def kinds(self, answers: Answers, right: Correctness | None, *, by_answer: bool) -> Kinds | None:

@@ -101,12 +101,6 @@ class Tally:
         units[unit] = n + 1, total + value
         self.binary = self.binary and value in (0, 1)
 
-    def add_many(self, unit: Unit, n: int, total: Fraction) -> None:
-        """`n` binary observations of which `total` are 1."""
-        if n:
-            known, sum_of_known = self.units.get(unit, (0, Fraction(0)))
-            self.units[unit] = n + known, total + sum_of_known
-
     def leave_out(self, reason: str, times: int = 1, *, failed: bool = False, worth: Fraction = Fraction(0)) -> None:
         """`failed`: as attempts that failed, each counting as `worth` in `of_attempted`."""
         self.left_out[reason] += times

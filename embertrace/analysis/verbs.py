@@ -168,7 +168,11 @@ class Question(NamedTuple):
     def of(self, forest: Forest) -> Partial:
         """What one forest says. Raises QueryError for filters and options that mean nothing."""
         partial = self.verb.partial_paths
-        selection = Selection(forest, self.filters, every_attempt=self.every_attempt, partial=partial)
+        return self.put_to(Selection(forest, self.filters, every_attempt=self.every_attempt, partial=partial))
+
+    def put_to(self, selection: Selection) -> Partial:
+        """What a selection of one forest says, which these filters made."""
+        forest = selection.forest
         chosen: frozenset[str] = frozenset(selection.runs) if self.alone else frozenset()
         known = describe_runs(forest.trees, forest.ended) if chosen else {}
         sample = sample_of(selection)

@@ -60,6 +60,7 @@ AT_ONCE: list[tuple[str, dict[str, Any]]] = [
     ("outcomes", {"on": "majority"}),
     ("flips", {}), ("ensembles", {}), *(("groups", {"by": by}) for by in ("stage", "item", "epoch", "round")),
     ("outcomes", {"on": "calls"}), ("outcomes", {"score": "accuracy", "on": "calls"}),
+    ("cost", {}), ("flow", {}), ("timeline", {"by": "stage"}),
 ]  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def call_by_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patched.setattr(Selection, "votes", lambda *_: None)
         patched.setattr(Selection, "kinds", lambda *_, **__: None)
         patched.setattr(Selection, "judged_kinds", lambda *_: None)
+        patched.setattr(Selection, "judged_votes", lambda *_: None)
         yield
 
 

@@ -123,8 +123,8 @@ def test_what_is_sorted_and_narrowed_down_is_so_without_the_rows(
             if found is not None:
                 by_columns += 1
                 expected = browse.page_of_rows(rows, {**view, **page})
-                assert found["rows"] == expected["rows"]
-                assert (found["total"], found["next"]) == (expected["total"], expected["next"])
+                for name in ("rows", "total", "next", "left_out", "notes"):
+                    assert found[name] == expected[name]
     assert by_columns
 
 
@@ -155,6 +155,16 @@ def test_what_columns_cannot_tell_has_no_page() -> None:
 def test_runs_are_not_pooled_in_silence() -> None:
     with pytest.raises(QueryError, match="pool=True"):
         page_of_items(told(0).forest(), [], {}, 0, 10)
+
+
+def test_calls_of_different_shares_are_not_taken_together() -> None:
+    story = Story()
+    for key, share in (("k1", 0.1), ("k2", 0.5)):
+        story.end(story.begin("pipeline", item={"key": key}, share=share))
+    with pytest.raises(QueryError, match="2 shares are in question"):
+        page_of_items(story.forest(), [], {}, 0, 10)
+    page = page_of_items(story.forest(), [["item", "k1"]], {}, 0, 10)
+    assert page is not None and page.rows.notes == ("a sample of 10% of all items: 1 calls; each stands for 10",)
 
 
 def test_of_nothing_there_is_an_empty_page() -> None:

@@ -17,10 +17,12 @@ import pytest
 import embertrace as et
 from embertrace.analysis import Estimate, Forest, LocalSource, OperatorAnalysis, Rows, Table
 from embertrace.analysis.frames import CALL_SCHEMA, EVENT_SCHEMA
+from embertrace.analysis.verbs import VERBS
 from embertrace.errors import MissingExtraError, QueryError
 from embertrace.event import OperatorEvent
 from support.forests import Story
 from support.hostile import HOSTILE, LONG
+from support.laws import OPTIONS
 
 
 def told() -> Story:
@@ -96,6 +98,21 @@ def test_an_explanation_adds_up_to_the_answer(question: str) -> None:
     assert sum(found.left_out.values()) == sum(not row["used"] for row in rows)
     assert {row["item"] for row in found.items()} == {row["item"] for row in rows if row["used"]}
     assert len(found.items()) == found.items
+
+
+ABOUT_CALLS = sorted(VERBS.keys() - {"explain", "item", "label_agreement", "labels", "losses", "runs"})
+
+
+@pytest.mark.parametrize("question", ABOUT_CALLS)
+def test_what_is_said_of_a_call_is_said_of_it_alone(question: str) -> None:
+    story = told()
+    story.score(story.judge("a", item={"key": "scored", "truth": "a"}), accuracy=1)
+    whole = OperatorAnalysis(LocalSource(story.forest()))
+    rows = whole.explain(question, **OPTIONS.get(question, {}))
+    assert rows
+    for key in ("right", "wrong", "unlabelled", "incomplete", "unlinked", "scored"):
+        of_item = whole.item(key).explain(question, **OPTIONS.get(question, {}))
+        assert of_item == [row for row in rows if row["item"] == key]
 
 
 def test_a_row_of_a_table_has_its_own_calls() -> None:

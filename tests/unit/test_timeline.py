@@ -6,7 +6,7 @@ import pytest
 
 from embertrace.analysis import LocalSource, OperatorAnalysis
 from embertrace.errors import QueryError
-from support.forests import Story
+from support.forests import Story, grown
 
 START = 1_700_000_000.0
 
@@ -64,6 +64,15 @@ def test_without_a_length_a_chart_full_of_buckets_is_made() -> None:
     found = analysis(story).timeline()
     assert found["bucket_s"] == 3600 and found["buckets"] <= 240
     assert sum(found["groups"][0]["calls"]) == 100
+
+
+def test_a_moment_that_64_bits_do_not_hold_does_not_hide_the_others() -> None:
+    story = told()
+    producer, seq, event = story.events[-1]
+    far = [*story.events, (producer, seq + 1, event._replace(call_id=1 << 60, timestamp=1e18))]
+    found = OperatorAnalysis(LocalSource(grown(far))).timeline(by="stage")
+    (ensembles,) = (group for group in found["groups"] if group["name"] == "ensemble_1")
+    assert sum(ensembles["ensembles"]) == 2
 
 
 def test_nothing_gives_no_buckets() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.durations import Durations, durations_of
-from embertrace.analysis.ensembles import why_left_out
+from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.voting import disagreement_of
 from embertrace.analysis.results import Table
@@ -144,20 +144,7 @@ def _names(selection: Selection, by: str) -> list[str]:
 
 
 def _add_ensembles(found: Timeline, selection: Selection, by: str, answers: Answers) -> None:
-    votes, triples = selection.votes(answers), selection.trees.table.names.triples
-    ensembles = selection.ensembles(answers)
-    if votes is not None:
-        counted = votes.comparable & (votes.answered > 1)
-        of = selection.trees.shape.name[votes.place[counted]].astype(np.int64)
-        stretches = selection.trees.origins_ns(votes.place[counted]) // found.unit_ns
-        shares = votes.distinct[counted] - 1, votes.answered[counted] - 1
-        rows = np.stack([of, stretches, *shares], axis=1) if len(of) else np.zeros((0, 4), np.int64)
-        for (name, place, more, others), times in zip(*_distinct(rows), strict=True):
-            stretch = found.at(BY[by](triples[name]), place)
-            stretch.disagreement += Fraction(more, others) * times
-            stretch.ensembles += times
-        ensembles = (selection.whole(selection.trees.at(place), answers) for place in votes.rest.tolist())
-    for ensemble in ensembles:
+    for ensemble in _add_votes(found, selection, by, answers):
         value = disagreement_of(ensemble) if why_left_out(ensemble) is None else None
         if value is not None:
             call = ensemble.call
@@ -165,6 +152,23 @@ def _add_ensembles(found: Timeline, selection: Selection, by: str, answers: Answ
             stretch = found.at(BY[by](names), call.origin.nanoseconds // found.unit_ns)
             stretch.disagreement += value
             stretch.ensembles += 1
+
+
+def _add_votes(found: Timeline, selection: Selection, by: str, answers: Answers) -> Iterable[Ensemble]:
+    """Count all ensembles at once; those that are left, to be read one by one, are returned."""
+    votes, trees = selection.votes(answers), selection.trees
+    if votes is None:
+        return selection.ensembles(answers)
+    counted = votes.comparable & (votes.answered > 1)
+    of = trees.shape.name[votes.place[counted]].astype(np.int64)
+    times = trees.origins_ns(votes.place[counted])  # of which some may be beyond 64 bits
+    places, stretches = np.unique(times // found.unit_ns, return_inverse=True)
+    rows = np.stack([of, stretches, votes.distinct[counted] - 1, votes.answered[counted] - 1], axis=1)
+    for (name, number, more, others), often in zip(*_distinct(rows), strict=True):
+        stretch = found.at(BY[by](trees.table.names.triples[name]), int(places[number]))
+        stretch.disagreement += Fraction(more, others) * often
+        stretch.ensembles += often
+    return (selection.whole(trees.at(place), answers) for place in votes.rest.tolist())
 
 
 def _distinct(rows: Array) -> tuple[list[list[int]], list[int]]:

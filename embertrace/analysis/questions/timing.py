@@ -158,9 +158,9 @@ class Path:
         self.chains: dict[Any, list[dict[str, Any]]] = {}
         self.left_out: Counter[str] = Counter()
 
-    def add(self, root: Call, selection: Selection) -> None:
-        steps = chain(root)
-        chosen = [step for step in steps if selection.has(step.call)]
+    def add(self, root: Call, mask: Array) -> None:
+        """Of a trace what stands on its chain and is selected."""
+        chosen = [step for step in chain(root) if mask[step.call.place]]
         if not chosen:
             return
         self.seen += 1
@@ -253,10 +253,12 @@ def critical_path(selection: Selection, *, each: bool = False) -> Path:
         untimed = (shape.parent < 0) & ~shape.has_duration & selection.mask
         found.left_out["traces without a duration"] += int(untimed.sum())
         return found
-    for root in selection.trees.roots:
+    mask = selection.mask
+    for place in np.unique(shape.root[mask]).tolist():
+        root = selection.trees.at(place)
         if root.duration_ns is not None:
-            found.add(root, selection)
-        elif selection.has(root):
+            found.add(root, mask)
+        elif mask[place]:
             found.left_out["traces without a duration"] += 1
     return found
 
