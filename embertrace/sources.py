@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import embertrace.flow  # noqa: F401  (an analysis shows its flow in a notebook)
@@ -29,17 +29,18 @@ def open(
     *,
     pool: bool = False,
     attempts: Attempts = "selected",
+    abstain: Sequence[Any] = (),
     progress: Progress | None = None,
 ) -> OperatorAnalysis:
     """The analysis of a recording on disk, as it is now; also of one that is being written.
 
-    `pool=True` takes several runs as one, `attempts="all"` shows every attempt of a call that was retried: see
-    `OperatorAnalysis`.
+    `pool=True` takes several runs as one, `attempts="all"` shows every attempt of a call that was retried, `abstain`
+    names answers that are none: see `OperatorAnalysis`.
 
     Damaged places are skipped and counted, and so is what retention removed, as every answer then says. Raises
     RecordingError for what is no readable recording.
     """
-    return OperatorAnalysis(read(directory, progress=progress), pool=pool, attempts=attempts)
+    return OperatorAnalysis(read(directory, progress=progress), pool=pool, attempts=attempts, abstain=abstain)
 
 
 def read(directory: str | os.PathLike[str], *, progress: Progress | None = None) -> LocalSource:
@@ -61,17 +62,18 @@ def connect(
     key: str | os.PathLike[str] | ClientKey | None = None,
     pool: bool = False,
     attempts: Attempts = "selected",
+    abstain: Sequence[Any] = (),
     timeout_s: float = 30.0,
 ) -> OperatorAnalysis:
     """The analysis of what an aggregator has recorded so far: every question is answered there.
 
-    `runs()` lists its runs, `run(…)` chooses one, `pool=True` takes them as one. `key` is the file of a client's key
-    (default: EMBERTRACE_KEY), for an aggregator that asks for one. Raises AggregatorError where none answers,
-    SecurityError where one refuses the key.
+    `runs()` lists its runs, `run(…)` chooses one; `pool`, `attempts` and `abstain` are as for `open`. `key` is the file
+    of a client's key (default: EMBERTRACE_KEY), for an aggregator that asks for one. Raises AggregatorError where none
+    answers, SecurityError where one refuses the key.
     """
     found = keys.load(key if key is not None else collect.settings.key)
     source = RemoteSource(Client(endpoint, timeout_s=timeout_s, key=found))
-    return OperatorAnalysis(source, pool=pool, attempts=attempts)
+    return OperatorAnalysis(source, pool=pool, attempts=attempts, abstain=abstain)
 
 
 class RemoteSource:

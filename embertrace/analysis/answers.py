@@ -5,8 +5,9 @@ Rules:
   list = tuple, maps ignore order, and 1, 1.0 and "1" differ.
 - A rule changes what is compared: "str", "casefold", "number", "regex:PATTERN", the name of a field, or (local
   only) a callable. A rule that finds nothing in a text says that the call abstained.
-- None is an abstention. A value known only by its repr, or cut where nothing was hashed, is unknown: never equal
-  to anything, never wrong, and counted.
+- None is an abstention, and so is whatever `Abstaining` names.
+- A value known only by its repr, or cut where nothing was hashed, is unknown: never equal to anything, never wrong,
+  and counted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ from embertrace.analysis.patterns import Pattern
 from embertrace.errors import QueryError, WireError
 from embertrace.payload import Cut, Summary, canonical, digest_of_text, unpack
 
-Rule = str | Callable[[Any], Any] | None
+PlainRule = str | Callable[[Any], Any] | None
+
+
+class Abstaining(NamedTuple):
+    """A rule, and values that are no answers under it: whoever gives one of them abstained."""
+
+    rule: PlainRule
+    values: tuple[Any, ...]
+
+
+Rule = PlainRule | Abstaining
 
 
 class Answer(NamedTuple):
@@ -45,15 +56,19 @@ class Answers:
     """Answers under one rule. Keys are kept per call, for one question. Raises QueryError for a rule nobody knows."""
 
     def __init__(self, rule: Rule = None) -> None:
+        rule, abstentions = rule if isinstance(rule, Abstaining) else (rule, ())
         self._rule = rule
         self._apply = rule_named(rule)
         self._field = rule if isinstance(rule, str) and rule not in _NAMED and not rule.startswith("regex:") else None
         self._kept: dict[tuple[int, int], Answer] = {}
+        self._abstentions = {key for value in abstentions if (key := self._truth_key(value)) is not None}
 
     @property
     def name(self) -> str | None:
         """A text that stands for the rule, and for no other; None for a callable."""
-        return None if callable(self._rule) else repr(self._rule)
+        if callable(self._rule):
+            return None
+        return f"{self._rule!r} but {sorted(self._abstentions)}" if self._abstentions else repr(self._rule)
 
     def of(self, call: Call) -> Answer:
         """The answer of a call that ended with a result."""
@@ -63,6 +78,11 @@ class Answers:
         return answer
 
     def of_value(self, value: Any) -> Answer:
+        found = self._ruled(value)
+        return ABSTAINED if found.key in self._abstentions else found
+
+    def _ruled(self, value: Any) -> Answer:
+        """What a value is under the rule, whether or not it counts as an abstention: a truth never does."""
         try:
             value = self._apply(value)
         except _Nothing as nothing:
@@ -88,9 +108,9 @@ class Answers:
         if isinstance(value, Cut):
             return canonical(value)
         if self._field is None and not callable(self._rule):
-            return self.of_value(value).key
+            return self._ruled(value).key
         try:
-            answer = self.of_value(value)
+            answer = self._ruled(value)
         except Exception:  # the user's callable takes results, and a truth is none
             return canonical(value)
         return answer.key if answer.status == "answered" else canonical(value)
@@ -144,7 +164,7 @@ def is_known(value: Any) -> bool:
     return True
 
 
-def rule_named(rule: Rule) -> Callable[[Any], Any]:
+def rule_named(rule: PlainRule) -> Callable[[Any], Any]:
     """The function of a rule. Raises QueryError."""
     if rule is None:
         return lambda value: value

@@ -34,7 +34,7 @@ from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.questions.outcomes import On
 from embertrace.analysis.results import Rows, asked_of, result_from_data
 from embertrace.analysis.source import LocalSource, Source, forest_of
-from embertrace.analysis.verbs import check_attempts
+from embertrace.analysis.verbs import check_abstain, check_attempts
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
 
@@ -58,17 +58,23 @@ class OperatorAnalysis(
     Events made by hand need no ids: see `handmade` for how they are paired. `pool=True` takes several runs as one.
     A call that was retried counts once, with its highest attempt that ended; with `attempts="all"`, `calls`, `trees`,
     `show`, `stages`, `operators`, `health` and the questions about what went wrong show every attempt. Ensembles and
-    judges count each call once in any case.
+    judges count each call once in any case. Whoever gives one of the answers `abstain` abstained, as with None.
     Answers to nothing are NaN or empty, with n = 0. Not thread-safe; make one per thread.
     """
 
     def __init__(
-        self, events: Iterable[OperatorEvent] | Source, *, pool: bool = False, attempts: Attempts = "selected"
+        self,
+        events: Iterable[OperatorEvent] | Source,
+        *,
+        pool: bool = False,
+        attempts: Attempts = "selected",
+        abstain: Sequence[Any] = (),
     ) -> None:
         self._asked = _Asked(events)
         self._filters: tuple[Filter, ...] = ()
         self._pool = pool
         self._every_attempt = check_attempts(attempts) == "all"
+        self._abstain = check_abstain(abstain)
 
     # Filters. Each narrows the selection of calls; the trees stay whole.
 
@@ -246,6 +252,8 @@ class OperatorAnalysis(
             given["pool"] = True
         if self._every_attempt:
             given["attempts"] = "all"
+        if self._abstain:
+            given["abstain"] = list(self._abstain)
         query = {"verb": verb, "filters": [list(entry) for entry in self._filters], "options": given}
         answer = result_from_data(self._source.answer(query))
         return answer if verb == "explain" else asked_of(answer, Origin(self, verb, plainly))

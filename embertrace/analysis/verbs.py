@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from embertrace.analysis.answers import Abstaining
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.losses import note
 from embertrace.analysis.query import Selection
@@ -204,23 +205,42 @@ def understood(query: Mapping[str, Any]) -> Question:
     if verb is None:
         raise QueryError(f"there is no question {name!r}; known are {', '.join(sorted(VERBS))}")
     pool, attempts = options.pop("pool", False), check_attempts(options.pop("attempts", "selected"))
+    abstain = check_abstain(options.pop("abstain", ()))
     known = verb.options
     for option in options:
         if option not in known:
-            takes = f"it takes {', '.join([*known, 'pool', 'attempts'])}"
+            takes = f"it takes {', '.join([*known, 'pool', 'attempts', 'abstain'])}"
             raise QueryError(f"{name} has no option {option!r}; {takes}")
     missing = [option for option in known if option not in options and _is_required(verb, option)]
     if missing:
         raise QueryError(f"{name} needs {', '.join(missing)}")
+    if abstain:
+        options = _abstaining(verb, options, abstain)
     filters = query.get("filters") or ()
     if not isinstance(filters, list | tuple) or not all(isinstance(entry, list | tuple) for entry in filters):
         raise QueryError(f"filters are lists of [name, arguments…], not {filters!r}")
     return Question(verb, filters, options, attempts == "all" and verb.attempts, not verb.pools and not pool)
 
 
+def _abstaining(verb: Verb, options: Mapping[str, Any], values: tuple[Any, ...]) -> dict[str, Any]:
+    """The options of a question that compares answers, or explains one that does, where these values are none."""
+    found = dict(options)
+    if "answer" in verb.options:
+        found["answer"] = Abstaining(options.get("answer"), values)
+    explained = VERBS.get(str(options.get("question"))) if verb is VERBS["explain"] else None
+    if explained is not None:
+        found["options"] = _abstaining(explained, options.get("options") or {}, values)
+    return found
+
+
 def wrapped(query: Mapping[str, Any]) -> Mapping[str, Any]:
     """A query as it crosses RPC: as a payload, where msgpack alone has no form for a key or a tag, such as 2**70."""
-    values = [query["options"].get("key"), *(value for _, *values in query["filters"] for value in values)]
+    options = query["options"]
+    values = [
+        options.get("key"),
+        *options.get("abstain", ()),
+        *(value for _, *values in query["filters"] for value in values),
+    ]
     if all(isinstance(value, bytes) or pack_plain(value, MAX_QUERY_BYTES) is not None for value in values):
         return query
     return {PACKED: pack(query, MAX_QUERY_BYTES)}
@@ -250,6 +270,13 @@ def check_attempts(attempts: Any) -> str:
     if attempts not in ("selected", "all"):
         raise QueryError(f"attempts={attempts!r} is none of selected, all")
     return str(attempts)
+
+
+def check_abstain(values: Any) -> tuple[Any, ...]:
+    """Raises QueryError for what is no list of answers."""
+    if not isinstance(values, list | tuple):
+        raise QueryError(f"abstain={values!r:.80} is no list of answers that count as none")
+    return tuple(values)
 
 
 def answer(forest: Forest, query: Mapping[str, Any]) -> dict[str, Any]:

@@ -163,6 +163,24 @@ def test_counted_at_once_or_call_by_call(events: list[Placed], filters: list[Any
             assert told(grown(events), verb, filters, {**options, **more}) == at_once, verb
 
 
+@settings(max_examples=50, deadline=None)
+@given(stories(), st.sampled_from([["a"], ["b", 1], [{"n": 1, "m": 2}]]))
+def test_who_gives_an_answer_that_is_none_abstained(events: list[Placed], none: list[Any]) -> None:
+    """`abstain` is the same as a callable that gives None for these answers."""
+    kept = {payload.canonical(value) for value in none}
+
+    def rule(value: Any) -> Any:
+        return None if payload.canonical(value) in kept else value
+
+    for verb, more in AT_ONCE:
+        if "answer" in VERBS[verb].options:
+            by_values = told(grown(events), verb, [], {**more, "abstain": none})
+            assert by_values == told(grown(events), verb, [], {**more, "answer": rule}), verb
+    explained = {"question": "majority_accuracy", "abstain": none}
+    by_rule = {"question": "majority_accuracy", "options": {"answer": rule}}
+    assert told(grown(events), "explain", [], explained) == told(grown(events), "explain", [], by_rule)
+
+
 @settings(max_examples=100, deadline=None)
 @given(stories(), st.lists(st.sampled_from(FILTERS), max_size=2))
 def test_scores_and_health_are_those_of_the_calls(events: list[Placed], filters: list[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import embertrace as et
 from embertrace.analysis import Estimate, Groups, OperatorAnalysis, result_from_data
 from embertrace.analysis.source import LocalSource
 from embertrace.analysis.statistics import holm
@@ -233,3 +234,22 @@ def test_holm_1979() -> None:
     adjusted = holm({"a": 0.9, "b": math.nan, "c": 0.8})
     assert math.isnan(adjusted.pop("b")) and adjusted == {"a": 1.0, "c": 1.0}
     assert holm({}) == {}
+
+
+def test_answers_that_stand_for_none() -> None:
+    with et.collect_events() as events:
+        for key, answers in {"q1": ["a", "a", "pass"], "q2": ["pass", "b", "a"]}.items():
+            with et.item(key, truth="a"), et.operator("panel", type="ensemble") as panel:
+                for place, value in enumerate(answers):
+                    with et.operator(f"m{place}", type="member") as member:
+                        member.result(value)
+                panel.result(answers)
+    assert OperatorAnalysis(events).non_unanimous_rate() == 1
+    asked = OperatorAnalysis(events, abstain=["pass"])
+    assert asked.non_unanimous_rate() == 0.5
+    assert asked.majority_accuracy() == 0.75  # a tie counts one half
+    assert asked.majority_accuracy(answer="casefold") == 0.75
+    assert asked.judge_accuracy_by_agreement() == {}
+    assert [row["used"] for row in asked.majority_accuracy().explain()] == [True, True]
+    with pytest.raises(QueryError, match="abstain='pass' is no list of answers"):
+        OperatorAnalysis(events, abstain="pass")
