@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from embertrace.errors import RecordingError
@@ -42,6 +42,9 @@ POLL_BYTES = 8 * 1024 * 1024
 PIECE_BYTES = 960 * 1024
 """How much of a segment is read at once. Memory of this size is used again and again; a segment's worth of fresh memory
 costs four times what reading into it does. A record is rarely longer."""
+
+Items = Generator[Record | Damage, None, int]
+"""What is in a stretch of a segment, and at the end the position that was reached."""
 
 
 class Recording:
@@ -185,14 +188,14 @@ class Follower:
     """New records of a recording as they become durable. One thread.
 
     `position` is where it has got to. `damages` are the stretches it had to skip; `removed_segments` how many segments
-    retention had removed when it last passed over some. Idle polls cost a look into memory.
+    retention had removed when it last passed over some. Idle polls cost a look into memory. A segment is open as long
+    as something of it that was durable when it was opened is left.
     """
 
     def __init__(self, recording: Recording, start: int = 0) -> None:
         """Follow from `start` on: 0, a record's position, or the `position` of another follower."""
         self._recording = recording
-        self._items: Iterator[Record | Damage] = iter(())
-        self._items_end = start
+        self._items: Items | None = None
         self._base: int | None = None
         self.position = start
         self.damages: list[Damage] = []
@@ -201,25 +204,38 @@ class Follower:
     def poll(self, limit_bytes: int = POLL_BYTES) -> list[Record]:
         """The next durable records, in order; stops once they have `limit_bytes` or more. Empty if there are none.
 
-        Holds what is left of one segment in memory, until it was taken. Raises RecordingError if the recording was
-        cut back or replaced behind the follower, or can't be read.
+        Holds about a MiB in memory beside them. Raises RecordingError if the recording was cut back or replaced behind
+        the follower, or can't be read.
         """
         records: list[Record] = []
         taken = 0
         while taken < limit_bytes:
-            item = next(self._items, None)
+            item = self._next()
             if item is None:
-                self.position = self._items_end
-                if not self._advance():
-                    break
-            elif isinstance(item, Record):
+                break
+            self.position = item.end
+            if isinstance(item, Record):
                 records.append(item)
                 taken += RECORD_HEADER_BYTES + len(item.payload)
-                self.position = item.end
             else:
                 self.damages.append(item._replace(tail=False))
-                self.position = item.end
         return records
+
+    def _next(self) -> Record | Damage | None:
+        """What comes next, None if that is not durable yet. After an error the same is tried again."""
+        while self._items is not None or self._advance():
+            assert self._items is not None
+            items, self._items = self._items, None
+            try:
+                item = next(items)
+            except StopIteration as over:
+                self.position = over.value
+                continue
+            except OSError as error:
+                raise _unreadable(self._recording.directory, error) from error
+            self._items = items
+            return item
+        return None
 
     def _advance(self) -> bool:
         """Take up what is durable in the present segment, else in the next one. False if there is nothing."""
@@ -246,21 +262,33 @@ class Follower:
         unexplained = max(self.position, min(removed.before, following))
         if unexplained < following:
             self.damages.append(Damage(unexplained, following - unexplained, MISSING_SEGMENT))
-        self._base, self.position, self._items_end = following, following, following
+        self._base = self.position = following
         return self._take(following, synced)
 
     def _take(self, base: int, synced: int) -> bool:
-        """Read from the position to the end of this segment or of what is durable, which is where a record ends."""
-        part = self._recording.read(base, self.position - base, synced - base)
-        if not part:
+        """Go on to the end of this segment or of what is durable, which is where a record ends."""
+        try:
+            segment = OpenSegment(self._recording.directory, base)
+        except OSError as error:
+            raise _unreadable(segment_path(self._recording.directory, base), error) from error
+        end = min(base + segment.length, synced)
+        if end <= self.position:
+            segment.close()
             return False
-        self._items = _scan_from(part, base, self.position)
-        self._items_end = self.position + len(part)
+        self._items = _all_of(segment, base, self.position, end)
         return True
 
 
-def _in_pieces(segment: OpenSegment, base: int, position: int, end: int) -> Iterator[Record | Damage]:
+def _all_of(segment: OpenSegment, base: int, position: int, end: int) -> Items:
+    """As `_in_pieces`; the segment is closed then."""
+    with segment:
+        return (yield from _in_pieces(segment, base, position, end))
+
+
+def _in_pieces(segment: OpenSegment, base: int, position: int, end: int) -> Items:
     """What `_scan_from` finds in a segment's bytes from `position` up to `end`, without all of them in memory.
+
+    Returns the position up to which there were any.
 
     What reaches to the end of a piece may be a record that is cut there: the next piece begins with it. Where nothing
     else is in a piece, it was too short.
@@ -280,7 +308,7 @@ def _in_pieces(segment: OpenSegment, base: int, position: int, end: int) -> Iter
             else:
                 yield item
         if is_last:
-            return
+            return reached
         size = least if following > position else 2 * size
         position = following
 
