@@ -22,7 +22,6 @@ from pathlib import Path
 
 import zmq
 
-from aggregator.allocation import keep_freed
 from aggregator.child import MEMORY, Analyst, Orders
 from aggregator.collector import Collector, Identity
 from aggregator.export_child import Exporter, ExportOrders
@@ -93,7 +92,6 @@ def serve(
     Raises AggregatorError for a port in use or an address that is refused, RecordingError for the recording.
     """
     host, port = _address(options)
-    keep_freed()
     stopping = threading.Event()
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(open_writer(options))
