@@ -29,7 +29,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +37,6 @@ from embertrace.errors import NoSpaceError, RecordingError
 from embertrace.recording.claim import make_directory, take_lock
 from embertrace.recording.files import (
     DISK,
-    MANIFEST,
     SEGMENTS,
     TEMPORARY,
     Disk,
@@ -51,7 +49,7 @@ from embertrace.recording.files import (
     sync_directory,
 )
 from embertrace.recording.layout import RECORD_HEADER_BYTES, pack_record_header
-from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
+from embertrace.recording.manifest import make_recording
 from embertrace.recording.recovery import note_life, note_mark, recover, segment_head
 from embertrace.recording.synced import SyncedPosition
 
@@ -183,7 +181,7 @@ class RecordingWriter:
         try:
             make_directory(self.directory)
             self._lock = take_lock(self.directory)
-            self.id, self.name, self.created = self._identify(name)
+            self.id, self.name, self.created = make_recording(self.directory, name, self._clock_ns, self._disk)
             self._published = SyncedPosition(self.directory, writable=True)
             self._resume()
         except OSError as error:
@@ -196,20 +194,6 @@ class RecordingWriter:
         except BaseException:
             self._release()
             raise
-
-    def _identify(self, name: str | None) -> Manifest:
-        """Read what the recording is, or make it one."""
-        if not (self.directory / MANIFEST).exists():
-            called = name if name is not None else self.directory.resolve().name
-            fresh = Manifest(secrets.token_hex(16), check_name(called), self._clock_ns() / 1e9)
-            write_manifest(self.directory, fresh, self._disk)
-            return fresh
-        found = read_manifest(self.directory)
-        if name is not None and name != found.name:
-            raise RecordingError(
-                f"{self.directory} is the recording {found.name!r}, not {name!r}: use its name or another directory"
-            )
-        return found
 
     def _resume(self) -> None:
         """Go on where the last valid record ends."""

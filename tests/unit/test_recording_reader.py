@@ -169,6 +169,7 @@ def test_an_idle_follower_touches_no_file(small: pathlib.Path, monkeypatch: pyte
         raise AssertionError("an idle follower went to the disk")
 
     monkeypatch.setattr("embertrace.recording.reader.read_segment", touched)
+    monkeypatch.setattr("embertrace.recording.reader.OpenSegment", touched)
     monkeypatch.setattr("embertrace.recording.reader.segment_bases", touched)
     assert follower.poll() == []
 
