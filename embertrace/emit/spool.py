@@ -28,6 +28,9 @@ from zlib import crc32
 from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, record_head, write_dropped
 from embertrace.emit.storage import NO_ROOM, Nowhere, Room, Storage
 
+Piece = bytes | bytearray
+"""A slice of a room's buffer, which is of the one type or the other."""
+
 
 class Batch(NamedTuple):
     """Consecutive events as one payload."""
@@ -189,7 +192,7 @@ class Spool:
 
         `from_seq` must not be below `oldest`.
         """
-        pieces: list[bytes] = []
+        pieces: list[Piece] = []
         seq, left = from_seq, max_bytes
         for place in range(len(self._extents)):
             extent = self._extents[place]
@@ -213,7 +216,7 @@ class Spool:
             self._extents.popleft().room.free()
 
 
-def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[bytes], int]:
+def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[Piece], int]:
     """Events from `seq` on within both limits, and their bytes."""
     starts, first = extent.starts, seq - extent.first
     most = min(len(starts) - 1, first + max_events)
@@ -224,6 +227,5 @@ def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least
     stop = first + bisect_right(range(first + 1, most + 1), max_bytes, key=size)
     if stop == first and at_least_one and most > first:
         stop += 1
-    base = starts[first]
-    span = bytes(extent.room.buffer[base : starts[stop]])
-    return [span[starts[at] + HEAD_BYTES - base : starts[at + 1] - base] for at in range(first, stop)], size(stop)
+    buffer, places = extent.room.buffer, zip(starts[first:stop], starts[first + 1 : stop + 1], strict=True)
+    return [buffer[begin + HEAD_BYTES : end] for begin, end in places], size(stop)
