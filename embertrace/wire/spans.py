@@ -5,6 +5,7 @@ seeded, and what it finds alike is compared byte by byte.
 
     copied   the bytes of stretches, one behind the other
     alike    of each stretch the place of one that holds the same
+    Hash     numbers for stretches that hardly ever are the same for two that differ
     are_ascii, words_at    whether stretches are plain text; what stands at each place
 """
 
@@ -91,6 +92,28 @@ def _alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
         found[looking] = other
         looking, hashes = looking[differs], hashes[differs]
     return found
+
+
+class Hash:
+    """Numbers of 64 bits for stretches, never 0; which ones, nobody can foresee."""
+
+    def __init__(self) -> None:
+        self._factors = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uint64)
+        self._mix = np.uint64(secrets.randbits(64))
+
+    def of(self, buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
+        """Those of some stretches. Longer ones than PADDING are hashed by Python."""
+        hashes = lengths.astype(np.uint64) * self._factors[WORDS]
+        short = np.flatnonzero(lengths <= PADDING)
+        words = _words_in(buffer, starts[short], lengths[short])
+        for place, factor in enumerate(self._factors[: words.shape[1]]):
+            word = (words[:, place] ^ self._mix) * factor
+            hashes[short] += (word ^ (word >> np.uint64(32))) * _AGAIN
+        for row in np.flatnonzero(lengths > PADDING).tolist():
+            hashes[row] += np.uint64(hash(buffer[starts[row] : starts[row] + lengths[row]]) % (1 << 64))
+        hashes ^= hashes >> np.uint64(32)
+        found: Ints = np.maximum(hashes, np.uint64(1))
+        return found
 
 
 def are_ascii(buffer: bytes, starts: Ints, lengths: Ints) -> NDArray[np.bool_]:
