@@ -27,7 +27,7 @@ _MASKS = (np.arange(PADDING + 1)[:, None] - 8 * np.arange(WORDS)).clip(0, 8)
 _KEPT = np.array([(1 << 8 * many) - 1 for many in range(9)], np.uint64)[_MASKS]
 """By length and word: the bits of a word that are in the stretch."""
 _HIGH_BITS = np.uint64(0x8080808080808080)
-_AGAIN = np.uint64(0x9E3779B97F4A7C15)
+_AGAIN, _DOWN = np.uint64(0x9E3779B97F4A7C15), np.uint64(47)
 
 
 def copied(buffer: bytes, starts: Ints, lengths: Ints) -> bytes:
@@ -98,19 +98,21 @@ class Hash:
     """Numbers of 64 bits for stretches, never 0; which ones, nobody can foresee."""
 
     def __init__(self) -> None:
-        self._factors = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uint64)
-        self._mix = np.uint64(secrets.randbits(64))
+        self._factors = np.array([secrets.randbits(64) | 1 for _ in range(2 * WORDS + 1)], np.uint64)
 
     def of(self, buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
         """Those of some stretches. Longer ones than PADDING are hashed by Python."""
-        hashes = lengths.astype(np.uint64) * self._factors[WORDS]
+        hashes = lengths.astype(np.uint64) * self._factors[-1]
         short = np.flatnonzero(lengths <= PADDING)
         words = _words_in(buffer, starts[short], lengths[short])
-        for place, factor in enumerate(self._factors[: words.shape[1]]):
-            word = (words[:, place] ^ self._mix) * factor
-            hashes[short] += (word ^ (word >> np.uint64(32))) * _AGAIN
-        for row in np.flatnonzero(lengths > PADDING).tolist():
-            hashes[row] += np.uint64(hash(buffer[starts[row] : starts[row] + lengths[row]]) % (1 << 64))
+        for place in range(words.shape[1]):
+            word = words[:, place] * self._factors[2 * place]
+            word ^= word >> _DOWN  # high bits alone would stay what they are
+            hashes[short] += word * self._factors[2 * place + 1]
+        long = np.flatnonzero(lengths > PADDING)
+        ends = (starts + lengths)[long].tolist()
+        texts = (buffer[start:end] for start, end in zip(starts[long].tolist(), ends, strict=True))
+        hashes[long] ^= np.fromiter(map(hash, texts), np.int64, len(long)).view(np.uint64)
         hashes ^= hashes >> np.uint64(32)
         found: Ints = np.maximum(hashes, np.uint64(1))
         return found

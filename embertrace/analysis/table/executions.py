@@ -64,12 +64,12 @@ class Executions:
 
     def find(self, calls: Array, attempts: Array) -> Array:
         """The executions of calls (by number) and attempts; NONE for those that were not seen."""
-        numbers = np.full(len(calls), NONE, np.int64)
-        inside = calls < len(self._first)
-        numbers[inside] = self._first.values[calls[inside]]
-        other = np.flatnonzero(numbers >= 0)
-        other = other[self.attempt.values[numbers[other]] != attempts[other]]
-        for place in other.tolist():
+        first = self._first.values
+        if not len(self):
+            return np.full(len(calls), NONE, np.int32)
+        inside = calls < len(first)
+        numbers: Array = first[calls] if inside.all() else np.where(inside, first[np.where(inside, calls, 0)], NONE)
+        for place in np.flatnonzero((self.attempt.values[numbers] != attempts) & (numbers >= 0)).tolist():
             numbers[place] = self._others.get((int(calls[place]), int(attempts[place])), NONE)
         return numbers
 
@@ -85,9 +85,10 @@ class Executions:
         """As `find`, with new ones for those that were not seen."""
         new = np.flatnonzero(self._first.values[calls] == NONE)
         if len(new):
+            new_calls = calls[new]
             places = np.arange(len(new))
-            self._first.values[calls[new]] = places  # of several the last is kept, and speaks for all
-            speaks = new[self._first.values[calls[new]] == places]
+            self._first.values[new_calls[::-1]] = places[::-1]  # of several the last is kept: which was seen first
+            speaks = new[self._first.values[new_calls] == places]
             self._first.values[calls[speaks]] = np.arange(len(self), len(self) + len(speaks))
             self._append(calls[speaks], attempts[speaks])
         numbers = self._first.values[calls].astype(np.int64)
