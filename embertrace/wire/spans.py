@@ -22,6 +22,8 @@ Ints = NDArray[Any]
 WORDS = 16
 PADDING = 8 * WORDS
 """Stretches up to so many bytes are compared word by word; of longer ones Python makes bytes."""
+AT_ONCE = 64
+"""Most bytes of a short stretch: one line of the processor's cache."""
 _FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uint64)
 _MASKS = (np.arange(PADDING + 1)[:, None] - 8 * np.arange(WORDS)).clip(0, 8)
 _KEPT = np.array([(1 << 8 * many) - 1 for many in range(9)], np.uint64)[_MASKS]
@@ -33,21 +35,28 @@ _AGAIN, _DOWN = np.uint64(0x9E3779B97F4A7C15), np.uint64(47)
 def copied(buffer: bytes, starts: Ints, lengths: Ints) -> bytes:
     """The stretches one behind the other.
 
-    Those of 2ⁿ bytes and more, and of less than twice that, are copied together: their first 2ⁿ bytes, and their last.
+    Of short ones AT_ONCE bytes each are copied in their order, and what is beyond a stretch is covered by those behind
+    it. Longer ones come last, those of 2ⁿ bytes and more, and of less than twice that, together: their first 2ⁿ bytes,
+    and their last.
     """
     ends = np.cumsum(lengths)
     places = ends - lengths
-    found = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-    sizes = np.frexp(lengths)[1]
-    for size in np.flatnonzero(np.bincount(sizes)).tolist():
-        if size == 0:
+    size = int(ends[-1]) if len(ends) else 0
+    found = np.empty(size + AT_ONCE, np.uint8)
+    is_short = (lengths <= AT_ONCE) & (starts <= len(buffer) - AT_ONCE)
+    short = slice(None) if is_short.all() else np.flatnonzero(is_short)
+    _blocks(found, AT_ONCE)[places[short]] = _blocks(buffer, AT_ONCE)[starts[short]]
+    long = np.flatnonzero(~is_short)
+    sizes = np.frexp(lengths[long])[1]
+    for bits in np.flatnonzero(np.bincount(sizes)).tolist():
+        if bits == 0:
             continue
-        block = 1 << (size - 1)
-        rows = np.flatnonzero(sizes == size)
+        block = 1 << (bits - 1)
+        rows = long[sizes == bits]
         source, target = _blocks(buffer, block), _blocks(found, block)
         target[places[rows]] = source[starts[rows]]
-        target[ends[rows] - block] = source[(starts + lengths)[rows] - block]
-    return found.tobytes()
+        target[ends[rows] - block] = source[starts[rows] + lengths[rows] - block]
+    return found[:size].tobytes()
 
 
 def _blocks(buffer: Any, size: int) -> Ints:
@@ -77,20 +86,21 @@ def _alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
     hashes ^= hashes >> np.uint64(32)
     whole = rows.view(f"V{8 * count}")[:, 0]
     bits = (2 * len(starts)).bit_length()
-    table = np.empty(1 << bits, np.int64)
+    table = np.empty(1 << bits, np.int32)
     found = np.arange(len(starts))
-    looking = found.copy()
+    looking, held, long = found.copy(), rows, lengths
     while len(looking):
         hashes = hashes * _AGAIN
         slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
         table[slots] = looking  # of several the last one counts, and is compared with
         other = table[slots]
-        differs: Ints = lengths[other] != lengths[looking]
-        unequal = whole[other].view(np.uint64).reshape(-1, count) != rows[looking]
+        found[looking] = other
+        differs: Ints = lengths[other] != long
+        unequal = whole[other].view(np.uint64).reshape(-1, count) != held
         if unequal.any():
             differs = differs | unequal.any(1)
-        found[looking] = other
-        looking, hashes = looking[differs], hashes[differs]
+        on = np.flatnonzero(differs)
+        looking, hashes, held, long = looking[on], hashes[on], held[on], long[on]
     return found
 
 

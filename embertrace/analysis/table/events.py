@@ -118,6 +118,8 @@ class EventTable:
     def _numbered(self, ids: Array) -> Array:
         """The numbers of call ids; most events have no parent, or follow nothing."""
         some = np.flatnonzero(ids)
+        if len(some) == len(ids):
+            return self.ids.add(ids.astype(np.uint64, copy=False))
         numbers = np.full(len(ids), NO_CALL, np.int32)
         numbers[some] = self.ids.add(ids[some].astype(np.uint64, copy=False))
         return numbers
