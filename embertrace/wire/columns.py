@@ -34,6 +34,10 @@ FLOAT_STAMP, NO_TRACE, DURATION, FLOAT_DURATION, LINKS, CONTEXT = (1 << place fo
 """Flags of an event: its time (its duration) is a float of seconds, whose bits the column holds; it has no trace id,
 has a duration, links, a context."""
 
+_OF_DURATION = np.full(256, DURATION, np.uint8)
+_OF_DURATION[[NIL, FLOAT]] = 0, DURATION | FLOAT_DURATION
+"""Flags by a duration's first byte."""
+
 
 class Columns(NamedTuple):
     """Events side by side, one array for each field, and their tails one behind the other.
@@ -166,6 +170,7 @@ def _candidates(buffer: bytes, end: int) -> Ints:
 
 def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     """All columns but names and tails; and where names begin, where they end, where the tail begins."""
+    cursor.look_ahead()
     kind = cursor.bytes[cursor.at + 3]
     cursor.move(4)
     stamp_tag, stamp = cursor.tags(), cursor.word()
@@ -180,9 +185,8 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
         cursor.text()
     names_end = cursor.at
     duration_tag, duration = cursor.number()
-    is_float = duration_tag == FLOAT
-    cursor.bad |= ~is_float & (duration >> 63 != 0)
-    flags |= np.where(duration_tag == NIL, 0, np.where(is_float, DURATION | FLOAT_DURATION, DURATION)).astype(np.uint8)
+    cursor.bad |= (duration >> 63 != 0) & (duration_tag != FLOAT)
+    flags |= _OF_DURATION[duration_tag]
     slots, follows = cursor.unsigned(), cursor.unsigned()
     tail_at = cursor.at
     flags |= np.where(cursor.links(), LINKS, 0).astype(np.uint8)

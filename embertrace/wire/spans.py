@@ -22,8 +22,8 @@ Ints = NDArray[Any]
 WORDS = 16
 PADDING = 8 * WORDS
 """Stretches up to so many bytes are compared word by word; of longer ones Python makes bytes."""
-AT_ONCE = 64
-"""Most bytes of a short stretch: one line of the processor's cache."""
+LINE = 64
+"""Bytes that are copied at once: one line of the processor's cache. So many of a stretch take no longer than eight."""
 _FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uint64)
 _MASKS = (np.arange(PADDING + 1)[:, None] - 8 * np.arange(WORDS)).clip(0, 8)
 _KEPT = np.array([(1 << 8 * many) - 1 for many in range(9)], np.uint64)[_MASKS]
@@ -35,17 +35,17 @@ _AGAIN, _DOWN = np.uint64(0x9E3779B97F4A7C15), np.uint64(47)
 def copied(buffer: bytes, starts: Ints, lengths: Ints) -> bytes:
     """The stretches one behind the other.
 
-    Of short ones AT_ONCE bytes each are copied in their order, and what is beyond a stretch is covered by those behind
+    Of short ones LINE bytes each are copied in their order, and what is beyond a stretch is covered by those behind
     it. Longer ones come last, those of 2ⁿ bytes and more, and of less than twice that, together: their first 2ⁿ bytes,
     and their last.
     """
     ends = np.cumsum(lengths)
     places = ends - lengths
     size = int(ends[-1]) if len(ends) else 0
-    found = np.empty(size + AT_ONCE, np.uint8)
-    is_short = (lengths <= AT_ONCE) & (starts <= len(buffer) - AT_ONCE)
+    found = np.empty(size + LINE, np.uint8)
+    is_short = (lengths <= LINE) & (starts <= len(buffer) - LINE)
     short = slice(None) if is_short.all() else np.flatnonzero(is_short)
-    _blocks(found, AT_ONCE)[places[short]] = _blocks(buffer, AT_ONCE)[starts[short]]
+    _blocks(found, LINE)[places[short]] = _blocks(buffer, LINE)[starts[short]]
     long = np.flatnonzero(~is_short)
     sizes = np.frexp(lengths[long])[1]
     for bits in np.flatnonzero(np.bincount(sizes)).tolist():
@@ -137,6 +137,12 @@ def are_ascii(buffer: bytes, starts: Ints, lengths: Ints) -> NDArray[np.bool_]:
 def words_at(buffer: bytes) -> Ints:
     """The eight bytes at each place of a buffer, as little-endian integers."""
     return np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+
+
+def lines_at(bytes_: Ints, places: Ints) -> Ints:
+    """A line from each place of a buffer on, a row each."""
+    rows: Ints = _blocks(bytes_, LINE)[places].view(np.uint8).reshape(-1, LINE)
+    return rows
 
 
 def _words_in(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
