@@ -54,13 +54,14 @@ class Executions:
         """Take in the table's rows from `start` on."""
         events = self._events
         self._first.grow(len(events.ids), NONE)
-        kinds, calls = events.kind.values[start:], events.call.values[start:]
-        rows = np.flatnonzero((kinds != METRIC) & (calls != NO_CALL)) + start
-        numbers = self._numbers(events.call.values[rows], events.attempt.values[rows])
-        for column, half in ((self.begin, True), (self.end, False)):
-            column.grow(len(self), NONE)
-            chosen = (events.kind.values[rows] == CALL) == half
-            self._place(column, numbers[chosen], rows[chosen])
+        kinds, calls, attempts = (each.values[start:] for each in (events.kind, events.call, events.attempt))
+        counts, begins = (kinds != METRIC) & (calls != NO_CALL), kinds == CALL
+        for column, half in ((self.begin, counts & begins), (self.end, counts & ~begins)):
+            at = np.flatnonzero(half)
+            numbers = self._numbers(calls[at].astype(np.int64), attempts[at])
+            self.begin.grow(len(self), NONE)
+            self.end.grow(len(self), NONE)
+            self._place(column, numbers, at + start)
 
     def find(self, calls: Array, attempts: Array) -> Array:
         """The executions of calls (by number) and attempts; NONE for those that were not seen."""
@@ -106,7 +107,10 @@ class Executions:
 
     def _place(self, column: Column, numbers: Array, rows: Array) -> None:
         free = column.values[numbers] == NONE
-        column.values[numbers[free]] = rows[free]
+        if free.all():
+            column.values[numbers] = rows
+        else:
+            column.values[numbers[free]] = rows[free]
         for place in np.flatnonzero(column.values[numbers] != rows).tolist():
             number, row = int(numbers[place]), int(rows[place])
             if self._events.origin(row) < self._events.origin(int(column.values[number])):
