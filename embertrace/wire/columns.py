@@ -78,8 +78,6 @@ _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
 _HEAD_BITS, _HEAD_AND_TYPE = np.uint64(0xFCFFFFFF), np.uint64(int.from_bytes(EVENT_HEAD, "little"))
 """Which bits of an event's first four bytes are the same in all: a type is 0 to 3."""
-_PIECE = 1 << 16
-"""Bytes that are looked through at once: what comes of it takes no memory that was not there before."""
 _INT64, NO_LINKS = 0xD3, 0x90
 _NO_TEXT = -1
 """In the place of the number of names that are no text."""
@@ -159,12 +157,7 @@ _ELEMENTS: tuple[Callable[[Cursor], Any], ...] = (
 def _candidates(buffer: bytes, end: int) -> Ints:
     """Where an event may begin: an array of FIELDS, a type, a time of nine bytes, a trace id or nil."""
     bytes_, words = np.frombuffer(buffer, np.uint8), words_at(buffer)
-    last = max(0, end - _FRONT)
-    found_in = [
-        np.flatnonzero(bytes_[start : min(start + _PIECE, last)] == EVENT_HEAD[0]) + start
-        for start in range(0, last, _PIECE)
-    ]
-    at = np.concatenate([np.zeros(0, np.int64), *found_in])
+    at = np.flatnonzero(bytes_[: max(0, end - _FRONT)] == EVENT_HEAD[0])
     begin = words[at]
     fits = (begin & _HEAD_BITS) == _HEAD_AND_TYPE
     if not fits.all():

@@ -129,9 +129,7 @@ class Contexts:
         """As `_read`, each distinct one by itself."""
         read = {context: unpack_context(context) for context in contexts}
         items = dict(zip(read, self.items.numbers_of([added.item for added in read.values()]).tolist(), strict=True))
-        beside = {
-            context: known.setdefault(self._beside_item(added), len(known)) for context, added in read.items()
-        }
+        beside = {context: known.setdefault(self._beside_item(added), len(known)) for context, added in read.items()}
         return (
             np.array([items[context] for context in contexts], np.int32),
             np.array([beside[context] for context in contexts], np.int64),
