@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from embertrace.analysis.table.distinct import Distinct
@@ -98,6 +98,8 @@ class Coarse(Hash):
         )
 
 
+@example([[b"a"], [b"b"], [b"b", b"a"]], 1)
+@example([[b"a", b"b"], [b"b", b"a"]], 2)
 @given(st.lists(st.lists(PIECES, max_size=20, unique=True), max_size=6), st.sampled_from([0, 0, 1, 2, 5]))
 def test_texts_have_numbers_as_they_are_first_met_whatever_their_hash_is(given: list[list[bytes]], coarse: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
