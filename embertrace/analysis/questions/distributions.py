@@ -13,6 +13,7 @@ import numpy as np
 from embertrace.analysis.durations import Durations, durations_of
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows, Table
+from embertrace.analysis.statistics import root
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.table.names import Triple
@@ -93,13 +94,7 @@ def mean_and_std(counts: Counter[float]) -> dict[str, Any]:
     exact = [(Fraction(value), times) for value, times in counts.items()]
     mean = sum((value * times for value, times in exact), Fraction(0)) / n
     variance = sum(((value - mean) ** 2 * times for value, times in exact), Fraction(0)) / n
-    return {"mean": float(mean), "std": _root(variance), "samples": n}
-
-
-def _root(square: Fraction) -> float:
-    """A square root; also of squares that are too large or too small for a float, while their roots are not."""
-    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
-    return math.ldexp(math.sqrt(square / Fraction(4) ** shift), shift)
+    return {"mean": float(mean), "std": root(variance), "samples": n}
 
 
 Group = tuple[str, ...]
