@@ -97,6 +97,18 @@ class _MemoryRoom:
         self.buffer = bytearray()
 
 
+class NoRoom:
+    """Space for nothing."""
+
+    buffer: Buffer = bytearray()
+
+    def free(self) -> None:
+        """There is nothing to free."""
+
+
+NO_ROOM: Room = NoRoom()
+
+
 class Nowhere:
     """No room at all: everything is dropped, and counted."""
 
