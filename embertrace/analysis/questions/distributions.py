@@ -50,13 +50,9 @@ def accuracy_distribution(selection: Selection) -> Histograms:
 def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
     """Of each operator's name and each text with an accuracy: the value, and how often it was scored."""
     trees = selection.trees
-    kept = "accuracies"
     if selection.filtered:
         return _count_accuracies(trees, selection.scored)
-    if kept not in trees.kept:
-        trees.kept[kept] = _count_accuracies(trees, selection.scored)
-    found: list[tuple[int, float | None, int]] = trees.kept[kept]
-    return found
+    return trees.keep("accuracies", lambda: _count_accuracies(trees, selection.scored))
 
 
 def _count_accuracies(trees: Trees, chosen: Array) -> list[tuple[int, float | None, int]]:

@@ -90,10 +90,9 @@ class _Watched:
     def _places_of_metrics(self) -> dict[Origin, int]:
         """Of each metric event its place among all of them; kept, as each call that is explained asks for it."""
         trees = self._selection.trees
-        if "places of metrics" not in trees.kept:
-            trees.kept["places of metrics"] = {metric.origin: place for place, metric in enumerate(trees.metrics)}
-        found: dict[Origin, int] = trees.kept["places of metrics"]
-        return found
+        return trees.keep(
+            "places of metrics", lambda: {metric.origin: place for place, metric in enumerate(trees.metrics)}
+        )
 
     def votes(self, answers: Answers) -> None:
         """None, as where a callable decides: then a question goes through ensembles and judges one by one."""
