@@ -16,6 +16,7 @@ import numpy as np
 
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import firsts, together
+from embertrace.analysis.table.numbered import TEXT_BYTES
 from embertrace.lineage import unpack_mapping
 from embertrace.wire.spans import alike, are_ascii, words_at
 
@@ -32,6 +33,8 @@ class Mappings:
     def __init__(self) -> None:
         self.packed: list[bytes] = [b""]
         self._numbers: dict[bytes, int] = {b"": NOTHING}
+        self.nbytes = 0
+        """About what they take."""
 
     def number(self, packed: bytes) -> int:
         """The number of one map, new or known."""
@@ -72,6 +75,7 @@ class Mappings:
                 if is_filled:
                     self.packed.append(each)
         self._numbers.update(zip(packed, numbers, strict=True))
+        self.nbytes += sum(map(len, packed)) + len(packed) * TEXT_BYTES
         return numbers
 
 
