@@ -76,7 +76,7 @@ def test_a_callable_is_told_by_its_name_and_where_it_stands() -> None:
     ):
         chosen = asked().stage("judge_1").where(predicate)
         assert chosen.judge_accuracy().notes == (f"no call passes stage('judge_1').where({said})",)
-        assert repr(chosen) == f"OperatorAnalysis(…).stage('judge_1').where({said})"
+        assert repr(chosen).endswith(f").stage('judge_1').where({said})")
 
 
 def test_each_unknown_name_is_named() -> None:
