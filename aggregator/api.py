@@ -237,10 +237,10 @@ def one_call(state: State, params: Mapping[str, Any]) -> Any:
 
 
 def compare(state: State, params: Mapping[str, Any]) -> Any:
-    """Two runs of this recording side by side, item by item: {before, after (names or ids), on, answer}."""
+    """Two runs of this recording side by side, item by item: {before, after (names or ids), on, answer, abstain}."""
     sides: list[Rows] = []
     about: list[Rows] = []
-    options = {name: params[name] for name in ("on", "answer") if params.get(name) is not None}
+    options = {name: params[name] for name in ("on", "answer", "abstain") if params.get(name) is not None}
     for name in ("before", "after"):
         run = params.get(name)
         if not isinstance(run, str):

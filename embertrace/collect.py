@@ -57,8 +57,8 @@ def configure(new: Settings) -> None:
 
 def adopt(travelled: Mapping[str, Any]) -> None:
     """Take on the run's settings that came with a carrier. Raises ConfigError for what can't be used."""
-    if travelled != travelling:
-        configure(settings.adopting(travelled))
+    if travelled != travelling and (new := settings.adopting(travelled)) != settings:
+        configure(new)
 
 
 def _configure_from_environment() -> None:

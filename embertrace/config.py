@@ -28,8 +28,10 @@ TRAVELLING = (
     "keep_errors",
     "stages",
     "types",
+    "delivery",
 )
-"""Settings that hold for a whole run: they travel with the context, since they apply where operators run."""
+"""Settings that hold for a whole run: they travel with the context, since they apply where operators run. Bounds and
+directories don't: they are of a process and of its machine."""
 
 _ENDPOINT = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
@@ -123,8 +125,12 @@ class Settings:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
     def adopting(self, travelled: Mapping[str, Any]) -> Settings:
-        """These settings, with what came from another process. Raises ConfigError."""
+        """These settings, with what came from another process. Raises ConfigError.
+
+        `delivery` stays "memory" once that was said, here or there: who says so wants no files.
+        """
         values: dict[str, Any] = {name: getattr(_DEFAULTS, name) for name in TRAVELLING}
+        values["delivery"] = self.delivery
         for name, value in travelled.items():
             if name not in TRAVELLING or type(value) not in (str, int, float, bool, list):
                 raise ConfigError(f"a setting {name!r} came with a carrier, and can't be used")

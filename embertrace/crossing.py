@@ -172,6 +172,7 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
                 collect.log.warning("a call came from behind key %r, which is not known here", shared.key)
                 return None
             keys.register(key)
+        collect.adopt(shared.settings)  # first: the emitter goes by them
         scope = Scope(
             run=shared.run,
             item=shared.item,
@@ -184,7 +185,6 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
         )
         if shared.share == 0:
             scope = scope.passed_over()
-        collect.adopt(shared.settings)
         collect.pin()
         context.arrive(shared.frames, trace_id, scope, follows)
         return carrier

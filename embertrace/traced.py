@@ -165,24 +165,28 @@ def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
     slots = next(call.slots) - call.withdrawn
-    about = pack_context(Added(withheld=call.withheld)) if call.withheld else b""
-    call.destination.put(pack_event((kind, time.time_ns(), *call.place, duration, slots, 0, None, about, data)))
+    try:
+        about = pack_context(Added(withheld=call.withheld)) if call.withheld else b""
+        call.destination.put(pack_event((kind, time.time_ns(), *call.place, duration, slots, 0, None, about, data)))
+    except RecursionError:
+        call.withdrawn += 1  # it is left, and counts its slots once more
+        raise
 
 
 def _emit_left(parent: Context) -> None:
-    """Emit the ends that calls below left behind at the limit of recursion; there may be room for it now."""
-    found, left = [], [parent.unended]
-    while left:
-        call = left.pop()
-        while call is not None:
-            found.append(call)
-            left.append(call.unended)
-            call = call.sibling
-    for call in found:
+    """Emit the ends that calls below left behind at the limit of recursion; there may be room for it now.
+
+    Each is left until it is emitted, and no longer (between the two nothing is called, which could fail): if room runs
+    out in the middle, the next one up goes on with the rest.
+    """
+    while (call := parent.unended) is not None:
+        if (below := call.unended) is not None:  # first the ends below it, which move up one by one
+            call.unended, below.sibling, parent.unended = below.sibling, call, below
+            continue
         kind, duration, outcome = call.end
         data = _result_data(call, outcome) if kind == RESULT else _error_data(outcome)
         _emit_end(call, kind, duration, data)
-    parent.unended = None  # only now: if there was no room after all, the next one up repeats it
+        parent.unended = call.sibling
 
 
 def _result_data(call: Call, result: Any) -> bytes:

@@ -4,7 +4,7 @@ Rules:
 - Filters are parameters of their names (run, stage, operator, type, tag, trace, item, since, until); whatever else
   stands in a query's address is an option of its verb.
 - A value is what it is in JSON, where it is JSON, and text elsewhere: `key=17` is a number, `key="17"` and `key=q17`
-  are text.
+  are text. `abstain`, a list, may be said several times.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ NOT_OPTIONS = frozenset((*NAMED, "tag", "item", "since", "until", "format"))
 Text = Annotated[str | None, Query(max_length=1000)]
 Cursor = Annotated[int, Query(ge=0, lt=1 << 63, description="Where an earlier page said that the next begins.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.")]
+Abstain = Annotated[list[str] | None, Query(max_length=1000, description="Answers that count as none.")]
 Attempts = Annotated[str, Query(description='Of calls that were tried again: "selected" or "all".')]
 Format = Annotated[
     str | None, Query(alias="format", description="json, or for rows ndjson or arrow; else as Accept says.")
@@ -85,6 +86,11 @@ def read_value(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def read_values(texts: list[str] | None) -> list[Any]:
+    """A parameter that may stand several times."""
+    return [read_value(text) for text in texts or ()]
 
 
 def _refuse_constant(name: str) -> Any:
@@ -147,6 +153,7 @@ def _add_items(router: APIRouter, jobs: Jobs) -> None:
     async def items(
         filters: Filtered,
         answer: Text = None,
+        abstain: Abstain = None,
         search: Text = None,
         sort: Text = None,
         descending: bool = False,
@@ -158,7 +165,8 @@ def _add_items(router: APIRouter, jobs: Jobs) -> None:
     ) -> Response:
         """{columns, rows, total, next, position}: searched, then sorted, then cut. `only` is right, wrong, unlabelled,
         failed (a member or the judge) or whole, or several of them with commas between; `agreement` as 3/5."""
-        options = {"answer": answer} if answer is not None else {}
+        options: dict[str, Any] = {"answer": answer} if answer is not None else {}
+        options["abstain"] = read_values(abstain)
         view = {"search": search, "sort": sort, "descending": descending, "only": only, "agreement": agreement}
         page = {"cursor": cursor, "limit": limit}
         asked = {"filters": filters.entries, "options": {**options, "pool": pool}, **view, **page}
@@ -204,10 +212,13 @@ def _add_runs(router: APIRouter, jobs: Jobs) -> None:
         return await _answer(jobs, "progress", {"run": run})
 
     @router.get("/v1/compare", summary="Two runs, item by item")
-    async def compare(before: str, after: str, on: Text = None, answer: Text = None) -> Response:
+    async def compare(
+        before: str, after: str, on: Text = None, answer: Text = None, abstain: Abstain = None
+    ) -> Response:
         """{n, before, after, difference, interval, p_value, test, flips, unmatched, config, notes}; `on` is judge or
         majority."""
-        return await _answer(jobs, "compare", {"before": before, "after": after, "on": on, "answer": answer})
+        options = {"on": on, "answer": answer, "abstain": read_values(abstain)}
+        return await _answer(jobs, "compare", {"before": before, "after": after, **options})
 
     @router.get("/v1/producers", summary="Who sent what is recorded, in pages")
     async def producers(cursor: Cursor = 0, limit: Limit = 100) -> Response:
@@ -217,6 +228,8 @@ def _add_runs(router: APIRouter, jobs: Jobs) -> None:
 
 def _question(verb: str, filters: Filters, request: Request) -> dict[str, Any]:
     options = {name: read_value(value) for name, value in request.query_params.items() if name not in NOT_OPTIONS}
+    if "abstain" in options:
+        options["abstain"] = read_values(request.query_params.getlist("abstain"))
     return {"verb": verb, "filters": filters.entries, "options": options}
 
 

@@ -20,7 +20,15 @@ from typing import Any
 from embertrace.analysis.comparison import Comparison, Pair, Paired
 from embertrace.analysis.results import Rows
 from embertrace.analysis.runs import config_differences
-from embertrace.analysis.statistics import Interval, Spread, bonett_price, mcnemar_p, sign_flip_p, t_of_clusters
+from embertrace.analysis.statistics import (
+    Interval,
+    Spread,
+    bonett_price,
+    mcnemar_p,
+    rounded,
+    sign_flip_p,
+    t_of_clusters,
+)
 from embertrace.payload import canonical
 
 Outcomes = Sequence[Mapping[str, Any]]
@@ -91,9 +99,9 @@ def _test(pairs: Sequence[Pair]) -> Paired:
         interval, p, test = bonett_price(gained, lost, n), mcnemar_p(gained, lost), "exact McNemar"
     else:
         interval = t_of_clusters(Spread(Counter(units)), _bounds(pairs))
-        p, test = sign_flip_p([float(change) for _, change in units]), "sign-flip permutation"
+        p, test = sign_flip_p([change for _, change in units]), "sign-flip permutation"
         test = test if len(units) == n else f"{test} of {len(units)} groups"
-    return Paired(n, float(was / n), float(now / n), float((now - was) / n), interval, p, test, lost, gained)
+    return Paired(n, float(was / n), float(now / n), rounded((now - was) / n), interval, p, test, lost, gained)
 
 
 def _units(pairs: Sequence[Pair]) -> list[tuple[int, Fraction]]:

@@ -22,6 +22,7 @@ from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import usd_of
 from embertrace.analysis.questions.said import Said, agreements, answers_of_members, judgements, truths
 from embertrace.analysis.results import Rows
+from embertrace.analysis.statistics import rounded
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.verbs import Question
 
@@ -84,7 +85,7 @@ class Cells:
         for place, usd in zip(codes, self._selection.trees.texts.values(rows, usd_of), strict=True):
             if usd is not None:
                 spent[place] = spent.get(place, Fraction(0)) + usd
-        return [float(spent[place]) if place in spent else None for place in range(self.total)]
+        return [rounded(spent[place]) if place in spent else None for place in range(self.total)]
 
     def having(self, answer: str) -> list[bool] | None:
         """Whether a member or the judge is shown with this answer."""

@@ -104,18 +104,18 @@ class Names:
 
 def _keyless(trees: Trees, left_out: bool) -> dict[int, Keyless]:
     """The roots without a key, by their calls' ids; of several attempts the first. Kept with the trees."""
-    kept = "keyless", left_out
-    if kept not in trees.kept:
-        places = trees.keyless_places
-        runs = map(trees.shape.contexts.runs.__getitem__, trees.shape.run[places].tolist())
-        asked = (f"args:{digest(canonical([args, kwargs])).hex()[:12]}" for args, kwargs in trees.asked(places))
-        told = map(Keyless, repeat(left_out), trees.origins(places), runs, asked)
-        found: dict[int, Keyless] = {}
-        for call_id, keyless in zip(trees.call_ids(places), told, strict=True):
-            found.setdefault(call_id, keyless)
-        trees.kept[kept] = found
-    known: dict[int, Keyless] = trees.kept[kept]
-    return known
+    return trees.keep(("keyless", left_out), lambda: _find_keyless(trees, left_out))
+
+
+def _find_keyless(trees: Trees, left_out: bool) -> dict[int, Keyless]:
+    places = trees.keyless_places
+    runs = map(trees.shape.contexts.runs.__getitem__, trees.shape.run[places].tolist())
+    asked = (f"args:{digest(canonical([args, kwargs])).hex()[:12]}" for args, kwargs in trees.asked(places))
+    told = map(Keyless, repeat(left_out), trees.origins(places), runs, asked)
+    found: dict[int, Keyless] = {}
+    for call_id, keyless in zip(trees.call_ids(places), told, strict=True):
+        found.setdefault(call_id, keyless)
+    return found
 
 
 class ByItem(Generic[P]):

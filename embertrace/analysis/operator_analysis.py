@@ -34,6 +34,7 @@ from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.questions.outcomes import On
 from embertrace.analysis.results import Rows, asked_of, result_from_data
 from embertrace.analysis.source import LocalSource, Source, counted, forest_of
+from embertrace.analysis.unmet import spelled
 from embertrace.analysis.verbs import check_abstain, check_attempts
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
@@ -207,8 +208,7 @@ class OperatorAnalysis(
         return sorted(roots.values(), key=lambda root: root.origin)
 
     def __repr__(self) -> str:
-        filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)
-        return f"OperatorAnalysis({self._asked.name}){filters}"
+        return f"OperatorAnalysis({self._asked.name}){'.' if self._filters else ''}{spelled(self._filters)}"
 
     def _repr_html_(self) -> str:
         """What there is to ask about: its runs, the flow of its operators, and the stages with their times."""

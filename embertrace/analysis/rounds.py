@@ -46,10 +46,7 @@ class Rounds:
 
 def rounds_of(trees: Trees) -> Rounds:
     """Those of all calls; kept with their trees."""
-    if "rounds" not in trees.kept:
-        trees.kept["rounds"] = Rounds(trees)
-    found: Rounds = trees.kept["rounds"]
-    return found
+    return trees.keep("rounds", lambda: Rounds(trees))
 
 
 def _lines(trees: Trees) -> Array:

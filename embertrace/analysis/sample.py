@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from embertrace.analysis.results import Result, Rows
+from embertrace.analysis.statistics import rounded
 from embertrace.analysis.table.shares import WHOLE
 from embertrace.errors import QueryError
 
@@ -92,12 +92,8 @@ def worth(share: float) -> Fraction:
 
 
 def number(value: Fraction) -> int | float:
-    """An estimate as a plain number; beyond what a float holds, infinite."""
-    try:
-        rounded = float(value)
-        return int(value) if value.denominator == 1 else rounded
-    except OverflowError:
-        return math.inf
+    """A sum as a plain number: whole ones as integers, as long as data has such (64 bits)."""
+    return int(value) if value.denominator == 1 and abs(value) < 1 << 63 else rounded(value)
 
 
 def with_estimates(result: Result, totals: tuple[str, ...], share: float) -> Result:

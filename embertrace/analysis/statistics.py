@@ -27,6 +27,23 @@ PERMUTATIONS = 10_000
 SEED = 0
 
 
+def rounded(value: Fraction | int) -> float:
+    """As a float; beyond what one holds infinite, as IEEE 754 has it. (As data that is None: see `results.plain`.)"""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def root(square: Fraction) -> float:
+    """A square root; also of squares that are too large or too small for a float, while their roots are not."""
+    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
+    try:
+        return math.ldexp(math.sqrt(square / Fraction(4) ** shift), shift)
+    except OverflowError:
+        return math.inf
+
+
 def wilson(successes: Fraction | int, n: Fraction | int, z: float = Z95) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927). `n` may be fractional, as an effective sample size is."""
     if n <= 0:
@@ -102,8 +119,10 @@ def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> I
         return UNDEFINED
     if not variance:
         return wilson(spread.total / spread.n * spread.units, spread.units) if bounds == SHARES else UNDEFINED
-    mean = float(spread.total / spread.n)
-    half = t_quantile(0.975, spread.units - 1) * math.sqrt(variance)
+    mean = rounded(spread.total / spread.n)
+    if math.isinf(mean):
+        return bounds
+    half = t_quantile(0.975, spread.units - 1) * root(variance)
     return max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 
@@ -199,16 +218,19 @@ def bonett_price(b: int, c: int, n: int) -> Interval:
     return max(-1.0, p - q - half), min(1.0, p - q + half)
 
 
-def sign_flip_p(differences: Sequence[float]) -> float:
+def sign_flip_p(differences: Sequence[Fraction]) -> float:
     """Two-sided sign-flip permutation test of a mean difference of 0: 10,000 draws, seed 0, in the order given.
 
     Callers sort by key, so that the order of arrival can't matter. The observed sum counts as one draw.
     """
     import numpy as np
 
-    values = np.asarray([value for value in differences if value != 0], dtype=float)
-    if not len(values):
+    changed = [value for value in differences if value]
+    if not changed:
         return 1.0 if len(differences) else NAN
+    largest = max(map(abs, changed))
+    unit = Fraction(2) ** (largest.numerator.bit_length() - largest.denominator.bit_length())
+    values = np.array([float(value / unit) for value in changed])  # no digit changes, and no sum is too large
     random = np.random.default_rng(SEED)
     observed = abs(math.fsum(values))
     slack = 1e-9 * math.fsum(abs(values))  # equal sums may differ in their last digit

@@ -9,10 +9,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import starmap
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from embertrace.event import FOREIGN_SLOT, METRIC
 from embertrace.lineage import CallKey
 from embertrace.wire.clock import Offset
 from embertrace.wire.columns import data_of
+
+T = TypeVar("T")
 
 
 class Trees:
@@ -54,7 +56,7 @@ class Trees:
         self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
         self.texts, self.items = taken.texts, taken.items
         self.kept: dict[Any, Any] = {}
-        """What questions made of these trees and may need again, by their own names."""
+        """See `keep`."""
         self.ballots: Any = None
         """Who votes where, once that was asked (see `arrays.votes`)."""
         taken.contexts.catch_up()
@@ -64,6 +66,13 @@ class Trees:
         """More may come while these trees stand; they are of what there was."""
         self._views: dict[int, Call] = {}
         self.by_id = ById(self)
+
+    def keep(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What a question makes of these trees, made once: whoever asks for the name again gets the same."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        found: T = self.kept[name]
+        return found
 
     def at(self, place: int) -> Call:
         """The call at a place of the shape."""

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,11 +40,25 @@ class Unmet(NamedTuple):
             kind, name = filters[place]
             yield unknown(kind, name, sorted(names))
         if not self.known:
-            given = (f"{name}({', '.join(map(repr, arguments))})" for name, *arguments in filters)
-            yield f"no call passes {'.'.join(given):.200}"
+            yield f"no call passes {spelled(filters):.200}"
 
 
 MET = Unmet(True, {})
+
+
+def spelled(filters: Sequence[Sequence[Any]]) -> str:
+    """Filters as one would type them: `stage('judge').item('q7')`."""
+    return ".".join(f"{name}({', '.join(map(_spelled, arguments))})" for name, *arguments in filters)
+
+
+def _spelled(argument: Any) -> str:
+    """A value as it is; a callable by its name and where it stands: the same in every process, and to be found."""
+    if not callable(argument):
+        return repr(argument)
+    function = getattr(argument, "func", argument)  # of a functools.partial
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    code = getattr(function, "__code__", None)
+    return name if code is None else f"{name} at {pathlib.PurePath(code.co_filename).name}:{code.co_firstlineno}"
 
 
 def unmet_of(selection: Selection, filters: Sequence[Sequence[Any]]) -> Unmet:

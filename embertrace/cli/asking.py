@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from embertrace.cli.shell import AnswerRule, AsJson, RunName, Source, analysis_of, app, print_json
+from embertrace.cli.shell import Abstained, AnswerRule, AsJson, RunName, Source, analysis_of, app, as_values, print_json
 from embertrace.errors import EmbertraceError
 from embertrace.report import Report, as_html, as_text, comparison_report, report
 
@@ -23,11 +23,12 @@ def report_command(
     source: Source,
     run: RunName = None,
     answer: AnswerRule = None,
+    abstain: Abstained = None,
     html: HtmlFile = None,
     as_json: AsJson = False,
 ) -> None:
     """The story of a run: what ran, agreement, judges, members, time, cost, errors, and what is missing."""
-    made = report(analysis_of(source, run), answer)
+    made = report(analysis_of(source, run, abstain=abstain), answer)
     if html is not None:
         _write_page(html, made, "Report")
     if as_json:
@@ -48,11 +49,12 @@ def compare(
     score: Annotated[str | None, typer.Option(help="Compare the scores of this name instead.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only calls of this stage.")] = None,
     answer: AnswerRule = None,
+    abstain: Abstained = None,
     html: HtmlFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Two runs of the same items, item by item: the difference, a paired test, what flipped, what is not in both."""
-    sides = [analysis_of(before, run), analysis_of(after, other_run)]
+    sides = [analysis_of(side, one, abstain=abstain) for side, one in ((before, run), (after, other_run))]
     if stage is not None:
         sides = [side.stage(stage) for side in sides]
     chosen: Any = on
@@ -77,10 +79,8 @@ def show(
 ) -> None:
     """One item: its calls as a tree, with answers, times and errors."""
     analysis = analysis_of(source, run, attempts)
-    rows = analysis.show(item)
-    if not rows and _is_number(item):
-        rows = analysis.show(int(item))
-    if not rows:
+    rows = next((rows for key in as_values(item) if (rows := analysis.show(key))), None)
+    if rows is None:
         raise EmbertraceError(f"no item {item!r} in {source}; `embertrace report {source}` shows what there is")
     if as_json:
         print_json(rows.to_data())
@@ -114,7 +114,3 @@ def flow(
 def _write_page(path: pathlib.Path, made: Report, kind: str) -> None:
     path.write_text(as_html(made, kind=kind), encoding="utf-8")
     print(f"wrote {path}", file=sys.stderr)
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").isascii() and text.lstrip("-").isdecimal()

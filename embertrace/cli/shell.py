@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -33,23 +33,39 @@ AnswerRule = Annotated[
     str | None,
     typer.Option("--answer", help='How answers are compared: "str", "casefold", "number", "regex:…", a field.'),
 ]
+Abstained = Annotated[
+    list[str] | None,
+    typer.Option("--abstain", help="An answer that counts as none; a number also as one. May be given several times."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def analysis_of(source: str, run: str | None, attempts: Any = "selected") -> OperatorAnalysis:
+def analysis_of(
+    source: str, run: str | None, attempts: Any = "selected", abstain: Iterable[str] | None = None
+) -> OperatorAnalysis:
     """The analysis of a recording or an endpoint; of its only run, or the one asked for.
 
     Raises QueryError for a run that is not there.
     """
+    none = [answer for text in abstain or () for answer in as_values(text)]
     if source.startswith("tcp://"):
-        analysis = sources.connect(source, attempts=attempts)
+        analysis = sources.connect(source, attempts=attempts, abstain=none)
     else:
         with progress("reading") as advance:
-            analysis = sources.open(source, attempts=attempts, progress=advance)
+            analysis = sources.open(source, attempts=attempts, abstain=none, progress=advance)
     if run is None:
         return analysis
     check_run(run, analysis.runs())
     return analysis.run(run)
+
+
+def as_values(text: str) -> Iterator[Any]:
+    """What a key or an answer may be that somebody typed: the text, and the number that it is."""
+    yield text
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            yield kind(text)
+            return
 
 
 @contextlib.contextmanager

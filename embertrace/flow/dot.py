@@ -8,7 +8,7 @@ labels, escaped for all three readers: the DOT lexer (quotes), Graphviz's label 
 from __future__ import annotations
 
 from embertrace.flow.model import FlowEdge, FlowGraph
-from embertrace.flow.text import cut, edge_text, node_lines
+from embertrace.flow.text import edge_text, node_lines
 from embertrace.markup import printable
 
 HEAD = """\
@@ -29,8 +29,6 @@ def to_dot(graph: FlowGraph) -> str:
     """The graph as DOT text, ending in a newline; calls are solid, links dashed. An empty graph is a valid digraph."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
     lines = [HEAD]
-    if graph.title:
-        lines.append(f"  label={quote(cut(graph.title))};\n  labelloc=t;\n")
     for node in graph.nodes:
         text = "\n".join(line.text for line in node_lines(node))
         lines.append(f"  {names[node.id]} [label={quote(text)}];\n")

@@ -8,7 +8,7 @@ bracket, backtick, tag, directive or address is left for Mermaid or the page aro
 from __future__ import annotations
 
 from embertrace.flow.model import FlowGraph
-from embertrace.flow.text import cut, edge_text, node_lines
+from embertrace.flow.text import edge_text, node_lines
 from embertrace.markup import printable
 
 PLAIN = frozenset(" .,-_×·…–")
@@ -28,13 +28,9 @@ def to_mermaid(graph: FlowGraph) -> str:
     """The graph as a Mermaid flowchart, ending in a newline; calls are solid, links dotted. May be empty."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
     lines = ["flowchart LR"]
-    if graph.title:
-        lines.append(f"  subgraph all [{quote(cut(graph.title))}]")
     for node in graph.nodes:
         text = "\n".join(line.text for line in node_lines(node))
         lines.append(f"  {names[node.id]}[{quote(text)}]")
-    if graph.title:
-        lines.append("  end")
     for edge in graph.edges:
         arrow = "-.->" if edge.kind == "link" else "-->"
         text = edge_text(edge)

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 
 from embertrace.flow.layout import LINE_HEIGHT, PADDING_Y, Box, Layout, Point, Route, layout
 from embertrace.flow.model import FlowGraph, FlowNode
-from embertrace.flow.text import EDGE_FONT_SIZE, FONT_SIZE, cut, node_lines, text_width, title_text, tooltip
+from embertrace.flow.text import EDGE_FONT_SIZE, FONT_SIZE, node_lines, text_width, tooltip
 from embertrace.markup import escape
 
 MARGIN = 24.0
-TITLE_SIZE, TITLE_HEIGHT = 15.0, 34.0
 LEGEND_SIZE, LEGEND_HEIGHT, LEGEND_GAP = 11.0, 40.0, 22.0
 MIN_WIDTH = 240.0
 EMPTY_TEXT, EMPTY_HEIGHT = "No operator was called.", 24.0
@@ -36,7 +35,7 @@ COLOURS = (
     (".bar.ensemble", "fill", "#2f6fd0", "#6ea8ff"),
     (".bar.judge", "fill", "#b4690e", "#f0b04f"),
     (".bar.operator", "fill", "#2b8a6b", "#5fcaa6"),
-    (".title, .label", "fill", "#1b1f26", "#eef1f5"),
+    (".label", "fill", "#1b1f26", "#eef1f5"),
     (".kind, .count, .note, .legend, .edge-text", "fill", "#505a68", "#aeb8c6"),
     (".errors", "fill", "#b3261e", "#ff8a80"),
     (".edge-text", "stroke", "#ffffff", "#14171c"),
@@ -53,32 +52,27 @@ def to_svg(graph: FlowGraph) -> str:
     entries = _legend_entries(graph)
     legend = sum(width for _, _, width in entries)
     inner = max(plan.width, legend, MIN_WIDTH)
-    top = MARGIN + (TITLE_HEIGHT if graph.title else 0.0)
-    bottom = top + (plan.height if graph.nodes else EMPTY_HEIGHT)
+    bottom = MARGIN + (plan.height if graph.nodes else EMPTY_HEIGHT)
     height = bottom + (LEGEND_HEIGHT if entries else 0.0) + MARGIN
     width = inner + 2 * MARGIN
     body = [f'<rect class="page" width="{_n(width)}" height="{_n(height)}"/>']
-    if graph.title:
-        title = title_text(graph, inner, TITLE_SIZE)
-        body.append(f'<text class="title" x="{_n(MARGIN)}" y="{_n(MARGIN + TITLE_SIZE)}">{escape(title)}</text>')
     if graph.nodes:
-        # A drawing narrower than its heading or legend stands in the middle.
-        body.append(f'<g transform="translate({_n(MARGIN + (inner - plan.width) / 2)} {_n(top)})">')
+        # A drawing narrower than its legend stands in the middle.
+        body.append(f'<g transform="translate({_n(MARGIN + (inner - plan.width) / 2)} {_n(MARGIN)})">')
         body += _drawing(graph, plan)
         body.append("</g>")
     else:
-        body.append(f'<text class="note" x="{_n(MARGIN)}" y="{_n(top + 16)}">{EMPTY_TEXT}</text>')
+        body.append(f'<text class="note" x="{_n(MARGIN)}" y="{_n(MARGIN + 16)}">{EMPTY_TEXT}</text>')
     body += _legend(entries, bottom + LEGEND_HEIGHT - 10)
     return _document(graph, width, height, body)
 
 
 def _document(graph: FlowGraph, width: float, height: float, body: Sequence[str]) -> str:
-    name = escape(cut(graph.title)) or "Operator flow"
     size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
     described = f"{len(graph.nodes)} operators and {len(graph.edges)} edges"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="embertrace-flow" role="img" {size}>',
-        f"<title>{name}</title>",
+        "<title>Operator flow</title>",
         f"<desc>{described}</desc>",
         f"<style>\n{_style()}\n</style>",
     )
@@ -88,7 +82,6 @@ def _document(graph: FlowGraph, width: float, height: float, body: Sequence[str]
 def _style() -> str:
     base = [
         _rule("text", f"font-family: {FONTS}"),
-        _rule(".title", f"font-size: {TITLE_SIZE:g}px; font-weight: 600"),
         _rule(".label", f"font-size: {FONT_SIZE['label']:g}px; font-weight: 600"),
         _rule(".kind, .count, .errors, .note, .legend", f"font-size: {FONT_SIZE['note']:g}px"),
         _rule(

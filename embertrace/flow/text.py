@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from embertrace.flow.model import FlowEdge, FlowGraph, FlowNode
+from embertrace.flow.model import FlowEdge, FlowNode
 from embertrace.markup import ELLIPSIS, printable
 
 LineKind = Literal["label", "kind", "count", "errors", "note"]
@@ -122,8 +122,3 @@ def edge_text(edge: FlowEdge) -> str:
         return fit(edge.label, EDGE_TEXT_WIDTH, EDGE_FONT_SIZE)
     parts = [f"{edge.count:,}×"] if edge.count else []
     return fit(" · ".join([*parts, *edge.notes[:MAX_EDGE_NOTES]]), EDGE_TEXT_WIDTH, EDGE_FONT_SIZE)
-
-
-def title_text(graph: FlowGraph, width: float, size: float) -> str:
-    """The heading, cut to `width`; "" when the graph has none."""
-    return fit(graph.title, width, size, bold=True) if graph.title else ""

@@ -2,6 +2,7 @@
 
     layout     the bytes: headers, records, finding records among damaged bytes
     files      the files and their durable operations
+    stated     small files under a checksum of their own
     manifest   recording.json, and the names recordings may have
     synced     the published position up to which data is durable
     retention  which segments need not be kept

@@ -1,6 +1,6 @@
 """recording.json: what makes a directory a recording. And the names recordings may have.
 
-    {"format": 1, "id": "<32 hexadecimal digits>", "name": "monday", "created": 1760000000.0}
+    {"format": 1, "id": "<32 hexadecimal digits>", "name": "monday", "created": 1760000000.0, "crc": "<see stated>"}
 
 A recording of another format is refused, never guessed at; keys this version does not know are ignored.
 """
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from embertrace.errors import RecordingError
 from embertrace.recording.files import DISK, MANIFEST, SEGMENTS, Disk, write_durably
 from embertrace.recording.layout import FORMAT
+from embertrace.recording.stated import is_whole, stated
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -44,8 +45,7 @@ def check_name(name: str) -> str:
 
 def write_manifest(directory: Path, manifest: Manifest, disk: Disk = DISK) -> None:
     """Make `directory` a recording, durably and at once. Raises OSError."""
-    text = json.dumps({"format": FORMAT, **manifest._asdict()})
-    write_durably(directory / MANIFEST, text.encode() + b"\n", disk)
+    write_durably(directory / MANIFEST, stated({"format": FORMAT, **manifest._asdict()}), disk)
 
 
 def make_recording(directory: Path, name: str | None, clock_ns: Callable[[], int], disk: Disk = DISK) -> Manifest:
@@ -108,6 +108,11 @@ def _parse(path: Path, text: bytes) -> Manifest:
         )
     if type(version) is not int:
         raise RecordingError(f"{path} is damaged: it states no format; restore it from a copy")
+    if not is_whole(text, fields):
+        raise RecordingError(
+            f"{path} is damaged: it does not match its checksum; restore it from a copy, or take the crc out of it "
+            "if what it says is right"
+        )
     name, identity, created = fields.get("name"), fields.get("id"), fields.get("created")
     valid = isinstance(name, str) and _NAME.fullmatch(name) and isinstance(identity, str) and _ID.fullmatch(identity)
     if not valid or type(created) not in (int, float):

@@ -1,10 +1,10 @@
 """removed.json: what was removed of a recording on purpose. Its absence says that nothing was.
 
-    {"before": <position>, "segments": <how many>, "crc": "<CRC-32 of what stands before `, "crc"`, in 8 hex digits>"}
+    {"before": <position>, "segments": <how many>, "crc": …}
 
 What lies before that position was removed by retention: that it is not there is no damage, and readers pass over what
 may still be left of it. A statement that can't be read, or does not match its checksum, counts for nothing, so that the
-same absence is damage again. The first versions stated none.
+same absence is damage again.
 
 It is written into space that was kept for it: of all times, segments must go when the disk is full.
 """
@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from embertrace.recording.files import REMOVED, TEMPORARY, give_name, write_all
+from embertrace.recording.stated import is_whole, stated
 
 _MAX_BYTES = 4096
 """Also what is kept: a block."""
-_CRC = b', "crc": "'
 
 
 class Removed(NamedTuple):
@@ -38,18 +37,15 @@ def read_removed(directory: Path) -> Removed:
             text = file.read(_MAX_BYTES)
         fields = json.loads(text)
         before, segments = fields["before"], fields["segments"]
-        is_whole = "crc" not in fields or fields["crc"] == _checksum(text.partition(_CRC)[0])
+        valid = is_whole(text, fields) and type(before) is int and type(segments) is int
     except (FileNotFoundError, ValueError, RecursionError, TypeError, KeyError):
         return Removed()
-    if type(before) is not int or type(segments) is not int or before < 0 or segments < 0 or not is_whole:
-        return Removed()
-    return Removed(before, segments)
+    return Removed(before, segments) if valid and before >= 0 and segments >= 0 else Removed()
 
 
 def write_removed(directory: Path, removed: Removed) -> None:
     """State it, durably and at once. Raises OSError; for lack of space only where none could be kept."""
-    stated = json.dumps(removed._asdict()).encode()[:-1]
-    _write_beside(directory, stated + _CRC + _checksum(stated).encode() + b'"}\n')
+    _write_beside(directory, stated(removed._asdict()))
     give_name(directory / REMOVED)
 
 
@@ -73,7 +69,3 @@ def _write_beside(directory: Path, content: bytes) -> None:
 
 def _beside(directory: Path) -> Path:
     return directory / (REMOVED + TEMPORARY)
-
-
-def _checksum(stated: bytes) -> str:
-    return f"{zlib.crc32(stated):08x}"

@@ -8,7 +8,7 @@
     shared       packed: what this call has in common with those submitted beside it, a map of
         frames       the enclosing frames root → leaf: [id, type, stage, call id, attempt, slot]
         run, item, tags   as in the event's context (item and tags packed, see wire.context)
-        settings     map: what holds for the whole run (capture, limits, redaction, sampling), where not the default
+        settings     map: what holds for the whole run (capture, redaction, sampling, delivery …), where not the default
         roles        map: set where remote functions of others are instrumented, name → {type, stage, name, …}
         endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
         share        float: the decision about the root, as in the event's context; absent where none was taken yet

@@ -110,6 +110,9 @@ def judge(question: int, answers: list[str | None]) -> str:
     given = [answer for answer in answers if answer is not None]
     et.score(accuracy=len(set(given)) / 3, confidence=0.1)
     et.score(usd=0.1 * len(given), tokens_in=question)
+    if question in (7, 8):  # of each the sum is beyond a float; of both together it is not
+        for _ in range(2):
+            et.score(usd=1e308 if question == 7 else -1e308, tokens_out=1e308)
     return max(sorted(given), key=given.count, default="A")
 
 

@@ -120,6 +120,7 @@ def write() -> None:
         shutil.rmtree(DATA, ignore_errors=True)
         shutil.copytree(Path(scratch) / "segments", DATA / "segments")
         manifest = json.loads((Path(scratch) / "recording.json").read_text())
+    del manifest["crc"]  # that of another id; what is held is as the first versions wrote it
     (DATA / "recording.json").write_text(json.dumps({**manifest, "id": identity}) + "\n")
 
 

@@ -40,6 +40,18 @@ def test_two_recordings(tmp_path: pathlib.Path) -> None:
     assert "none of judge, majority, calls" in embertrace("compare", before, after, "--on", "x", code=2)
 
 
+def test_answers_that_stand_for_none(tmp_path: pathlib.Path) -> None:
+    before, after = told(tmp_path / "one", "monday", "abba"), told(tmp_path / "two", "tuesday", "aaaa")
+    data = json.loads(embertrace("compare", before, after, "--abstain", "b", "--abstain", "c", "--json"))
+    assert (data["n"], data["failed"]) == (2, {"before": 2, "after": 0})
+    story = Story(run="numbers")
+    for key in range(3):
+        story.question(key, [0, 0, 7], truth=7)
+    recorded = record(tmp_path / "three", story.events)
+    (given, doubted) = (embertrace("report", recorded, *more) for more in ((), ("--abstain", "0")))
+    assert "majority" in given and given != doubted and "3 abstained" not in given
+
+
 def test_two_runs_without_common_items(tmp_path: pathlib.Path) -> None:
     before, others = told(tmp_path / "one", "monday", "a"), told(tmp_path / "two", "tuesday", "a", first=1)
     assert "no item is in both" in embertrace("compare", before, others)

@@ -1,4 +1,4 @@
-"""What is decided about an item, and what is filtered out, holds in child processes too."""
+"""What is decided about an item, what is filtered out, and where events may lie, holds in child processes too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import embertrace as et
 from embertrace.config import Settings
 from embertrace.sampling import Sampling
-from support.sampled import failing, member
+from support.sampled import failing, files_beside, member
 
 KEYS = [f"q{number}" for number in range(6)]
 CHOSEN = {key for key in KEYS if Sampling(Settings(sample=0.5)).chooses(key)}
@@ -74,3 +74,22 @@ def test_a_pool_keeps_to_the_sample_and_keeps_errors(pool: concurrent.futures.Ex
     assert {call.item["key"] for call in analysis.calls} == CHOSEN
     assert [(row["item"], row["operator"]) for row in analysis.errors()] == [(key, "failing") for key in KEYS]
     assert len(analysis.calls) == 4 * len(CHOSEN)
+
+
+@pytest.mark.parametrize("delivery", ["memory", "spool"])
+def test_a_child_keeps_no_files_where_its_parent_wants_none(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, delivery: Any
+) -> None:
+    spools = tmp_path / "spools"
+    monkeypatch.setenv("EMBERTRACE_SPOOL_DIR", str(spools))
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        found: list[str] = []
+
+        def program(key: str) -> list[str]:
+            mine = files_beside(str(spools))
+            found.extend({*pool.submit(et.bind(files_beside), str(spools)).result()} - {*mine})
+            return []
+
+        analysis = recorded(tmp_path / "rec", program, delivery=delivery)
+    assert bool(found) == (delivery == "spool")
+    assert len(analysis.operator("files_beside").calls) == 2 * len(KEYS)

@@ -133,6 +133,26 @@ def test_filters_stand_in_the_address(served: Served) -> None:
     assert calls(run="monday", tag="nowhere=1") == 0
 
 
+def test_answers_that_stand_for_none_are_parameters(served: Served) -> None:
+    """As `abstain` over RPC: several times, each what it is in JSON, else text."""
+
+    def told(path: str) -> Any:
+        answer = served.http.get(path)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    given = {"filters": [["run", "monday"]], "options": {"abstain": ["A", 1]}}
+    expected = as_json(served.client.call("query", verb="ensemble_disagreement", **given))
+    assert told("/v1/query/ensemble_disagreement?run=monday&abstain=A&abstain=1") == expected
+    assert told("/v1/query/ensemble_disagreement?run=monday") != expected
+    items = as_json(served.client.call("items", **given))
+    assert told("/v1/items?run=monday&abstain=A&abstain=1") == items != told("/v1/items?run=monday")
+    sides = {"before": "monday", "after": "tuesday"}
+    compared = as_json(served.client.call("compare", **sides, abstain=["B"]))
+    assert told("/v1/compare?before=monday&after=tuesday&abstain=B") == compared
+    assert compared["n"] < told("/v1/compare?before=monday&after=tuesday")["n"]
+
+
 def test_items_are_searched_sorted_and_cut_into_pages(served: Served) -> None:
     asked = {"run": "tuesday", "sort": "correct", "descending": "true"}
     whole = served.http.get("/v1/items", asked).json

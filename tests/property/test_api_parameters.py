@@ -46,7 +46,7 @@ SENSIBLE: list[tuple[str, dict[str, Any]]] = [
     ("trace", {"item": "q0", "filters": [["stage", "members"]], "attempts": "all", "limit": 3}),
     ("trace", {"call": "0000000000000001", "payloads": True}),
     ("call", {"call": "0000000000000001", "attempt": 0}),
-    ("compare", {"before": "monday", "after": "monday", "on": "majority"}),
+    ("compare", {"before": "monday", "after": "monday", "on": "majority", "abstain": ["b"]}),
     ("producers", {"limit": 1}),
     ("events", {"start": 0}),
     ("progress", {"run": "monday"}),

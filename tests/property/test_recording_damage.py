@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from embertrace.errors import RecordingError
 from embertrace.recording import BATCH, Damage, Follower, Record, Recording, RecordingWriter, check
 from embertrace.recording.layout import pack_record, pack_segment_header, scan, scan_segment
+from embertrace.recording.manifest import read_manifest
 from embertrace.recording.recovery import recover
 from support.recordings import ONE, make_small, records, segments, ticking
 
@@ -204,6 +205,21 @@ def test_every_byte_flipped_is_said_with_its_file_and_offset(small: Path, copy: 
             assert f"damaged in segments/{path.name} at offset {found['offset']}" in str(report)
         path.write_bytes(content)
     assert check(copy).ok
+
+
+@pytest.mark.parametrize("bit", [0x01, 0x04, 0x20, 0xFF])
+def test_a_flipped_byte_in_what_a_recording_says_of_itself_is_noticed(copy: Path, bit: int) -> None:
+    """Unless it says the same as before."""
+    manifest = copy / "recording.json"
+    content, whole = manifest.read_bytes(), read_manifest(copy)
+    for offset in range(len(content)):
+        manifest.write_bytes(content[:offset] + bytes([content[offset] ^ bit]) + content[offset + 1 :])
+        for look in (check, Recording.open):
+            try:
+                look(copy)
+                assert read_manifest(copy) == whole
+            except RecordingError as error:
+                assert "is damaged" in str(error) or "of format" in str(error)
 
 
 def test_a_flipped_byte_elsewhere_never_invents_or_raises_anything_unclear(small: Path, copy: Path) -> None:

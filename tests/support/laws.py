@@ -22,6 +22,7 @@ OTHERWISE: list[tuple[str, dict[str, Any]]] = [
     ("outcomes", {"on": "majority"}),
     ("explain", {"question": "majority_accuracy", "options": {"ties": "abstain"}}),
     ("explain", {"question": "accuracy_distribution"}),
+    *(("explain", {"question": question}) for question in ("critical_path", "flips", "slowest", "unlinked")),
     ("failures", {"outcome": "open"}),
     ("majority_accuracy", {"weights": {"m0": 0.3, "m1": 0.1, "m2": 0.2}}),
     ("majority_accuracy", {"weights": "accuracy", "ties": "first"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import embertrace as et
 
 
@@ -13,3 +15,9 @@ def member(answer: str) -> str:
 @et.trace(type="tool", stage="tools")
 def failing(message: str) -> None:
     raise ValueError(message)
+
+
+@et.trace
+def files_beside(directory: str) -> list[str]:
+    """What lies in a directory while this process emits."""
+    return [str(path) for path in pathlib.Path(directory).rglob("*") if path.is_file()]

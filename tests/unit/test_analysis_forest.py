@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from embertrace.analysis.forest import Forest
+from embertrace.analysis.verbs import ask
 from embertrace.event import Frame
+from embertrace.payload import pack
 from embertrace.wire.context import Added, pack_context
 from support.forests import Story, grown
 
@@ -202,3 +204,28 @@ def test_a_forest_goes_on_without_the_last_event_that_no_column_holds() -> None:
     forest = grown([*events, (producer, seq, last._replace(timestamp=1 << 63))])
     found = forest.going_on(np.array([0, 1]), lambda columns: np.ones(len(columns.kind), bool))
     assert [call.operator_id for call in found.trees.calls] == ["kept"]
+
+
+def test_what_questions_keep_of_items_and_texts_counts_as_memory() -> None:
+    """Else a process that is told how much it may take takes more."""
+
+    def told(count: int) -> int:
+        story = Story(run="r")
+        for key in range(count):
+            long = f"{key:0200}"
+            story.call("m", {"text": long}, item={"key": long, "truth": [long], "epoch": key}, tags={"t": long})
+        forest = story.forest()
+        forest.flush()
+        before = forest.nbytes
+        for verb in ("items", "judge_accuracy"):
+            ask(forest, {"verb": verb, "options": {"pool": True}})
+        ask(forest, {"verb": "outcomes", "options": {"on": "calls"}})
+        after = forest.nbytes
+        ask(forest, {"verb": "outcomes", "options": {"on": "calls"}})
+        assert forest.nbytes == after
+        return after - before
+
+    of_one, of_many = told(1), told(101)
+    item = len(pack({"key": "0" * 200, "truth": ["0" * 200], "epoch": 0}))
+    tags, text, unit, identity, truth = (200 + len for len in (3, 10, 5, 3, 3))
+    assert (of_many - of_one) / 100 > item + tags + text + unit + identity + truth

@@ -92,13 +92,15 @@ def test_clusters_that_agree_count_once_each() -> None:
 
 
 def test_sign_flips() -> None:
-    assert sign_flip_p([1.0] * 20) < 0.001
-    assert sign_flip_p([1.0, -1.0] * 10) == 1.0
-    assert sign_flip_p([0.0, 0.0]) == 1.0
+    one = Fraction(1)
+    assert sign_flip_p([one] * 20) < 0.001
+    assert sign_flip_p([one, -one] * 10) == 1.0
+    assert sign_flip_p([0 * one] * 2) == 1.0
     assert math.isnan(sign_flip_p([]))
     # three differences: 8 sign patterns, two of them as extreme as 3
-    assert sign_flip_p([1.0, 1.0, 1.0]) == pytest.approx(0.25, abs=0.02)
-    assert sign_flip_p([0.3, 0.1, 0.5]) == sign_flip_p([0.3, 0.1, 0.5])
+    assert sign_flip_p([one] * 3) == pytest.approx(0.25, abs=0.02)
+    for scale in (1, Fraction(2) ** 1500, Fraction(2) ** -1500):
+        assert sign_flip_p([Fraction(n, 10) * scale for n in (3, 1, 5)]) == sign_flip_p([3 * one, one, 5 * one])
 
 
 def test_quantiles_lie_between_neighbours() -> None:

@@ -112,6 +112,18 @@ def test_scores_are_compared_by_name() -> None:
     assert scored(0, 0, 1).compare(scored(1, 0, 1), score="helpful", on="judge").test == "exact McNemar"
 
 
+def test_differences_that_no_float_holds_are_infinite() -> None:
+    before, after = scored(-1e308, -1.5e308, -1e308), scored(1e308, 1e308, 1.5e308)
+    found = before.compare(after, score="helpful", on="judge")
+    small = scored(-1, -1.5, -1).compare(scored(1, 1, 1.5), score="helpful", on="judge")
+    assert (found.before, found.after) == pytest.approx((-7e307 / 6 * 10, 7e307 / 6 * 10))
+    assert found.difference == math.inf and found.interval == (-math.inf, math.inf)
+    assert (found.p_value, found.only_after) == (small.p_value, 3)
+    assert found.to_data()["difference"] is None
+    wide = scored(-1.7e308, 1.7e308).compare(scored(1, 2), score="helpful", on="judge")
+    assert wide.difference == 1.5 and wide.interval == (-math.inf, math.inf)
+
+
 def test_scores_that_are_no_numbers_are_left_out() -> None:
     found = scored(1, "good", float("nan")).compare(scored(1, 2, 3), score="helpful", on="judge")
     assert (found.n, found.left_out[0]) == (1, {"not a finite number": 2})

@@ -66,6 +66,8 @@ def told(seed: int) -> Story:
             judge = story.judge("A", parent=root, links=[panel] if dice.random() < 0.3 else ())
             if dice.random() < 0.3:
                 story.score(judge, usd=0.5, correct=dice.random() < 0.5)
+                if place % 9 == 8:  # the sum is beyond a float
+                    story.score(judge, usd=1.5e308), story.score(judge, usd=1.5e308)
         story.end(root)
     story.label("k1", "B", by="human:ann")
     return story

@@ -58,6 +58,17 @@ def test_a_recording_json_that_is_damaged_or_missing(small: pathlib.Path) -> Non
         assert "has segments of a recording, but its recording.json is missing: restore it from a copy" in said
 
 
+def test_a_recording_json_that_does_not_match_its_checksum(small: pathlib.Path) -> None:
+    before = sources.open(small).calls
+    restate(small, name="another")
+    for said in refusals(small):
+        assert "recording.json is damaged: it does not match its checksum; restore it from a copy, or take" in said
+    stated = json.loads((small / "recording.json").read_text())
+    del stated["crc"]  # as the first versions wrote it
+    (small / "recording.json").write_text(json.dumps(stated))
+    assert len(sources.open(small).calls) == len(before)
+
+
 def test_a_segment_of_another_format_is_damage_that_names_it(small: pathlib.Path) -> None:
     first = segments(small)[0]
     content = bytearray(first.read_bytes())

@@ -20,7 +20,7 @@ from embertrace.analysis import Estimate, Forest, LocalSource, OperatorAnalysis,
 from embertrace.analysis.frames import CALL_SCHEMA, EVENT_SCHEMA
 from embertrace.analysis.verbs import VERBS
 from embertrace.errors import MissingExtraError, QueryError
-from embertrace.event import OperatorEvent
+from embertrace.event import OperatorEvent, call_hex
 from support.forests import Story
 from support.hostile import HOSTILE, LONG
 from support.laws import OPTIONS
@@ -114,7 +114,8 @@ def test_an_explanation_adds_up_to_the_answer(question: str) -> None:
     assert len(found.items()) == found.items
 
 
-ABOUT_CALLS = sorted(VERBS.keys() - {"explain", "item", "label_agreement", "labels", "losses", "runs"})
+ABOUT_CALLS = sorted(VERBS.keys() - {"explain", "item", "label_agreement", "labels", "losses", "runs", "slowest"})
+"""Of one item nothing else can be the slowest."""
 
 
 @pytest.mark.parametrize("question", ABOUT_CALLS)
@@ -127,6 +128,40 @@ def test_what_is_said_of_a_call_is_said_of_it_alone(question: str) -> None:
     for key in ("right", "wrong", "unlabelled", "incomplete", "unlinked", "scored"):
         of_item = whole.item(key).explain(question, **OPTIONS.get(question, {}))
         assert of_item == [row for row in rows if row["item"] == key]
+
+
+LISTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "errors": ("failures", {"outcome": "error"}),
+    "open_calls": ("failures", {"outcome": "open"}),
+    "unlinked": ("unlinked", {}),
+    "slowest": ("slowest", {}),
+    "critical_path": ("critical_path", {"each": True}),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_calls_is_made_of_these(name: str) -> None:
+    story = told()
+    story.ensemble(["a", ValueError], parent=story.begin("open"))
+    slow = story.begin("slow")
+    story.end(story.begin("slower", parent=slow), took=10_000)
+    story.end(slow, took=20_000)
+    whole = OperatorAnalysis(LocalSource(story.forest()))
+    question, options = LISTS[name]
+    rows = getattr(whole, name)(each=True) if name == "critical_path" else getattr(whole, name)()
+    assert rows and {row["call_id"] for row in rows} == {row["call_id"] for row in rows.calls()}
+    explained = whole.explain(question, **options)
+    assert {row["call_id"] for row in explained if row["used"]} == {row["call_id"] for row in rows}
+    assert any(not row["used"] for row in explained)
+
+
+def test_flips_are_made_of_both_rounds() -> None:
+    story = Story(run="r")
+    root = story.begin("debate", item={"key": "q"})
+    calls = [story.call("speaker", answer, parent=root) for answer in "aabb"]
+    story.end(root)
+    flips = OperatorAnalysis(LocalSource(story.forest())).flips()
+    assert [row["call_id"] for row in flips.calls()] == [call_hex(call.call_id) for call in calls[1:3]]
 
 
 def test_a_row_of_a_table_has_its_own_calls() -> None:

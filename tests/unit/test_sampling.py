@@ -371,6 +371,15 @@ def test_settings_come_from_the_environment_and_travel() -> None:
     )
 
 
+def test_whoever_wants_no_files_gets_none_where_the_work_is_done() -> None:
+    told = Settings(delivery="memory", spool_dir="/here").travelling()
+    assert told == {"delivery": "memory"}  # a directory is of one machine
+    assert Settings(spool_dir="/there").adopting(told) == Settings(delivery="memory", spool_dir="/there")
+    assert Settings(delivery="memory").adopting({"sample": 0.5}) == Settings(delivery="memory", sample=0.5)
+    with pytest.raises(ConfigError, match="delivery is 'paper'"):
+        Settings().adopting({"delivery": "paper"})
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import embertrace as et
-from embertrace import EventCollector, EventList, ExecutionContext, collect_events, trace
-from embertrace.event import OperatorEvent
+from embertrace import EventCollector, EventList, ExecutionContext, collect, collect_events, trace
+from embertrace.event import RESULT, OperatorEvent
+from embertrace.wire.event import unpack_event
 
 Tree = list[Any]
 
@@ -334,6 +335,38 @@ def test_recursion_to_the_limit_fails_as_untraced_and_leaves_the_tree_intact() -
     calls = sum(event.event_type == "call" for event in events)
     assert calls > 50
     assert ExecutionContext.current()["operators"] == []
+
+
+class Cramped:
+    """A sink in which there is no room for a few ends at first, as at the limit of recursion."""
+
+    def __init__(self, refused: list[int]) -> None:
+        self.refused = refused
+        """Which of the ends, counted from 1."""
+        self.tried = 0
+        self.ends: list[str] = []
+
+    def put(self, packed: bytes) -> None:
+        event = unpack_event(packed)
+        if event.type == RESULT:
+            self.tried += 1
+            if self.tried in self.refused:
+                raise RecursionError
+            self.ends.append(event.operator_id)
+
+
+@pytest.mark.parametrize("refused", [[1], [1, 2], [1, 2, 4], [1, 2, 4, 6], [1, 2, 3, 4], [1, 3, 4]], ids=str)
+def test_an_end_for_which_there_was_no_room_is_emitted_once(refused: list[int]) -> None:
+    first, second = trace(lambda: None, name="first"), trace(lambda: None, name="second")
+    parent = trace(lambda: (first(), second()), name="parent")
+    sink = Cramped(refused)
+    collect.add_sink(sink)
+    try:
+        root = trace(lambda: parent(), name="root")
+        trace(lambda: root(), name="top")()
+    finally:
+        collect.remove_sink(sink)
+    assert sorted(sink.ends) == ["first", "parent", "root", "second", "top"]
 
 
 def test_a_list_drops_and_counts_beyond_its_limit() -> None:

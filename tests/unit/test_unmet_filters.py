@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 
 import pytest
 
 import embertrace as et
 from embertrace.analysis import OperatorAnalysis
+from embertrace.analysis.calls import Call
 from embertrace.analysis.source import LocalSource
 from support.forests import Story, grown
 from support.parts import TINY, both, record
@@ -40,6 +42,41 @@ def test_what_matches_nothing_says_so(chosen: OperatorAnalysis, said: str) -> No
     assert (found.n, found.left_out, found.notes) == (0, {}, (said,))
     assert chosen.items().notes == (said,) and chosen.items() == []
     assert chosen.judge_accuracy_by_agreement().notes == (said,)
+
+
+def is_dear(call: Call) -> bool:
+    return False
+
+
+class Above:
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
+
+    def __call__(self, call: Call) -> bool:
+        return bool(call.children) and self.bound < 0
+
+    def holds(self, call: Call) -> bool:
+        return self(call)
+
+
+def test_a_callable_is_told_by_its_name_and_where_it_stands() -> None:
+    line = is_dear.__code__.co_firstlineno
+    here = f"test_unmet_filters.py:{line}"
+    unnamed = lambda call: False  # noqa: E731
+    for predicate, said in (
+        (is_dear, f"is_dear at {here}"),
+        (functools.partial(is_dear), f"is_dear at {here}"),
+        (Above(2), "Above"),
+        (Above(2).holds, f"Above.holds at test_unmet_filters.py:{Above.holds.__code__.co_firstlineno}"),
+        (
+            unnamed,
+            "test_a_callable_is_told_by_its_name_and_where_it_stands.<locals>.<lambda>"
+            f" at test_unmet_filters.py:{unnamed.__code__.co_firstlineno}",
+        ),
+    ):
+        chosen = asked().stage("judge_1").where(predicate)
+        assert chosen.judge_accuracy().notes == (f"no call passes stage('judge_1').where({said})",)
+        assert repr(chosen).endswith(f").stage('judge_1').where({said})")
 
 
 def test_each_unknown_name_is_named() -> None:

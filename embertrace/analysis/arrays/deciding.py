@@ -38,13 +38,13 @@ def decisions_of(trees: Trees, right: Correctness) -> Decisions | None:
     """What judges decided. None where a callable decides, a label names a call, or a share is neither 0 nor 1."""
     if not can_decide(trees, right):
         return None
-    kept = ("decisions", right.answers.name)
-    if kept not in trees.kept:
-        judges = feeding_of(trees).judge
-        stated = stated_at(trees, judges)
-        trees.kept[kept] = None if (stated == OTHER).any() else decide(trees, right, judges, stated)
-    found: Decisions | None = trees.kept[kept]
-    return found
+    return trees.keep(("decisions", right.answers.name), lambda: _decisions(trees, right))
+
+
+def _decisions(trees: Trees, right: Correctness) -> Decisions | None:
+    judges = feeding_of(trees).judge
+    stated = stated_at(trees, judges)
+    return None if (stated == OTHER).any() else decide(trees, right, judges, stated)
 
 
 def can_decide(trees: Trees, right: Correctness) -> bool:
@@ -119,9 +119,7 @@ def stated_at(trees: Trees, places: Array) -> Array:
     of_texts = np.array(trees.texts.read("correct", _code), np.int64)
     if (of_texts != UNSTATED).any():
         found[ended] = of_texts[numbers]
-    if "scored correct" not in trees.kept:
-        trees.kept["scored correct"] = _scored(trees)
-    scored = trees.kept["scored correct"]
+    scored = trees.keep("scored correct", lambda: _scored(trees))
     if scored:
         by_place = np.full(len(trees.shape), NO_SCORE, np.int64)
         by_place[list(scored)] = list(scored.values())

@@ -28,10 +28,7 @@ class Feeding(NamedTuple):
 
 def feeding_of(trees: Trees) -> Feeding:
     """Of every judge call, in order."""
-    if "feeding" not in trees.kept:
-        trees.kept["feeding"] = _feeding(trees)
-    found: Feeding = trees.kept["feeding"]
-    return found
+    return trees.keep("feeding", lambda: _feeding(trees))
 
 
 def _feeding(trees: Trees) -> Feeding:

@@ -82,13 +82,10 @@ def kinds_of(
     """The kinds of the ensembles that count where `mask` selects calls (None: all). None where a callable decides."""
     if answers.name is None or (right is not None and not can_decide(trees, right)):
         return None
-    kept = ("kinds", answers.name, right is not None, by_answer)
     if mask is not None:
         return _kinds(trees, answers, right, mask, by_answer)
-    if kept not in trees.kept:
-        trees.kept[kept] = _kinds(trees, answers, right, None, by_answer)
-    found: Kinds = trees.kept[kept]
-    return found
+    name = ("kinds", answers.name, right is not None, by_answer)
+    return trees.keep(name, lambda: _kinds(trees, answers, right, None, by_answer))
 
 
 def _kinds(trees: Trees, answers: Answers, right: Correctness | None, mask: Array | None, by_answer: bool) -> Kinds:

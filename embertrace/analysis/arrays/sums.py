@@ -68,10 +68,7 @@ class KnownUnits:
 
 def units_of_calls(trees: Trees) -> UnitsOfCalls:
     """Those of all calls of these trees; one and the same, whoever asks."""
-    if "units" not in trees.kept:
-        trees.kept["units"] = UnitsOfCalls(trees)
-    found: UnitsOfCalls = trees.kept["units"]
-    return found
+    return trees.keep("units", lambda: UnitsOfCalls(trees))
 
 
 @dataclass(frozen=True, slots=True)

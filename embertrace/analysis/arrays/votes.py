@@ -51,11 +51,7 @@ def votes_of(trees: Trees, answers: Answers, mask: Array | None) -> Votes | None
         return None
     if mask is not None:
         return _count(trees, answers, mask)
-    kept = ("votes", answers.name)
-    if kept not in trees.kept:
-        trees.kept[kept] = _count(trees, answers, None)
-    found: Votes = trees.kept[kept]
-    return found
+    return trees.keep(("votes", answers.name), lambda: _count(trees, answers, None))
 
 
 FEW_NAMES = 8

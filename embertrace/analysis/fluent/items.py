@@ -18,7 +18,7 @@ class ItemQuestions(Asks):
         """Per item: truth, agreement, the members' answers, the judge's, whether it is right, and the cost in USD.
 
         `wrong()` of the result are those whose judge was wrong, `search(text)` those with the text in any cell. `cost`
-        is the sum of the scores usd of the item's calls and of the item; None where there are none.
+        is the sum of the scores usd of the item's calls and of the item; None where there are none, or too large ones.
         """
         return self._rows("items", answer=answer, grade=grade)
 

@@ -1,12 +1,14 @@
 """What was spent, on what, and for how many right answers: from the scores `tokens_in`, `tokens_out` and `usd`.
 
 Every score counts, also several of one call: they are summed, not replaced. What an attempt that was left out cost is
-left out, unless all attempts are asked for. Sums are exact. Of a sample they are also estimated for all: each score
-stands for 1/share, where share is that of its call, or its own outside any call.
+left out, unless all attempts are asked for. Sums are exact; those that no float holds are infinite (as data None), and
+counted. Of a sample they are also estimated for all: each score stands for 1/share, where share is that of its call, or
+its own outside any call.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
@@ -22,11 +24,13 @@ from embertrace.analysis.questions.reading import comparable, deciding_alike, en
 from embertrace.analysis.questions.voting import leaders_of, majority_share
 from embertrace.analysis.results import Rows
 from embertrace.analysis.sample import ESTIMATED, number, worth
+from embertrace.analysis.statistics import rounded
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.shares import WHOLE
 
 SPENT = ("tokens_in", "tokens_out", "usd")
 NOT_A_NUMBER = "costs that are no finite numbers"
+TOO_LARGE = "sums that no float holds"
 
 
 class Group(NamedTuple):
@@ -92,14 +96,15 @@ class Costs:
     def finish(self) -> Rows:
         """Groups of which nothing was spent are no rows."""
         told = next((name for name, spent in self.finals.items() if spent.judged), None)
-        rows = []
+        rows, left_out = [], Counter(self.left_out)
         for group in sorted(self.groups):
             spent = self.groups[group]
             if spent.sums:
+                left_out[TOO_LARGE] += sum(math.isinf(rounded(value)) for value in spent.sums.values())
                 judged = spent if group != TOTAL else self.finals[told] if told is not None else Spent()
                 rows.append({"of": group.of, "name": group.name, **_row(spent, judged, self.is_sample)})
         notes = [f"right answers of the total are those of the {told}"] if rows and told is not None else []
-        return Rows(rows, self.left_out, notes)
+        return Rows(rows, left_out, notes)
 
 
 def _row(spent: Spent, judged: Spent, is_sample: bool) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def _row(spent: Spent, judged: Spent, is_sample: bool) -> dict[str, Any]:
 
 def _per(cost: Fraction | None, right: Fraction | None) -> float | None:
     """None where one of them is unknown, or nothing was right."""
-    return float(cost / right) if cost is not None and right else None
+    return rounded(cost / right) if cost is not None and right else None
 
 
 def _number(value: Fraction | None) -> int | float | None:

@@ -13,6 +13,7 @@ import numpy as np
 from embertrace.analysis.durations import Durations, durations_of
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows, Table
+from embertrace.analysis.statistics import root
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.table.names import Triple
@@ -49,13 +50,9 @@ def accuracy_distribution(selection: Selection) -> Histograms:
 def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
     """Of each operator's name and each text with an accuracy: the value, and how often it was scored."""
     trees = selection.trees
-    kept = "accuracies"
     if selection.filtered:
         return _count_accuracies(trees, selection.scored)
-    if kept not in trees.kept:
-        trees.kept[kept] = _count_accuracies(trees, selection.scored)
-    found: list[tuple[int, float | None, int]] = trees.kept[kept]
-    return found
+    return trees.keep("accuracies", lambda: _count_accuracies(trees, selection.scored))
 
 
 def _count_accuracies(trees: Trees, chosen: Array) -> list[tuple[int, float | None, int]]:
@@ -93,13 +90,7 @@ def mean_and_std(counts: Counter[float]) -> dict[str, Any]:
     exact = [(Fraction(value), times) for value, times in counts.items()]
     mean = sum((value * times for value, times in exact), Fraction(0)) / n
     variance = sum(((value - mean) ** 2 * times for value, times in exact), Fraction(0)) / n
-    return {"mean": float(mean), "std": _root(variance), "samples": n}
-
-
-def _root(square: Fraction) -> float:
-    """A square root; also of squares that are too large or too small for a float, while their roots are not."""
-    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
-    return math.ldexp(math.sqrt(square / Fraction(4) ** shift), shift)
+    return {"mean": float(mean), "std": root(variance), "samples": n}
 
 
 Group = tuple[str, ...]

@@ -2,13 +2,14 @@
 
 How: a question sees calls only through its selection. It is asked once while somebody notes what it takes from there
 (judges, ensembles, scores or calls), and once more of each of these alone: what it then leaves out, and why, is what it
-said of that one. So an explanation can't differ from the question it explains.
+said of that one; a single call or score that has no row then counts in none. So an explanation can't differ from the
+question it explains. Only what is found by holding calls against each other (see `Lists`) nobody can say of one alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +26,18 @@ from embertrace.errors import QueryError
 from embertrace.event import call_hex
 
 Judged = tuple[Call, list[Ensemble], bool]
+SINGLE = ("scores", "calls")
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """The partial state of a question that picks some calls from all, such as the slowest."""
+
+    def lists(self, call: Origin) -> bool:
+        """Whether the answer is made of this call. Asked of the state of all parts together."""
+        ...
+
+    def merge(self, other: Self) -> Self: ...
 
 
 class _Seen(NamedTuple):
@@ -77,10 +90,9 @@ class _Watched:
     def _places_of_metrics(self) -> dict[Origin, int]:
         """Of each metric event its place among all of them; kept, as each call that is explained asks for it."""
         trees = self._selection.trees
-        if "places of metrics" not in trees.kept:
-            trees.kept["places of metrics"] = {metric.origin: place for place, metric in enumerate(trees.metrics)}
-        found: dict[Origin, int] = trees.kept["places of metrics"]
-        return found
+        return trees.keep(
+            "places of metrics", lambda: {metric.origin: place for place, metric in enumerate(trees.metrics)}
+        )
 
     def votes(self, answers: Answers) -> None:
         """None, as where a callable decides: then a question goes through ensembles and judges one by one."""
@@ -123,21 +135,27 @@ class _Watched:
 
 
 class Explained:
-    """Rows of calls, in the order of their begin; partial like any other answer."""
+    """Rows of calls, in the order of their begin; partial like any other answer. `answer` is what is explained, where
+    it alone says which calls it lists."""
 
-    def __init__(self, names: Names) -> None:
-        self.names = names
-        self.rows: dict[Any, tuple[Any, dict[str, Any]]] = {}
+    def __init__(self, names: Names, answer: Lists | None) -> None:
+        self.names, self.answer = names, answer
+        self.rows: dict[tuple[Origin, int], tuple[Any, dict[str, Any]]] = {}
 
     def merge(self, other: Explained) -> Explained:
         self.names = self.names.merge(other.names)
         self.rows |= other.rows
+        if self.answer is not None and other.answer is not None:
+            self.answer = self.answer.merge(other.answer)
         return self
 
     def finish(self) -> Rows:
         final = self.names.finish()
-        rows = [self.rows[place] for place in sorted(self.rows)]
-        return Rows({"item": final(item), **row} for item, row in rows)
+        rows = [(origin, *self.rows[origin, place]) for origin, place in sorted(self.rows)]
+        return Rows({"item": final(item), **row, **self._listed(origin)} for origin, item, row in rows)
+
+    def _listed(self, call: Origin) -> dict[str, bool]:
+        return {} if self.answer is None else {"used": self.answer.lists(call)}
 
 
 def explain(
@@ -151,22 +169,25 @@ def explain(
     if not given.keys() <= set(ask.options):
         raise QueryError(f"{question} takes {', '.join(ask.options) or 'no options'}, not {', '.join(map(str, given))}")
     watched = _Watched(selection)
-    ask(cast("Selection", watched), **given)
+    state = ask.partial(cast("Selection", watched), **given)
     kind = next((kind for kind in ("judges", "ensembles", "scores", "calls") if kind in watched.seen), "calls")
-    found = Explained(Names(selection))
+    found = Explained(Names(selection), state if isinstance(state, Lists) else None)
     for place, seen in enumerate(watched.seen.get(kind, ())):
         if seen.call is not None:
             alone = ask(cast("Selection", _Watched(selection, seen)), **given)
             item = found.names.of(seen.call)[0]
-            found.rows[seen.call.origin, place] = item, {**_verdict(alone), **_about(seen)}
+            found.rows[seen.call.origin, place] = item, {**_verdict(kind, alone), **_about(seen)}
     return found
 
 
-def _verdict(alone: Result) -> dict[str, Any]:
+def _verdict(kind: str, alone: Result) -> dict[str, Any]:
     """Whether one call counts, in which rows, and why not."""
     rows = list(_rows_with(alone))
     reasons = sorted(set(alone.left_out) | {reason for row in _inside(alone) for reason in row.left_out})
-    used = not reasons if isinstance(alone, Rows) else bool(alone.n) or bool(rows)
+    if isinstance(alone, Rows):
+        used = not reasons and (bool(alone) or kind not in SINGLE)
+    else:
+        used = bool(alone.n) or bool(rows)
     return {"used": used, "why": ", ".join(reasons) or None, "rows": rows}
 
 

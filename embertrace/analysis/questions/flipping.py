@@ -26,14 +26,20 @@ class Flips:
         self.names = names
         self.steps = 0
         self.rows: dict[Origin, tuple[Any, dict[str, Any]]] = {}
+        """By the call after the step."""
+        self.before: set[Origin] = set()
         self.left_out: Counter[str] = Counter()
 
     def merge(self, other: Flips) -> Flips:
         self.names = self.names.merge(other.names)
         self.steps += other.steps
         self.rows |= other.rows
+        self.before |= other.before
         self.left_out.update(other.left_out)
         return self
+
+    def lists(self, call: Origin) -> bool:
+        return call in self.rows or call in self.before
 
     def finish(self) -> Rows:
         final = self.names.finish()
@@ -86,6 +92,7 @@ def _compare(found: Flips, selection: Selection, before: Call, after: Call, righ
     if keys[0] == keys[1]:
         return
     key, epoch = found.names.of(after)
+    found.before.add(before.origin)
     found.rows[after.origin] = (
         key,
         {

@@ -18,6 +18,7 @@ from embertrace.analysis.query import Selection, key_of
 from embertrace.analysis.questions.costs import spent_in
 from embertrace.analysis.questions.said import Said, agreements, answers_of_members, judgements, truths
 from embertrace.analysis.results import Rows
+from embertrace.analysis.statistics import rounded
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.trees import Trees
 from embertrace.event import call_hex
@@ -53,7 +54,7 @@ class ItemRow:
         said = {name: self.said[name][1] if name in self.said else None for name in ("truth", "agreement")}
         judged = {name: self.said[name][1] if name in self.said else None for name in ("judge", "correct")}
         answers = {name: self.answers[name][1] for name in sorted(self.answers)}
-        cost = None if self.usd is None else float(self.usd)
+        cost = None if self.usd is None else rounded(self.usd)
         return {**said, "answers": answers, **judged, "cost": cost, "calls": self.calls}
 
 

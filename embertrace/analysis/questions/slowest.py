@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embertrace.analysis.calls import Call
+from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.durations import durations_of
 from embertrace.analysis.naming import Names
 from embertrace.analysis.query import Selection
@@ -19,7 +19,7 @@ class Slowest:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self.found: tuple[tuple[int, Any], Any, list[dict[str, Any]]] | None = None
+        self.found: tuple[tuple[int, Origin], Any, dict[Origin, dict[str, Any]]] | None = None
 
     def merge(self, other: Slowest) -> Slowest:
         self.names = self.names.merge(other.names)
@@ -27,12 +27,15 @@ class Slowest:
             self.found = other.found
         return self
 
+    def lists(self, call: Origin) -> bool:
+        return self.found is not None and call in self.found[2]
+
     def finish(self) -> Rows:
         if self.found is None:
             return Rows([])
         _, item, rows = self.found
         key = self.names.finish()(item)
-        return Rows({"item": key, **row} for row in rows)
+        return Rows({"item": key, **row} for row in rows.values())
 
 
 def slowest(selection: Selection) -> Slowest:
@@ -45,12 +48,12 @@ def slowest(selection: Selection) -> Slowest:
     durations = durations_of(trees, roots)
     longest = int(durations.max())
     root = trees.at(int(roots[np.flatnonzero(durations == longest)[0]]))  # the first of them: places are in order
-    rows = [_placed(call, depth, root) for depth, call in walk(root) if selection.has(call)]
+    rows = {call.origin: _placed(call, depth, root) for depth, call in walk(root) if selection.has(call)}
     found.found = (longest, root.origin), found.names.of(root)[0], rows
     return found
 
 
-def _before(one: tuple[int, Any], other: tuple[int, Any]) -> bool:
+def _before(one: tuple[int, Origin], other: tuple[int, Origin]) -> bool:
     return one[0] > other[0] or (one[0] == other[0] and one[1] < other[1])
 
 

@@ -78,8 +78,10 @@ class Contexts:
 
     @property
     def nbytes(self) -> int:
-        columns = (self._row, self._run, self._item, self._tags, self._member, self.shares)
-        return sum(column.nbytes for column in columns)
+        columns = (self._row, self._run, self._item, self._tags, self._member)
+        return sum(column.nbytes for column in columns) + sum(
+            one.nbytes for one in (self.shares, self.items, self.tags)
+        )
 
     def catch_up(self) -> None:
         """Read the contexts of the rows that came since."""

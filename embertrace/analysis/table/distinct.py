@@ -14,6 +14,9 @@ from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.ids import DenseIds
 from embertrace.wire.spans import PADDING, Hash, copied
 
+OBJECT_BYTES = 41
+"""What a bytes object takes beside its own bytes, and its place in a list (CPython 3.11)."""
+
 
 class Distinct:
     """Numbers for texts; `texts` leads back."""
@@ -23,9 +26,16 @@ class Distinct:
         self._texts = [b""]
         self._pieces: list[tuple[bytes, Array]] = []
         """Texts of which no objects were made yet, and how long they are."""
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @property
+    def nbytes(self) -> int:
+        """About what they take."""
+        lengths = sum(lengths.nbytes for _, lengths in self._pieces)
+        return self._ids.nbytes + self._bytes + lengths + len(self._texts) * OBJECT_BYTES
 
     @property
     def texts(self) -> list[bytes]:
@@ -45,7 +55,9 @@ class Distinct:
             self._hash_anew(before)
             return self.numbers(buffer, starts, lengths)
         if new.any():
-            self._pieces.append((copied(buffer, starts[new], lengths[new]), lengths[new]))
+            piece = copied(buffer, starts[new], lengths[new])
+            self._pieces.append((piece, lengths[new]))
+            self._bytes += len(piece)
         return numbers
 
     def _are(self, numbers: Array, buffer: bytes, starts: Array, lengths: Array, which: Array) -> bool:

@@ -73,13 +73,15 @@ class Intake:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the table with its payloads, and of what waits."""
+        """Bytes of the table with its payloads, of what was read of them and kept, and of what waits."""
         events = self.events
         return (
             events.nbytes
             + events.payload_bytes
             + self.executions.nbytes
             + self.contexts.nbytes
+            + self.texts.nbytes
+            + self.items.nbytes
             + self._batch_bytes
             + len(self._single) * SINGLE_BYTES
         )

@@ -15,6 +15,7 @@ from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.mappings import MOST_KINDS, end_of_key
+from embertrace.analysis.table.numbered import Numbered
 from embertrace.lineage import unpack_mapping
 from embertrace.payload import canonical
 
@@ -40,15 +41,20 @@ class Items:
         """Of each unit of an item what tells it from the others."""
         self.truths: list[Any] = []
         self._unit, self._truth = Column(np.int32), Column(np.int32)
-        self._unit_numbers: dict[bytes, int] = {}
-        self._truth_numbers: dict[bytes, int] = {}
+        self._unit_numbers, self._truth_numbers, self._identity_numbers = Numbered(), Numbered(), Numbered()
         self._kinds: dict[tuple[int, bytes], int | None] = {}
         self.identities: list[bytes] = []
         """Of each key and epoch, packed one behind the other: in their order, items are in that of keys and epochs."""
         self._identity = Column(np.int32)
         self._having = np.zeros(0, np.int64)
-        self._identity_numbers: dict[bytes, int] = {}
         self._epochs: dict[tuple[int, bytes], bytes] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Of what was read of them; they themselves are the contexts'."""
+        columns = self._unit.nbytes + self._truth.nbytes + self._identity.nbytes + self._having.nbytes
+        texts = (self._unit_numbers, self._truth_numbers, self._identity_numbers)
+        return columns + sum(one.nbytes for one in texts)
 
     def unit(self) -> Array:
         """By an item's number that of its unit."""
@@ -127,9 +133,8 @@ class Items:
                 if len(self._epochs) < MOST_KINDS:
                     self._epochs[kind] = epoch
             code = packed[5:end] + epoch
-        number = self._identity_numbers.get(code)
-        if number is None:
-            number = self._identity_numbers[code] = len(self.identities)
+        number = self._identity_numbers[code]
+        if number == len(self.identities):
             self.identities.append(code)
         return number
 
@@ -162,9 +167,8 @@ class Items:
         return NONE if unit is None else self._number(unit[1]), self.number_of_truth(truth)
 
     def _number(self, code: bytes) -> int:
-        number = self._unit_numbers.get(code)
-        if number is None:
-            number = self._unit_numbers[code] = len(self.codes)
+        number = self._unit_numbers[code]
+        if number == len(self.codes):
             self.codes.append(code)
         return number
 
@@ -176,10 +180,8 @@ class Items:
         """The number of a truth, new or known; NONE of None."""
         if truth is None:
             return NONE
-        code = canonical(truth)
-        number = self._truth_numbers.get(code)
-        if number is None:
-            number = self._truth_numbers[code] = len(self.truths)
+        number = self._truth_numbers[canonical(truth)]
+        if number == len(self.truths):
             self.truths.append(truth)
         return number
 

@@ -17,6 +17,7 @@ import numpy as np
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import firsts, together
 from embertrace.analysis.table.distinct import Distinct
+from embertrace.analysis.table.numbered import TEXT_BYTES
 from embertrace.lineage import unpack_mapping
 from embertrace.wire.spans import PADDING, alike, are_ascii, words_at
 
@@ -35,6 +36,11 @@ class Mappings:
 
     def __len__(self) -> int:
         return len(self._distinct)
+
+    @property
+    def nbytes(self) -> int:
+        """About what they take."""
+        return self._distinct.nbytes
 
     @property
     def packed(self) -> list[bytes]:
@@ -65,12 +71,15 @@ class FewMappings:
     def __init__(self) -> None:
         self._packed = [b""]
         self._numbers: dict[bytes, int] = {b"": NOTHING}
+        self.nbytes = 0
+        """About what they take."""
 
     def number(self, packed: bytes) -> int:
         """The number of one map, new or known."""
         number = self._numbers.get(packed)
         if number is None:
             number = self._numbers[packed] = len(self._packed) if unpack_mapping(packed) else NOTHING
+            self.nbytes += len(packed) + TEXT_BYTES
             if number != NOTHING:
                 self._packed.append(packed)
         return number

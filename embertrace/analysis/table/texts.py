@@ -15,16 +15,13 @@ from embertrace.analysis.calls import mapping_of
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import EventTable
+from embertrace.analysis.table.numbered import Numbered
 from embertrace.wire.columns import data_of
 from embertrace.wire.spans import alike
 
 UNKNOWN = -1
-
-
-class _Numbers(dict[bytes, int]):
-    def __missing__(self, text: bytes) -> int:
-        number = self[text] = len(self)
-        return number
+READING_BYTES = 100
+"""About what a reading takes: an answer, say, and its key."""
 
 
 class Texts:
@@ -33,8 +30,13 @@ class Texts:
     def __init__(self, events: EventTable) -> None:
         self._events = events
         self._number = Column(np.int32)
-        self._numbers = _Numbers()
+        self._numbers = Numbered()
         self._readings: dict[str, list[Any]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        readings = sum(map(len, self._readings.values()))
+        return self._number.nbytes + self._numbers.nbytes + readings * READING_BYTES
 
     def numbers(self, rows: Array) -> Array:
         """The number of each row's text."""
