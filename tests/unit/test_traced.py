@@ -344,7 +344,7 @@ class Cramped:
         self.refused = refused
         """Which of the ends, counted from 1."""
         self.tried = 0
-        self.ends: list[str] = []
+        self.ends: list[tuple[str, int]] = []
 
     def put(self, packed: bytes) -> None:
         event = unpack_event(packed)
@@ -352,7 +352,7 @@ class Cramped:
             self.tried += 1
             if self.tried in self.refused:
                 raise RecursionError
-            self.ends.append(event.operator_id)
+            self.ends.append((event.operator_id, event.slots))
 
 
 @pytest.mark.parametrize("refused", [[1], [1, 2], [1, 2, 4], [1, 2, 4, 6], [1, 2, 3, 4], [1, 3, 4]], ids=str)
@@ -366,7 +366,7 @@ def test_an_end_for_which_there_was_no_room_is_emitted_once(refused: list[int]) 
         trace(lambda: root(), name="top")()
     finally:
         collect.remove_sink(sink)
-    assert sorted(sink.ends) == ["first", "parent", "root", "second", "top"]
+    assert sorted(sink.ends) == [("first", 0), ("parent", 2), ("root", 1), ("second", 0), ("top", 1)]
 
 
 def test_a_list_drops_and_counts_beyond_its_limit() -> None:
