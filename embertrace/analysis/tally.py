@@ -58,8 +58,8 @@ class Tally:
         """The units as clusters of observations."""
         self._add_up()
         if len(self._sums) == 1 and not self._units:
-            return Spread(self._sums[0].clusters())
-        return Spread(Counter(self.units.values()))
+            return self._sums[0].spread()
+        return Spread.of(self.units.values())
 
     def add_sums(self, sums: Sums) -> None:
         """Add many observations at once."""
@@ -123,7 +123,7 @@ class Tally:
     def finish(self, notes: Iterable[str] = ()) -> Estimate:
         """The mean over observations, its interval over units. NaN with n = 0 of nothing."""
         spread = self.spread
-        n, total = spread.n, spread.total
+        n = spread.n
         if not n:
             attempted = float(self.failed_worth / self.failed) if self.failed else NAN
             return Estimate(NAN, of_attempted=attempted, left_out=self.left_out, notes=notes)
@@ -131,11 +131,11 @@ class Tally:
         if math.isnan(interval[0]) and spread.units > 1:
             notes = [*notes, NO_SPREAD]
         return Estimate(
-            float(total / n),
+            spread.mean,
             n=n,
             items=spread.units,
             interval=interval,
-            of_attempted=float((total + self.failed_worth) / (n + self.failed)),
+            of_attempted=float((spread.total + self.failed_worth) / (n + self.failed)) if self.failed else spread.mean,
             left_out=self.left_out,
             notes=notes,
         )

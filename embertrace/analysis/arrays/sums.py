@@ -6,7 +6,6 @@ Units stand here as codes, whose `Units` leads back from them; so that a million
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from embertrace.analysis.statistics import Spread
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import NONE, Unit
@@ -97,17 +97,13 @@ class Sums(NamedTuple):
     binary: bool
     """Whether each observation was 0 or 1."""
 
-    def clusters(self) -> Counter[tuple[int, Fraction]]:
-        """How many units there are with so many observations of that sum."""
+    def spread(self) -> Spread:
+        """The units as clusters of observations."""
         least = int(self.numerator.min()) if len(self.n) else 0
         width = int(self.numerator.max()) - least + 1 if len(self.n) else 1
-        codes, times = counted(self.n * width + self.numerator - least)
-        return Counter(
-            {
-                (code // width, Fraction(code % width + least, self.denominator)): often
-                for code, often in zip(codes.tolist(), times.tolist(), strict=True)
-            }
-        )
+        codes, times = counted(self.n * width + (self.numerator - least))
+        clusters = zip(codes.tolist(), times.tolist(), strict=True)
+        return Spread.of_integers(((c // width, c % width + least, often) for c, often in clusters), self.denominator)
 
     def by_unit(self) -> dict[Unit, tuple[int, Fraction]]:
         """Of each unit how many observations it has, and their sum."""

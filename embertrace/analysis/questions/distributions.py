@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -90,16 +89,18 @@ def finish_accuracy(histograms: Histograms) -> Table:
 def mean_and_std(counts: Counter[float]) -> dict[str, Any]:
     """Mean, population standard deviation and number of counted values; sums are exact, rounded once."""
     n = counts.total()
-    exact = [(Fraction(value), times) for value, times in counts.items()]
-    mean = sum((value * times for value, times in exact), Fraction(0)) / n
-    variance = sum(((value - mean) ** 2 * times for value, times in exact), Fraction(0)) / n
-    return {"mean": float(mean), "std": _root(variance), "samples": n}
+    ratios = [(*value.as_integer_ratio(), times) for value, times in counts.items()]
+    whole = max(denominator for _, denominator, _ in ratios)  # each is a power of two
+    exact = [(numerator * (whole // denominator), times) for numerator, denominator, times in ratios]
+    total = sum(value * times for value, times in exact)
+    squares = n * sum(value * value * times for value, times in exact) - total * total
+    return {"mean": total / (n * whole), "std": _root(squares, (n * whole) ** 2), "samples": n}
 
 
-def _root(square: Fraction) -> float:
-    """A square root; also of squares that are too large or too small for a float, while their roots are not."""
-    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
-    return math.ldexp(math.sqrt(square / Fraction(4) ** shift), shift)
+def _root(square: int, of: int) -> float:
+    """The square root of a fraction; also of one that is too large or too small for a float, while its root is not."""
+    shift = (square.bit_length() - of.bit_length()) // 2
+    return math.ldexp(math.sqrt((square << max(0, -2 * shift)) / (of << max(0, 2 * shift))), shift)
 
 
 Group = tuple[str, ...]

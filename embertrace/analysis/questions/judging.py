@@ -149,8 +149,9 @@ def finish_by_agreement(tallies: Tallies) -> Table:
     rows = {}
     for name in sorted(tallies.by_name, key=from_full_agreement):
         tally = tallies.by_name[name]
-        if tally.spread.n:
-            rows[name] = tally.finish()
+        estimate = tally.finish()
+        if estimate.n:
+            rows[name] = estimate
         tallies.left_out.update(tally.left_out)
     distinct = sum(row.n for name, row in rows.items() if name.startswith("1/") and name not in ("1/1", "1/2"))
     return Table(rows, tallies.left_out, [HINT] if 2 * distinct > sum(row.n for row in rows.values()) else [])

@@ -187,5 +187,7 @@ def majority_share(
 
 def finish_votes(tally: Tally) -> Estimate:
     """The estimate; with a hint where most calls were of pairwise distinct answers, as free text is."""
-    calls = tally.spread.n
-    return tally.finish([HINT] if calls and 2 * tally.hints["all distinct"] > calls else [])
+    estimate = tally.finish()
+    if 2 * tally.hints["all distinct"] > estimate.n:
+        estimate.notes = (HINT, *estimate.notes)
+    return estimate
