@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.ballots import counting_places, places_of_type
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of
 from embertrace.analysis.arrays.judged import AllJudged, judged_votes
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
-from embertrace.analysis.arrays.votes import Votes, counting_places, places_of_type, votes_of
+from embertrace.analysis.arrays.votes import Votes, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, read_named
@@ -265,8 +266,8 @@ class Selection:
         trees = self.trees
         chosen = np.flatnonzero(self.scored)
         numbers = trees.metric_texts[chosen]
-        says = trees.texts.read(f"has one of {names}", lambda data: any(name in data for name in names))
-        chosen = chosen[np.array(says, bool)[numbers]]
+        has = trees.texts.numbered(f"has one of {names}", lambda data: any(name in data for name in names), bool)
+        chosen = chosen[has[numbers]]
         return trees.metric_rows[chosen], trees.places_of_metrics[0][chosen]
 
     def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:

@@ -9,10 +9,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import starmap
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from embertrace.event import FOREIGN_SLOT, METRIC
 from embertrace.lineage import CallKey
 from embertrace.wire.clock import Offset
 from embertrace.wire.columns import data_of
+
+T = TypeVar("T")
 
 
 class Trees:
@@ -54,9 +56,9 @@ class Trees:
         self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
         self.texts, self.items = taken.texts, taken.items
         self.kept: dict[Any, Any] = {}
-        """What questions made of these trees and may need again, by their own names."""
-        self.ballots: Any = None
-        """Who votes where, once that was asked (see `arrays.votes`)."""
+        """What questions made of answers and may need again, by their own names."""
+        self.known: dict[Callable[[Trees], Any], Any] = {}
+        """What `once` was asked for."""
         taken.contexts.catch_up()
         gone = np.array([taken.events.producer(code) for code in ended], np.int64)
         self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt, partial)
@@ -64,6 +66,13 @@ class Trees:
         """More may come while these trees stand; they are of what there was."""
         self._views: dict[int, Call] = {}
         self.by_id = ById(self)
+
+    def once(self, make: Callable[[Trees], T]) -> T:
+        """What follows from these trees alone, whatever rule a question has for answers: it is made once."""
+        if make not in self.known:
+            self.known[make] = make(self)
+        found: T = self.known[make]
+        return found
 
     def at(self, place: int) -> Call:
         """The call at a place of the shape."""
@@ -127,7 +136,7 @@ class Trees:
     def metric_kinds(self) -> Any:
         """Of each of `metric_rows` what it is: a SCORE, a LABEL, a RUN, or that it only LINKS_ONLY."""
         numbers = self.metric_texts
-        return np.array(self.texts.read("kind of metric", kind_of_metric), np.uint8)[numbers]
+        return self.texts.numbered("kind of metric", kind_of_metric, np.uint8)[numbers]
 
     @cached_property
     def metric_texts(self) -> Array:

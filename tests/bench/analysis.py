@@ -125,7 +125,7 @@ def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) ->
 def _forget_voters(forest: Any) -> None:
     """All that questions made of the calls, and what the trees say of members."""
     forest.trees.kept.clear()
-    forest.trees.ballots = None
+    forest.trees.known.clear()
     vars(forest.trees.shape).pop("children_of_all", None)
 
 

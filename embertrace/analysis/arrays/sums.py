@@ -68,10 +68,7 @@ class KnownUnits:
 
 def units_of_calls(trees: Trees) -> UnitsOfCalls:
     """Those of all calls of these trees; one and the same, whoever asks."""
-    if "units" not in trees.kept:
-        trees.kept["units"] = UnitsOfCalls(trees)
-    found: UnitsOfCalls = trees.kept["units"]
-    return found
+    return trees.once(UnitsOfCalls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +112,22 @@ def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -
     """The sums of shares of calls by their units; None where no integer of 53 bits holds them."""
     whole = math.lcm(*counted(denominator)[0].tolist())
     if whole * max(1, len(places)) >= _EXACT:
-        return None
+        return None  # before numerators are scaled
     binary = bool(((numerator == 0) | (numerator == denominator)).all())
     units = units_of_calls(trees)
-    codes = units.codes(places)
-    return _sums(units, codes, np.bincount(codes), numerator * (whole // denominator), whole, binary)
+    return sums_by_unit(units, units.codes(places), numerator * (whole // denominator), whole, binary)
 
 
-def sums_of_binary(trees: Trees, places: Array, ones: Array) -> Sums:
-    """As `sums_of`, of shares that are 1 where `ones` says so, else 0."""
-    units = units_of_calls(trees)
-    codes = units.codes(places)
-    n = np.bincount(codes)
-    totals = np.bincount(codes[ones], minlength=len(n))
-    found = np.flatnonzero(n)
-    return Sums(units, found, n[found], totals[found], 1, True)
+def sums_by_unit(
+    units: Units, codes: Array, numerator: Array, whole: int, binary: bool, apart: bool = False
+) -> Sums | None:
+    """The sums of shares of which numerators over `whole` and units are given, as `sums_of` has them; `apart`: no two
+    are of one unit."""
+    if whole * max(1, len(codes)) >= _EXACT:
+        return None
+    if apart:
+        return Sums(units, codes, np.ones(len(codes), np.int64), numerator, whole, binary)
+    return _sums(units, codes, np.bincount(codes), numerator, whole, binary)
 
 
 Observed = tuple[Alike, int, Fraction]

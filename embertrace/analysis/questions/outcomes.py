@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.ballots import places_of_type
 from embertrace.analysis.arrays.deciding import DECIDED, HAS_ABSTAINED, HAS_FAILED, REASONS, Decisions, truths_at
-from embertrace.analysis.arrays.votes import places_of_type
 from embertrace.analysis.calls import Call, Metric, Origin
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import why_left_out

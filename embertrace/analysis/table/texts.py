@@ -35,6 +35,7 @@ class Texts:
         self._number = Column(np.int32)
         self._numbers = _Numbers()
         self._readings: dict[str, list[Any]] = {}
+        self._arrays: dict[str, Array] = {}
 
     def numbers(self, rows: Array) -> Array:
         """The number of each row's text."""
@@ -71,3 +72,10 @@ class Texts:
             for text in list(self._numbers)[len(found) :]:
                 found.append(reader(mapping_of(data_of(text))))
         return found
+
+    def numbered(self, name: str, reader: Callable[[dict[str, Any]], Any], dtype: Any) -> Array:
+        """The same as an array: what a reader makes of data are numbers of this type."""
+        found = self.read(name, reader)
+        if name not in self._arrays or len(self._arrays[name]) < len(found):
+            self._arrays[name] = np.array(found, dtype)
+        return self._arrays[name]
