@@ -149,7 +149,9 @@ class Tallies:
         self.left_out: Counter[str] = Counter()
 
     def named(self, name: str) -> Tally:
-        return self.by_name.setdefault(name, Tally())
+        if name not in self.by_name:
+            self.by_name[name] = Tally()
+        return self.by_name[name]
 
     def merge(self, other: Tallies) -> Tallies:
         for name, tally in other.by_name.items():

@@ -59,17 +59,20 @@ def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
 
 def _count_accuracies(trees: Trees, chosen: Array) -> list[tuple[int, float | None, int]]:
     """`chosen`: of the trees' `metric_rows` whether each is asked for."""
-    texts, rows = trees.metric_texts, trees.metric_rows
-    if not chosen.all():
-        texts, rows = texts[chosen], rows[chosen]
-    names = trees.table.name.values[rows]
+    said, width = trees.once(_texts_of_names)
     values = trees.texts.read("accuracy", lambda data: (finite(data["accuracy"]),) if "accuracy" in data else ())
-    pairs, times = counted(texts * np.int64(len(trees.table.names.triples)) + names)
+    pairs, times = counted(said if chosen.all() else said[chosen])
     found = []
     for pair, often in zip(pairs.tolist(), times.tolist(), strict=True):
-        text, name = divmod(pair, len(trees.table.names.triples))
+        text, name = divmod(pair, width)
         found += [(name, value, often) for value in values[text]]
     return found
+
+
+def _texts_of_names(trees: Trees) -> tuple[Array, int]:
+    """Of each of `metric_rows` the number of its text, times a width, and that of its operator's names."""
+    names, width = trees.table.name.values[trees.metric_rows], len(trees.table.names.triples)
+    return trees.metric_texts * np.int64(width) + names, width
 
 
 def finite(value: Any) -> float | None:

@@ -82,7 +82,7 @@ def _add_votes(tally: Tally, selection: Selection, votes: Votes, share: bool) ->
     if share:
         whole = math.lcm(*set((answered[occurs] - 1).tolist()))
         numerator[occurs] = (distinct[occurs] - 1) * (whole // (answered[occurs] - 1))
-    binary = bool(np.isin(numerator[occurs], (0, whole)).all())
+    binary = {0, whole}.issuperset(numerator[occurs].tolist())
     sums = sums_by_unit(units_of_calls(selection.trees), unit, numerator.take(pattern), whole, binary, votes.apart)
     if sums is None:
         return None
