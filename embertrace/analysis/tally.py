@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Protocol, Self
 
-from embertrace.analysis.arrays.sums import Alike, Observed, Sums, sums_of_alike
+from embertrace.analysis.arrays.sums import Alike, Observed, Sums, SumsOfAlike, sums_of_alike
 from embertrace.analysis.results import NAN, Estimate
 from embertrace.analysis.statistics import NO_SPREAD, SHARES, Interval, Spread, t_of_clusters, wilson_of_clusters
-from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import Unit
 
 
@@ -33,7 +32,7 @@ class Tally:
     def __init__(self, bounds: Interval = SHARES) -> None:
         self.bounds = bounds
         self._units: dict[Unit, tuple[int, Fraction]] = {}
-        self._sums: list[Sums] = []
+        self._sums: list[Sums | SumsOfAlike] = []
         self._alike: list[Observed] = []
         self.binary = True
         self.failed = 0
@@ -52,6 +51,13 @@ class Tally:
             else:
                 self._units = part.by_unit()
         return self._units
+
+    def clusters(self) -> Counter[tuple[int, Fraction]]:
+        """How many units there are with so many observations of that sum."""
+        self._add_up()
+        if len(self._sums) == 1 and not self._units:
+            return self._sums[0].clusters()
+        return Counter(self.units.values())
 
     @property
     def spread(self) -> Spread:
@@ -79,15 +85,8 @@ class Tally:
 
     def _add_up(self) -> None:
         observed, self._alike = self._alike, []
-        if not observed:
-            return
-        sums = sums_of_alike(observed)
-        if sums is not None:
-            self._sums.append(sums)
-            return
-        for alike, n, total in observed:
-            for code, times in zip(*(found.tolist() for found in counted(alike.codes)), strict=True):
-                self._add_units({alike.units.unit(code): (n * times, total * times)})
+        if observed:
+            self._sums.append(sums_of_alike(observed))
 
     def _add_units(self, units: Mapping[Unit, tuple[int, Fraction]]) -> None:
         mine = self.units

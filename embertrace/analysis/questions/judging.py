@@ -10,7 +10,7 @@ import numpy as np
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.arrays.deciding import DECIDED, REASONS
 from embertrace.analysis.arrays.judged import JudgedVotes
-from embertrace.analysis.arrays.sums import Alike, Units, sums_by_unit, units_of_calls
+from embertrace.analysis.arrays.sums import Alike, Units, shares_by_unit, units_of_calls
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
@@ -87,7 +87,7 @@ def _add_judged(tallies: Tallies, units: Units, judged: JudgedVotes, over: Over)
     if not decided.all():
         agreement, shares = agreement[decided[kind]], shares[decided[kind]]
     for code, among in grouped(agreement, shares):
-        sums = sums_by_unit(units, among >> 1, among & 1, 1, binary=True, apart=apart and votes.apart)
+        sums = shares_by_unit(units, among >> 1, among & 1, 1, binary=True, apart=apart and votes.apart)
         assert sums is not None  # of shares that are 0 or 1
         tallies.named(_named(code, width)).add_sums(sums)
 

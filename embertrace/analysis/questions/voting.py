@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.sums import Alike, sums_by_unit, units_of_calls
+from embertrace.analysis.arrays.sums import Alike, shares_by_unit, units_of_calls
 from embertrace.analysis.arrays.votes import Votes
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
@@ -83,7 +83,7 @@ def _add_votes(tally: Tally, selection: Selection, votes: Votes, share: bool) ->
         whole = math.lcm(*set((answered[occurs] - 1).tolist()))
         numerator[occurs] = (distinct[occurs] - 1) * (whole // (answered[occurs] - 1))
     binary = {0, whole}.issuperset(numerator[occurs].tolist())
-    sums = sums_by_unit(units_of_calls(selection.trees), unit, numerator.take(pattern), whole, binary, votes.apart)
+    sums = shares_by_unit(units_of_calls(selection.trees), unit, numerator.take(pattern), whole, binary, votes.apart)
     if sums is None:
         return None
     tally.add_sums(sums)
