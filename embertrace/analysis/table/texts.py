@@ -16,7 +16,7 @@ from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import EventTable
 from embertrace.wire.columns import data_of
-from embertrace.wire.spans import alike
+from embertrace.wire.spans import alike, pieces
 
 UNKNOWN = -1
 
@@ -48,7 +48,7 @@ class Texts:
         for places, buffer, starts, lengths in self._events.tails.packed(new):
             first = alike(buffer, starts, lengths)
             own = np.flatnonzero(first == np.arange(len(first)))
-            texts = map(buffer.__getitem__, map(slice, starts[own].tolist(), (starts + lengths)[own].tolist()))
+            texts = pieces(buffer, starts[own], lengths[own])
             given = np.empty(len(first), np.int32)
             given[own] = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(own))
             numbers[new[places]] = given[first]
