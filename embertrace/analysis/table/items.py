@@ -164,6 +164,15 @@ class Items:
             self._having[identity[keyed]] = keyed
         return self._contexts.items.mapping(int(self._having[number]))
 
+    def key_and_epoch(self, number: int) -> tuple[Any, Any]:
+        """The key and the epoch with a number."""
+        code = self.identities[number]
+        end = 1 + (code[0] & 0x1F)
+        if 0xA0 <= code[0] < 0xC0 and code[end:] == _NO_EPOCH:  # a short text
+            return code[1:end].decode("utf-8", "surrogatepass"), None
+        item = self.with_identity(number)
+        return item["key"], item.get("epoch")
+
     def having(self, key: bytes) -> Array:
         """By an item's number whether it has this key, as `canonical` has it."""
         identity = self.identity()
@@ -240,5 +249,6 @@ class Items:
 
 
 _PACKED_KEY = canonical(["key", ""])[:-1]
+_NO_EPOCH = canonical(None)
 _BEFORE_KEY = 5
 """Bytes of a plain item before its key: the map's header, and "key" itself."""
