@@ -207,9 +207,9 @@ class Path:
                 whole.tolist(),
             )
         )
-        starts = np.flatnonzero(np.diff(roots, prepend=-1))
-        ends = np.append(starts[1:], len(roots)).tolist()
-        for key, start, end in zip(trees.call_keys(roots[starts]), starts.tolist(), ends, strict=True):
+        bounds = np.flatnonzero(np.diff(roots, prepend=-1, append=-1))
+        keys = trees.call_keys(roots[bounds[:-1]])
+        for key, start, end in zip(keys, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             self.chains[key] = rows[start:end]
 
     def merge(self, other: Path) -> Path:
