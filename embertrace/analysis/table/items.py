@@ -82,25 +82,17 @@ class _Plain:
         self.kind = dense(first[self.place])
         self.says = [unpack_mapping(packed[place]) for place in counted(first[self.place])[0].tolist()]
 
-    def coded(self, numbers: _Numbers, before: bytes, behind: Sequence[bytes], wanted: Array) -> Array:
-        """The numbers of keys, with something before each, and by its kind something behind it; of the kinds that are
-        wanted."""
+    def keys(self, wanted: Array, of_kind: Array) -> tuple[list[bytes], Array, Array]:
+        """The distinct packed keys of the kinds that are wanted, told apart also by a number `of_kind`; a kind of each,
+        and for every item with such a kind which of these keys it has."""
         at = np.flatnonzero(wanted[self.kind])
-        if not len(at):
-            return at
-        ways: dict[bytes, int] = {}
-        way = np.array([ways.setdefault(code, len(ways)) for code in behind])[self.kind[at]]
-        key, end_of_key = self._key[at], self._end[at]
-        first = alike(self._buffer, key, end_of_key - key)
-        if len(ways) > 1:
-            first = firsts(together(first, way))
-        own = np.flatnonzero(first == np.arange(len(first)))
-        keys = pieces(self._buffer, key[own], (end_of_key - key)[own])
-        ends = map([*ways].__getitem__, way[own].tolist())
-        given = np.zeros(len(first), np.int32)
-        given[own] = numbers.numbers([before + key + end for key, end in zip(keys, ends, strict=True)])
-        found: Array = given[first]
-        return found
+        start, length = self._key[at], (self._end - self._key)[at]
+        first = alike(self._buffer, start, length)
+        if of_kind.any():
+            first = firsts(together(first, of_kind[self.kind[at]]))
+        own, index = np.flatnonzero(first == np.arange(len(first))), np.empty(len(first), np.int64)
+        index[own] = np.arange(len(own))
+        return pieces(self._buffer, start[own], length[own]), self.kind[at[own]], index[first]
 
 
 class Items:
@@ -199,8 +191,11 @@ class Items:
 
     def _identify(self, packed: Sequence[bytes]) -> Array:
         found, plain = np.full(len(packed), NONE, np.int32), _Plain(packed)
-        epochs = [canonical(item.get("epoch")) for item in plain.says]
-        found[plain.place] = plain.coded(self._identities, b"", epochs, np.ones(len(epochs), bool))
+        epochs, numbers = [canonical(item.get("epoch")) for item in plain.says], dict[bytes, int]()
+        of_kind = np.array([numbers.setdefault(epoch, len(numbers)) for epoch in epochs], np.int64)
+        keys, kinds, which = plain.keys(np.ones(len(epochs), bool), of_kind)
+        codes = list(map(bytes.__add__, keys, map(epochs.__getitem__, kinds.tolist())))
+        found[plain.place] = self._identities.numbers(codes)[which]
         for place in plain.others:
             item = unpack_mapping(packed[place])
             if "key" in item:
@@ -217,8 +212,9 @@ class Items:
         in_group = np.array([item.get("group") is not None for item in plain.says], bool)
         of_group = [self._unit_of(item) if item.get("group") is not None else NONE for item in plain.says]
         units[plain.place] = np.array(of_group, np.int32)[plain.kind]
+        keys, _, which = plain.keys(~in_group, np.zeros(len(in_group), np.int64))
         alone = plain.place[~in_group[plain.kind]]
-        units[alone] = plain.coded(self._units, _PACKED_KEY, [b""] * len(plain.says), ~in_group)
+        units[alone] = self._units.numbers(list(map(_PACKED_KEY.__add__, keys)))[which]
         for place in plain.others:
             item = unpack_mapping(packed[place])
             units[place], truths[place] = self._unit_of(item), self._truth_of(item)
