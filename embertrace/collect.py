@@ -4,10 +4,10 @@ This is the only mutable global state beside the ground scope of `context`. `ena
 first: False means that a traced call costs one attribute read. It is True while anything in this process wants
 events: a registered sink, or an emitter that a remote call brought along.
 
-Destinations: a call goes to its scope's sinks if a carrier named some, else to the sinks registered here. So a call
-outside any trace in the same worker emits nothing, although `enabled` is True.
+Destinations: a call's events go to its scope's sink if a carrier named one, else to those registered here, which are
+one sink to whoever emits. So a call outside any trace in the same worker emits nothing, although `enabled` is True.
 
-A sink that raises is logged once, kept in `failed_sinks`, and removed; tracing goes on without it.
+A function that raises is logged once, kept in `failed_sinks`, and removed; tracing goes on without it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from typing import Any
 
 from embertrace import config, context, lineage, payload, sampling
 from embertrace.config import Settings
-from embertrace.context import Sink
-from embertrace.errors import ConfigError
+from embertrace.context import NOBODY, Sink
+from embertrace.errors import ConfigError, WireError
 from embertrace.event import EVENT_TYPES, Frame, OperatorEvent, cut_name, parse_call_id
-from embertrace.sinks import CallableSink, EventList
+from embertrace.sinks import CallableSink, EventList, as_one
 from embertrace.wire.context import Added, of_sampling, pack_context
-from embertrace.wire.event import MAX_EVENT_BYTES, MAX_LINKS, RawEvent, pack_event
+from embertrace.wire.event import MAX_LINKS, RawEvent, pack_event
 
 log = logging.getLogger("embertrace")
 
 enabled = False
 sinks: tuple[Sink, ...] = ()
+sink: Sink = NOBODY
+"""All of them as one."""
 failed_sinks: list[Sink] = []
 settings = Settings()
 """Set by `configure`, as are the rules for what must not leave this process (`context.redaction`), and what is recorded
@@ -73,48 +75,35 @@ def pin() -> None:
     _pinned = enabled = True
 
 
-def add_sink(sink: Sink) -> None:
-    """Send this process's events to `sink` too."""
-    global sinks, enabled
+def add_sink(added: Sink) -> None:
+    """Send this process's events to a further sink."""
     with _lock:
-        sinks = (*sinks, sink)
-        enabled = True
+        _register((*sinks, added))
 
 
-def remove_sink(sink: Sink) -> None:
-    """Stop sending events to `sink`; nothing happens if it is not registered."""
-    global sinks, enabled
+def remove_sink(removed: Sink) -> None:
+    """Stop sending events to a sink; nothing happens if it is not registered."""
     with _lock:
-        sinks = tuple(other for other in sinks if other is not sink)
-        enabled = bool(sinks) or _pinned
+        _register(tuple(one for one in sinks if one is not removed))
 
 
-def put(packed: bytes, destination: tuple[Sink, ...]) -> None:
-    """Give one packed event to every sink of `destination`. Never raises.
-
-    One that no batch could hold (its parts are bounded, so that is a fault of ours) would stop all that follow it.
-    """
-    if len(packed) > MAX_EVENT_BYTES:
-        report_failure("keep the event of", f"{len(packed)} bytes")
-        return
-    for sink in destination:
-        try:
-            sink.put(packed)
-        except Exception:  # whatever a sink does, the operator goes on
-            _retire(sink)
+def _register(new: tuple[Sink, ...]) -> None:
+    global sinks, sink, enabled
+    sinks, sink = new, as_one(new)
+    enabled = bool(new) or _pinned
 
 
-def destination_of(scope: context.Scope) -> tuple[Sink, ...]:
-    """Where the events of calls in `scope` go; nowhere for those that are not recorded."""
-    return sinks if scope.sinks is None else scope.sinks
+def destination_of(scope: context.Scope) -> Sink:
+    """Where the events of calls in `scope` go: NOBODY for those that are not recorded."""
+    return sink if scope.sink is None else scope.sink
 
 
-def _retire(sink: Sink) -> None:
-    """Log and remove a sink that raised, once: calls that began before may still hold it."""
-    if not any(failed is sink for failed in failed_sinks):
-        failed_sinks.append(sink)
-        remove_sink(sink)
-        log.exception("a sink of events raised and was removed: %r; other sinks go on", sink)
+def _retire(failed: CallableSink) -> None:
+    """Log and remove a function that raised, once: calls that began before may still hold it."""
+    if not any(known is failed for known in failed_sinks):
+        failed_sinks.append(failed)
+        remove_sink(failed)
+        log.exception("a sink of events raised and was removed: %r; other sinks go on", failed)
 
 
 def report_failure(doing: str, what: object) -> None:
@@ -177,20 +166,24 @@ class EventCollector:
     @staticmethod
     def _emit(event: OperatorEvent, scope: context.Scope) -> None:
         destination = destination_of(scope)
-        if destination:
-            put(pack_event(_raw(event, destination)), destination)
+        if destination is NOBODY:
+            return
+        try:
+            destination.put(pack_event(_raw(event, destination)))
+        except WireError:  # too large, which a fault of ours made it: it is not the user's
+            report_failure("emit an event of", event.operator_id)
 
     @classmethod
     def register(cls, collector: Callable[[OperatorEvent], object]) -> None:
         """Call `collector(event)` for every event of this process, in the thread that emits it."""
-        add_sink(CallableSink(collector))
+        add_sink(CallableSink(collector, _retire))
 
     @classmethod
     def unregister(cls, collector: Callable[[OperatorEvent], object]) -> None:
         """Undo `register`; nothing happens if it was not registered."""
-        for sink in sinks:
-            if isinstance(sink, CallableSink) and sink.function == collector:
-                remove_sink(sink)
+        for one in sinks:
+            if isinstance(one, CallableSink) and one.function == collector:
+                remove_sink(one)
                 return
 
     @classmethod
@@ -222,7 +215,7 @@ def collect_events(wait: float = 10.0) -> contextlib.AbstractContextManager[Even
     return EventCollector.collect(wait)
 
 
-def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
+def _raw(event: OperatorEvent, destination: Sink) -> RawEvent:
     """The wire form of an event that a user made."""
     frames = _frames(event, destination)
     item, tags = (event.context.get(name) for name in ("item", "tags"))
@@ -257,7 +250,7 @@ def _raw(event: OperatorEvent, destination: tuple[Sink, ...]) -> RawEvent:
     )
 
 
-def _frames(event: OperatorEvent, destination: tuple[Sink, ...]) -> tuple[Frame, ...]:
+def _frames(event: OperatorEvent, destination: Sink) -> tuple[Frame, ...]:
     """The ancestor frames that the event's context states, without its own call; none where readers know them."""
     here = context.position()[0]
     own = parse_call_id(event.call_id)

@@ -4,7 +4,7 @@ The variable holds a position: (context, scope, follows).
 
 - `Context` is the innermost active call, None below a root. It is shared by all code that runs inside that call, in
   whatever task or thread; so the counter that numbers its children is atomic.
-- `Scope` is what all calls of a trace share: run, item, tags, destination. It changes only at `item()`, where a
+- `Scope` is what all calls of a trace share: run, item, tags, sink. It changes only at `item()`, where a
   remote call enters a process, and with `set_ground`, the scope of everything that has none.
 - `follows` is the call that ended or was submitted last *in this execution context*: asyncio tasks inherit it and
   change it without disturbing each other. That makes it the honest answer to "what came before me?".
@@ -38,6 +38,16 @@ class Sink(Protocol):
     def put(self, packed: bytes) -> None: ...
 
 
+class Nobody:
+    """The sink of what is not recorded."""
+
+    def put(self, packed: bytes) -> None:
+        """Nothing is kept."""
+
+
+NOBODY: Sink = Nobody()
+
+
 class Arrival(NamedTuple):
     """A call that was submitted elsewhere and starts here: its place in the tree was decided by its caller."""
 
@@ -48,15 +58,24 @@ class Arrival(NamedTuple):
 
 
 class Roots:
-    """How many roots a run has begun or submitted so far. Thread-safe."""
+    """How many roots a run has begun or submitted so far. Thread-safe: `next(count)` is one step, and needs no lock."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.count = itertools.count()
+        self._withdrawn = 0
         self._lock = threading.Lock()
 
-    def add(self, number: int) -> None:
+    def withdraw(self) -> None:
+        """One that was counted came to nothing."""
         with self._lock:
-            self.number += number
+            self._withdrawn += 1
+
+    @property
+    def number(self) -> int:
+        with self._lock:
+            found = next(self.count)  # which counts as one
+            self._withdrawn += 1
+            return found - self._withdrawn + 1
 
 
 class Scope(NamedTuple):
@@ -65,7 +84,7 @@ class Scope(NamedTuple):
     run: str | None = None
     item: bytes = b""
     tags: bytes = b""
-    sinks: tuple[Sink, ...] | None = None
+    sink: Sink | None = None
     """Where the events go; None means wherever this process sends its own."""
     trace_id: bytes | None = None
     """Of the item; a root outside any item begins a trace of its own."""
@@ -78,15 +97,15 @@ class Scope(NamedTuple):
     share: float | None = None
     """The share of items that are recorded, these calls among them; 0 where they are not. None: not yet decided."""
     aside: Scope | None = None
-    """Of calls that are not recorded: what their scope would be, with the sinks that get the errors among them."""
+    """Of calls that are not recorded: what their scope would be, with the sink that gets the errors among them."""
 
     def chosen(self, share: float) -> Scope:
         """This scope where its calls are recorded, as that share of all."""
         return self._replace(share=share)
 
     def passed_over(self) -> Scope:
-        """This scope where its calls are not recorded: they have no sinks, and nobody counts them."""
-        return self._replace(sinks=(), begun=None, share=0.0, aside=self)
+        """This scope where its calls are not recorded: nobody hears of them, and nobody counts them."""
+        return self._replace(sink=NOBODY, begun=None, share=0.0, aside=self)
 
     def decided(self, key: object = None) -> Scope:
         """This scope with the decision about its item, or without one about what `key` stands for."""
@@ -103,8 +122,8 @@ class Context:
     traced call costs. `begin` and `arrive` make them.
     """
 
-    announced: tuple[Sink, ...] | None = None
-    """To whom this process sent its call event: for them, children need not repeat its frame."""
+    announced: Sink | None = None
+    """To whom this process sent its call event: for it, children need not repeat its frame."""
     owner: object = None
     spec: Any = None
     """The operator instance and what began it, so that super().__call__ is recognised as the same call."""
@@ -168,38 +187,33 @@ redaction: payload.Redaction | None = None
 """Rules for what must not leave this process; items and tags are packed here already."""
 sampling: Sampling | None = None
 """What is recorded; None where everything is."""
-_ground = NO_SCOPE
+ground = NO_SCOPE
+"""The scope of all calls that have none of their own; see `set_ground`."""
 
 
 def set_ground(scope: Scope) -> Scope:
     """Make `scope` that of all calls that have none of their own; returns the one before."""
-    global _ground
-    before, _ground = _ground, scope
+    global ground
+    before, ground = ground, scope
     return before
-
-
-def ground() -> Scope:
-    """The scope of all calls that have none of their own."""
-    return _ground
 
 
 def position() -> Position:
     """The current position, with the ground's scope where the code has none of its own."""
     context, scope, follows = current.get()
-    return context, _ground if scope is NO_SCOPE else scope, follows
+    return context, ground if scope is NO_SCOPE else scope, follows
 
 
 # Ids: a random base per process and a counter. 0 names nothing, so it is never handed out.
 
-_MASK64 = (1 << 64) - 1
 _ids = itertools.count()
 _trace_base = b""
 
 
 def _new_base() -> None:
-    """Fresh id ranges: at import, and in a forked child."""
+    """Fresh id ranges: at import, and in a forked child. They begin below 2**63, and so never leave 64 bits."""
     global _ids, _trace_base
-    _ids = itertools.count(int.from_bytes(os.urandom(8)))
+    _ids = itertools.count(1 + (int.from_bytes(os.urandom(8)) >> 1))
     _trace_base = os.urandom(8)
 
 
@@ -209,12 +223,12 @@ os.register_at_fork(after_in_child=_new_base)
 
 def new_call_id() -> int:
     """64 bits, unique with overwhelming likelihood across processes; never 0."""
-    return (next(_ids) & _MASK64) or new_call_id()
+    return next(_ids)
 
 
 def new_trace_id() -> bytes:
     """128 bits, as above."""
-    return _trace_base + (next(_ids) & _MASK64).to_bytes(8, "big")
+    return _trace_base + next(_ids).to_bytes(8, "big")
 
 
 C = TypeVar("C", bound=Context)
@@ -238,7 +252,7 @@ def begin(kind: type[C], parent: Context | None, scope: Scope, names: Names) -> 
         call_id, slot, attempt, _ = scope.arrival
         scope = scope._replace(arrival=None)
     else:
-        call_id, attempt = (next(_ids) & _MASK64) or new_call_id(), 0
+        call_id, attempt = next(_ids), 0
         slot = next(parent.slots) if parent is not None else next_slot(None, scope)
     call.place = (trace_id, call_id, parent_id, attempt, parent_attempt, slot, *names)
     call.scope = scope
@@ -247,9 +261,8 @@ def begin(kind: type[C], parent: Context | None, scope: Scope, names: Names) -> 
 
 
 def resume(call: Context) -> None:
-    """Into the position of a call that ends, should what ran in it have left another."""
-    if current.get()[0] is not call:
-        current.set((call, call.scope, 0))
+    """Into the position of a call that ends: what ran in it has left another."""
+    current.set((call, call.scope, 0))
 
 
 def next_slot(parent: Context | None, scope: Scope) -> int:
@@ -257,7 +270,7 @@ def next_slot(parent: Context | None, scope: Scope) -> int:
     if parent is not None:
         return next(parent.slots)
     if scope.begun is not None:
-        scope.begun.add(1)
+        next(scope.begun.count)
     return next(scope.roots)
 
 
@@ -267,7 +280,7 @@ def withdraw_slot(parent: Context | None, scope: Scope) -> None:
         with _withdrawing:
             parent.withdrawn += 1
     elif scope.begun is not None:
-        scope.begun.add(-1)
+        scope.begun.withdraw()
 
 
 def withhold(parent: Context) -> None:
@@ -321,7 +334,7 @@ def _after_fork_in_child() -> None:
     """The calls that were active go on in the parent: here they are inherited, as if they had come with a carrier."""
     global _withdrawing
     _withdrawing = threading.Lock()
-    set_ground(_ground._replace(roots=foreign_slots(), begun=None))
+    set_ground(ground._replace(roots=foreign_slots(), begun=None))
     context, scope, follows = current.get()
     if scope is not NO_SCOPE:
         scope = scope._replace(roots=foreign_slots(), begun=None)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from embertrace import collect, context
-from embertrace.context import Context, Sink
+from embertrace.context import NOBODY, Context, Sink
 from embertrace.errors import WireError
 from embertrace.event import DEFAULT_STAGE, METRIC, Frame, call_hex, call_id_of_task, parse_call_id
 from embertrace.wire.event import MAX_LINKS, RawEvent, pack_event
@@ -78,10 +78,10 @@ def link(*sources: Any) -> None:
     links = _call_ids(sources)
     where, scope, _ = context.position()
     destination = collect.destination_of(scope)
-    if where is None or not where.is_recorded or not links or not collect.enabled or not destination:
+    if where is None or not where.is_recorded or not links or not collect.enabled or destination is NOBODY:
         return
     event = RawEvent(METRIC, time.time_ns(), *where.place, None, 0, 0, links, b"", collect.pack_data({}))
-    collect.put(pack_event(event), destination)
+    destination.put(pack_event(event))
 
 
 @contextlib.contextmanager
@@ -98,13 +98,13 @@ def linked(*sources: Any) -> Iterator[None]:
     finally:
         where, scope, made = context.position()
         destination = collect.destination_of(scope)
-        if made and made != before and links and collect.enabled and destination:
+        if made and made != before and links and collect.enabled and destination is not NOBODY:
             trace_id = where.trace_id if where is not None else scope.trace_id
             tell_links(links, made, trace_id, where, destination)
 
 
 def tell_links(
-    links: tuple[int, ...], call_id: int, trace_id: bytes | None, parent: Context | None, destination: tuple[Sink, ...]
+    links: tuple[int, ...], call_id: int, trace_id: bytes | None, parent: Context | None, destination: Sink
 ) -> None:
     """Say beside a call, by events of this process, that it consumes others' results. They name no operator, and so are
     of whichever attempt of it counts."""
@@ -114,7 +114,7 @@ def tell_links(
             parent.attempt if parent is not None else 0, 0, "", "", DEFAULT_STAGE, None, 0, 0,
             links[begin : begin + MAX_LINKS], b"", collect.pack_data({}),
         )  # fmt: skip
-        collect.put(pack_event(event), destination)
+        destination.put(pack_event(event))
 
 
 def _call_ids(sources: Iterable[Any]) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from embertrace.config import Settings
 from embertrace.context import Arrival, Context, Position, Scope, Sink
 from embertrace.errors import WireError
 from embertrace.keys import ClientKey
-from embertrace.sinks import AddressedSink, EventList
+from embertrace.sinks import AddressedSink, EventList, each
 from embertrace.wire.carrier import Carrier, Shared, pack_carrier, pack_shared, unpack_carrier
 
 Address = tuple[str, ClientKey | None]
@@ -38,7 +38,8 @@ fetch_key: Callable[[str], ClientKey | None] = _nobody
 
 def reaches(scope: Scope) -> bool:
     """Whether events of calls in `scope` may go to an aggregator."""
-    return any(isinstance(sink, AddressedSink | EventList) for sink in _reached(scope))
+    sink = _reached(scope)
+    return isinstance(sink, AddressedSink) or any(isinstance(one, AddressedSink | EventList) for one in each(sink))
 
 
 def depart(position: Position, slot: int, links: Iterable[int] = (), roles: Roles | None = None) -> bytes | None:
@@ -55,7 +56,7 @@ def depart_many(position: Position) -> bytes | None:
     packed = _carrier(position, 0, (), None)
     if packed is not None and position[0] is None and scope.trace_id is None:
         trace_id = unpack_carrier(packed).trace_id
-        for sink in collect.destination_of(scope):
+        for sink in each(collect.destination_of(scope)):
             if isinstance(sink, EventList) and trace_id is not None:
                 sink.traces[trace_id] = None
     return packed
@@ -133,7 +134,7 @@ def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: 
 
 def expect(scope: Scope, call_id: int) -> None:
     """A call was submitted with a carrier: the `collect_events` blocks it began in wait for its events."""
-    for sink in collect.destination_of(scope):
+    for sink in each(collect.destination_of(scope)):
         if isinstance(sink, EventList):
             sink.expected[call_id] = None
 
@@ -161,7 +162,7 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
         return None
     try:
         carrier = unpack_carrier(packed) if isinstance(packed, bytes) else None
-        if carrier is None or carrier.shared.endpoint is None:
+        if carrier is None or (endpoint := carrier.shared.endpoint) is None:
             return None
         trace_id, shared, slot, follows, links = carrier
         key = None
@@ -175,7 +176,7 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrie
             run=shared.run,
             item=shared.item,
             tags=shared.tags,
-            sinks=(emit.emitter_for(carrier.shared.endpoint, key),),
+            sink=emit.emitter_for(endpoint, key),
             trace_id=trace_id,
             roots=context.foreign_slots(),
             arrival=Arrival(call_id, slot, attempt, links) if call_id is not None else None,
@@ -200,14 +201,17 @@ def leave() -> None:
     context.current.set(context.NOWHERE)
 
 
-def _reached(scope: Scope) -> tuple[Sink, ...]:
+def _reached(scope: Scope) -> Sink:
     """Where events of calls in `scope` go. Of calls that are not recorded: where they would go, since what runs below
     them may begin items that are."""
     return collect.destination_of(scope.aside or scope)
 
 
-def _address(sinks: tuple[Sink, ...]) -> Address | None:
+def _address(sink: Sink) -> Address | None:
     """The aggregator that remote events are to go to: the configured one, else a temporary one if a list wants them."""
+    if isinstance(sink, AddressedSink):
+        return sink.endpoint, sink.key
+    sinks = each(sink)
     address = next(((sink.endpoint, sink.key) for sink in sinks if isinstance(sink, AddressedSink)), None)
     for sink in sinks:
         if isinstance(sink, EventList):

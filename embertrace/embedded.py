@@ -71,6 +71,10 @@ class _Lasting:
     def _recording(self) -> Source:
         return read(self._session.directory)
 
+    @property
+    def name(self) -> str:
+        return str(self._session.directory)
+
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._source.answer(query)
 

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from embertrace import collect, config, context, emit, keys
@@ -33,6 +34,8 @@ from embertrace.wire.event import RawEvent, pack_event
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _active: Run | None = None
+_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+"""All of this process: a forked child must know them."""
 _lock = threading.RLock()
 
 
@@ -58,12 +61,9 @@ class Run(AddressedSink):
         self._scope = Scope(run=self.id, roots=itertools.count(), begun=self._begun)
         self._owner = os.getpid()
         self._status = ""
-
-    def put(self, packed: bytes) -> None:
+        self.put: Callable[[bytes], None] = self._first_put
         """Sink: send one event, after the run's description."""
-        if not self._status:
-            self.announce()
-        self.emitter.put(packed)
+        _runs.add(self)
 
     def announce(self) -> None:
         """Describe the run, once. Happens by itself before its first event."""
@@ -71,6 +71,15 @@ class Run(AddressedSink):
             if not self._status and os.getpid() == self._owner:
                 self._status = "running"
                 self._describe({**_surroundings(), "config": self.config, "status": "running"})
+        self.put = self.emitter.put
+
+    def inherit(self) -> None:
+        """In a forked child: what the emitter was to the parent it is no more."""
+        self.put = self._first_put
+
+    def _first_put(self, packed: bytes) -> None:
+        self.announce()
+        self.put(packed)
 
     def close(self, status: str = "finished", timeout_s: float | None = None) -> bool:
         """End the run and wait until its events are acknowledged (at most `timeout_s`, default the linger).
@@ -82,7 +91,7 @@ class Run(AddressedSink):
             if _active is self:
                 _active = None
             collect.remove_sink(self)
-            if context.ground().run == self.id:
+            if context.ground.run == self.id:
                 context.set_ground(context.NO_SCOPE)
             if self._status != "running" or os.getpid() != self._owner:
                 return True
@@ -190,6 +199,8 @@ def _close_active() -> None:
 def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.RLock()
+    for run in _runs:
+        run.inherit()
 
 
 at_end(_close_active)

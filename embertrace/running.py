@@ -55,8 +55,8 @@ class Call(Context):
     suspended: Position | None = None
     """Where a generator is, while its consumer runs."""
     outer: Position
-    destination: tuple[Sink, ...]
-    """Nobody where this call is not recorded."""
+    destination: Sink
+    """NOBODY where this call is not recorded."""
     started_ns: int
 
 
@@ -64,9 +64,7 @@ _latest_root: tuple[tuple[object, ...], bytes] = ((), b"")
 """What the latest root's event added, and of what it was made: roots of one run or item mostly come in a row."""
 
 
-def added(
-    parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: tuple[Sink, ...]
-) -> bytes:
+def added(parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: Sink) -> bytes:
     """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
     global _latest_root
     if parent is not None and parent.announced is destination:

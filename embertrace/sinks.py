@@ -1,6 +1,6 @@
 """What events can go to in this process: a function, a list in memory; and what sends them to an aggregator.
 
-A sink takes packed events from any thread. Which sinks there are is `collect`'s business.
+A sink takes packed events from any thread, and never raises. Which sinks there are is `collect`'s business.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from embertrace import context, lineage
+from embertrace.context import NOBODY, Sink
 from embertrace.event import OperatorEvent
 from embertrace.execution import ExecutionContext
 from embertrace.wire.context import unpack_context
@@ -20,13 +21,50 @@ if TYPE_CHECKING:
     from embertrace.keys import ClientKey
 
 
-class CallableSink:
-    """A sink around a function that takes decoded events, each a snapshot with its full context."""
+def as_one(sinks: tuple[Sink, ...]) -> Sink:
+    """A sink that puts into all of them: the sink itself where there is one, NOBODY where there is none."""
+    if len(sinks) == 1:
+        return sinks[0]
+    return Fan(sinks) if sinks else NOBODY
 
-    def __init__(self, function: Callable[[OperatorEvent], object]) -> None:
-        self.function = function
+
+def each(sink: Sink) -> tuple[Sink, ...]:
+    """The sinks that `as_one` made `sink` of."""
+    if isinstance(sink, Fan):
+        return sink.sinks
+    return () if sink is NOBODY else (sink,)
+
+
+class Fan:
+    """Several sinks as one."""
+
+    def __init__(self, sinks: tuple[Sink, ...]) -> None:
+        self.sinks = sinks
 
     def put(self, packed: bytes) -> None:
+        for sink in self.sinks:
+            sink.put(packed)
+
+
+class CallableSink:
+    """A sink around a function that takes decoded events, each a snapshot with its full context.
+
+    `on_failure(self)` is called where the function raises.
+    """
+
+    def __init__(
+        self, function: Callable[[OperatorEvent], object], on_failure: Callable[[CallableSink], object]
+    ) -> None:
+        self.function = function
+        self._on_failure = on_failure
+
+    def put(self, packed: bytes) -> None:
+        try:
+            self._hand_over(packed)
+        except Exception:  # whatever a function does, the operator goes on
+            self._on_failure(self)
+
+    def _hand_over(self, packed: bytes) -> None:
         event = unpack_event(packed)
         position = context.current.get()[0]
         if position is not None and position.call_id == event.call_id:

@@ -53,7 +53,7 @@ def read(directory: str | os.PathLike[str], *, progress: Progress | None = None)
         plant(forest, record)
         if progress is not None:
             progress(record.position, end)
-    return LocalSource(forest)
+    return LocalSource(forest, place=os.fspath(directory))
 
 
 def connect(
@@ -81,6 +81,10 @@ class RemoteSource:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    @property
+    def name(self) -> str:
+        return self._client.endpoint
 
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(self._client.call("query", **wrapped(query)))

@@ -69,7 +69,7 @@ class Bound:
 
     def __reduce__(self) -> Any:
         where, scope, follows = self._position
-        position = (where, context.ground() if scope is context.NO_SCOPE else scope, follows)
+        position = (where, context.ground if scope is context.NO_SCOPE else scope, follows)
         packed = crossing.depart_many(position) if collect.enabled else None
         return Carried, (self._function, packed)
 

@@ -6,7 +6,7 @@ Rules:
 - Nothing is computed before it is known that somebody wants the events.
 - At the limit of recursion nothing can be called, not even to say so. A call that can't begin there is withdrawn from
   its parent, and one whose end can't be emitted is left with its parent, which emits it when it ends itself.
-- An event is packed once, here, and handed to every sink as bytes.
+- An event is packed once, here, and handed on as bytes, to one sink: several are one to whoever emits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from embertrace import collect, context
 from embertrace.config import Capture
-from embertrace.context import NO_SCOPE, Context, Position
+from embertrace.context import NO_SCOPE, NOBODY, Context, Position
 from embertrace.event import CALL, ERROR, RESULT
 from embertrace.running import Call, added
 from embertrace.spec import Spec, argument, extract_answer
@@ -42,9 +42,11 @@ def enter(
     outer = context.current.get()
     call: Call | None = None
     try:
-        parent, scope, follows = outer if outer[1] is not NO_SCOPE else context.position()
-        destination = collect.sinks if scope.sinks is None else scope.sinks
-        if not destination:
+        parent, scope, follows = outer
+        if scope is NO_SCOPE:
+            scope = context.ground
+        destination = collect.sink if scope.sink is None else scope.sink
+        if destination is NOBODY:
             return None if scope.aside is None else pass_over(spec, instance, args, kwargs, outer, scope)
         names, tags = spec.identity(instance)
         if spec.item is not None and parent is None and not scope.item:
@@ -63,8 +65,7 @@ def enter(
         is_known = parent is not None and parent.announced is destination and not tags and spec.member
         about = b"" if is_known else added(parent, scope, tags, spec.member, destination)
         data = b"" if (spec.capture or collect.settings.capture) != "all" else collect.pack_arguments(args, kwargs)
-        packed = pack_event((CALL, time.time_ns(), *call.place, None, 0, follows, links, about, data))
-        collect.put(packed, destination)
+        destination.put(pack_event((CALL, time.time_ns(), *call.place, None, 0, follows, links, about, data)))
         call.announced = destination
         if spec.metrics:
             call.arguments = (args, kwargs)
@@ -87,12 +88,13 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
     """End a call with its result, and go back to where it began (a generator: to who resumed it last)."""
     duration = time.perf_counter_ns() - call.started_ns
     try:
-        context.resume(call)
+        if context.current.get()[0] is not call:
+            context.resume(call)
         if call.arguments is not None:
             _score(call.spec, result, *call.arguments)
         if call.unended is not None:
             _emit_left(call)
-        if call.destination:
+        if call.destination is not NOBODY:
             _emit_end(call, RESULT, duration, _result_data(call, result))
     except RecursionError:
         if (parent := call.parent) is not None:
@@ -107,12 +109,13 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
     """End a call with its error, which the wrapper raises on unchanged; otherwise as `finish`."""
     duration = time.perf_counter_ns() - call.started_ns
     try:
-        context.resume(call)
+        if context.current.get()[0] is not call:
+            context.resume(call)
         if call.held is not None:
             announce(call)
         if call.unended is not None:
             _emit_left(call)
-        if call.destination:
+        if call.destination is not NOBODY:
             _emit_end(call, ERROR, duration, _error_data(error))
     except RecursionError:
         if (parent := call.parent) is not None:
@@ -129,7 +132,7 @@ def state(spec: Spec, result: Any) -> None:
     if call is None:
         return
     try:
-        if call.destination:
+        if call.destination is not NOBODY:
             _emit_end(call, RESULT, None, _result_data(call, result))
     except Exception:  # as in enter
         collect.report_failure("state", spec)
@@ -163,8 +166,7 @@ def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
     slots = next(call.slots) - call.withdrawn
     about = pack_context(Added(withheld=call.withheld)) if call.withheld else b""
-    packed = pack_event((kind, time.time_ns(), *call.place, duration, slots, 0, None, about, data))
-    collect.put(packed, call.destination)
+    call.destination.put(pack_event((kind, time.time_ns(), *call.place, duration, slots, 0, None, about, data)))
 
 
 def _emit_left(parent: Context) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from embertrace import collect, context, payload
-from embertrace.context import NO_SCOPE, Context, Names, Position, Scope
+from embertrace.context import NO_SCOPE, NOBODY, Context, Names, Position, Scope
 from embertrace.event import CALL, METRIC
 from embertrace.running import Call, Held, added, whole
 from embertrace.spec import Spec
@@ -55,7 +55,7 @@ def pass_over(
     if is_known and not keeps:
         return None
     if not is_known and parent is None and scope.arrival is not None and scope.aside and scope.aside.begun is not None:
-        scope.aside.begun.add(-1)  # whoever submitted it to a thread counted it
+        scope.aside.begun.withdraw()  # whoever submitted it to a thread counted it
     names, tags = spec.identity(instance) if keeps else (("", "", ""), {})
     if tags:
         scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
@@ -80,7 +80,7 @@ def filter_out(
     call = _begin(spec, instance, outer, parent, scope, names)
     call.is_recorded = False
     if parent is None and scope.begun is not None:
-        scope.begun.add(-1)
+        scope.begun.withdraw()
     elif parent is not None and parent.announced is collect.destination_of(scope):
         context.withhold(parent)  # whose end, told from here, says so
     elif parent is not None or scope.arrival is not None:
@@ -97,29 +97,29 @@ def _begin(
     names: Names,
 ) -> Call:
     call = context.begin(Call, parent, scope, names)
-    call.owner, call.spec, call.outer, call.destination = instance, spec, outer, ()
+    call.owner, call.spec, call.outer, call.destination = instance, spec, outer, NOBODY
     call.started_ns = time.perf_counter_ns()
     return call
 
 
 def _tell(call: Call, scope: Scope) -> None:
     """Say that a call is not recorded, where the end of its caller is told by another process, which can't know."""
-    destination, parent = collect.destination_of(scope), call.parent
+    parent = call.parent
     if parent is not None and not parent.is_recorded:
         return  # nobody hears of that one either
     about = whole(parent, scope)._replace(withheld=1)
     packed = pack_event((METRIC, time.time_ns(), *call.place, None, 0, 0, None, pack_context(about), b""))
-    collect.put(packed, destination)
+    collect.destination_of(scope).put(packed)
 
 
 def announce(call: Call) -> None:
     """Tell that a held call began, and before it all those above: from now on they tell their ends as well."""
-    if call.held is None or call.destination or call.held.scope.aside is None:
+    if call.held is None or call.destination is not NOBODY or call.held.scope.aside is None:
         return
     destination = collect.destination_of(call.held.scope.aside)
     path: list[Call] = []
     above: Context | None = call
-    while isinstance(above, Call) and not above.destination:
+    while isinstance(above, Call) and above.destination is NOBODY:
         path.append(above)
         above = above.parent
     for one in reversed(path):
@@ -138,4 +138,4 @@ def _announce(call: Call, held: Held) -> None:
     about = added(parent, held.scope, held.tags, spec.member, destination)
     data = collect.pack_arguments(held.args, held.kwargs) if keeps_arguments else b""
     packed = pack_event((CALL, begun_ns, *call.place, None, 0, call.outer[2], None, about, data))
-    collect.put(packed, destination)
+    destination.put(packed)

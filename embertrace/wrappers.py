@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any
 
 from embertrace import collect, context
-from embertrace.context import Position
+from embertrace.context import NOBODY, Position
 from embertrace.running import Call, Yielded
 from embertrace.spec import Spec
 from embertrace.traced import abandon, enter, fail, finish
@@ -138,7 +138,7 @@ def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any
             fail(call, error, outside)
             raise
         _suspend(call, outside)
-        if call.destination:
+        if call.destination is not NOBODY:
             yielded.add(value)
         try:
             sent = yield value
@@ -175,7 +175,7 @@ def _async_generator(function: Callable[..., Any], spec: Spec) -> Callable[..., 
                 raise
             if call is not None and outside is not None:
                 _suspend(call, outside)
-                if call.destination:
+                if call.destination is not NOBODY:
                     yielded.add(value)
             try:
                 sent = yield value

@@ -6,7 +6,7 @@ Filters return a new analysis; nothing is computed before a question is asked.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from functools import cached_property
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ from embertrace.analysis.groups import Grouped
 from embertrace.analysis.query import Filter, Selection, make_test
 from embertrace.analysis.questions.outcomes import On
 from embertrace.analysis.results import Rows, asked_of, result_from_data
-from embertrace.analysis.source import LocalSource, Source, forest_of
+from embertrace.analysis.source import LocalSource, Source, counted, forest_of
 from embertrace.analysis.verbs import check_abstain, check_attempts
 from embertrace.errors import QueryError
 from embertrace.event import OperatorEvent
@@ -208,7 +208,7 @@ class OperatorAnalysis(
 
     def __repr__(self) -> str:
         filters = "".join(f".{name}({', '.join(map(repr, rest))})" for name, *rest in self._filters)
-        return f"OperatorAnalysis(…){filters}"
+        return f"OperatorAnalysis({self._asked.name}){filters}"
 
     def _repr_html_(self) -> str:
         """What there is to ask about: its runs, the flow of its operators, and the stages with their times."""
@@ -272,6 +272,14 @@ class _Asked:
             return given
         events = given if hasattr(given, "packed") else list(given)
         return LocalSource(forest_of(events), events)
+
+    @property
+    def name(self) -> str:
+        """Where the events are from; nothing is read for that."""
+        given = self._given
+        if isinstance(given, Source):
+            return given.name
+        return counted(len(given)) if isinstance(given, Sized) else "events"
 
     @property
     def forest(self) -> Forest:

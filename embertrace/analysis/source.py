@@ -17,7 +17,13 @@ from embertrace.wire.event import unpack_event
 
 @runtime_checkable
 class Source(Protocol):
-    """Something that can be asked. `answer` takes a query (see `verbs`) and gives a result as plain data."""
+    """Something that can be asked. `answer` takes a query (see `verbs`) and gives a result as plain data.
+
+    `name` says, in a few words, where its events are from. Asking for it costs nothing.
+    """
+
+    @property
+    def name(self) -> str: ...
 
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
@@ -27,11 +33,19 @@ class Source(Protocol):
 
 
 class LocalSource:
-    """Answers from a forest in this process. `events` are those given, else all that the forest keeps."""
+    """Answers from a forest in this process. `events` are those given, else all that the forest keeps.
 
-    def __init__(self, forest: Forest, events: Iterable[OperatorEvent] | None = None) -> None:
+    `place` is where they were read from, if anywhere.
+    """
+
+    def __init__(self, forest: Forest, events: Iterable[OperatorEvent] | None = None, place: str = "") -> None:
         self._forest = forest
         self._events = events
+        self._place = place
+
+    @property
+    def name(self) -> str:
+        return counted(self._forest.events) + (f" in {self._place}" if self._place else "")
 
     def forest(self) -> Forest:
         return self._forest
@@ -41,6 +55,11 @@ class LocalSource:
 
     def events(self) -> Iterable[OperatorEvent]:
         return self._events if self._events is not None else list(events_of(self._forest))
+
+
+def counted(events: int) -> str:
+    """So many events, in words."""
+    return f"{events:,} event{'' if events == 1 else 's'}"
 
 
 def events_of(forest: Forest) -> Iterator[OperatorEvent]:

@@ -116,8 +116,7 @@ class Emitter(AddressedSink):
         Returns whether everything was acknowledged; what was not is counted in a warning. May be called twice.
         """
         deadline = time.monotonic() + (self.linger_s if timeout_s is None else timeout_s)
-        thread = self._thread
-        if thread is None or self._sender.stop:
+        if not self._started or self._sender.stop:
             return True
         delivered = self.flush(max(0.0, deadline - time.monotonic()))
         if delivered:
@@ -128,7 +127,8 @@ class Emitter(AddressedSink):
                 self._progress.wait_for(lambda: self._machine.ended, max(0.0, deadline - time.monotonic()))
         self._sender.stop = True
         self._wake()
-        thread.join(max(JOIN_S, deadline - time.monotonic()))
+        if self._thread is not None:
+            self._thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
             self._warn_of_the_rest()
         return delivered
@@ -172,6 +172,7 @@ class Emitter(AddressedSink):
             if self._started or self._sender.stop:
                 return
             self._started = True
+            self.put = self._intake.put
         self._start()  # without the lock: it waits for the thread, and a finaliser may run and emit there
 
     def _start(self) -> None:
@@ -179,8 +180,11 @@ class Emitter(AddressedSink):
         self._thread = self._intake.sender = threading.Thread(
             target=self._sender.run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
         )
-        self._thread.start()
-        self.put = self._intake.put
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # too many threads, or the interpreter is ending
+            self._thread = None
+            log.error("could not start the sender of events to %s, which are held: %s", self.endpoint, error)
 
     def _wake(self) -> None:
         self._intake.asleep = False

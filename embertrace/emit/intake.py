@@ -32,6 +32,7 @@ class Intake:
         self.asleep = False
         self.sender: threading.Thread | None = None
         self._spool = spool
+        self._take = spool.take
         self._wake = wake
         self._progress = progress
         self._block_s = block_s
@@ -49,7 +50,7 @@ class Intake:
                 return
             self._busy = True
             try:
-                settled = self._spool.take(packed) or self._drop(packed, patient)
+                settled = self._take(packed) or self._drop(packed, patient)
             finally:
                 self._busy = False
             if self._again:

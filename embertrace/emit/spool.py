@@ -26,7 +26,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, record_head, write_dropped
-from embertrace.emit.storage import Nowhere, Room, Storage
+from embertrace.emit.storage import NO_ROOM, Nowhere, Room, Storage
+
+Piece = bytes | bytearray
+"""A slice of a room's buffer, which is of the one type or the other."""
 
 
 class Batch(NamedTuple):
@@ -51,11 +54,12 @@ class Extent:
     `starts` has the offset of each record, and at the end that of the next. Up to `limit` there is room for more.
     """
 
-    __slots__ = ("dropped", "first", "limit", "room", "starts")
+    __slots__ = ("before", "dropped", "first", "limit", "room", "starts")
 
-    def __init__(self, room: Room | None, first: int, starts: array[int], dropped: int = 0, limit: int = 0) -> None:
+    def __init__(self, room: Room, first: int, starts: array[int], dropped: int = 0, limit: int = 0) -> None:
         self.room = room
         self.first = first
+        self.before = first - 1
         self.starts = starts
         self.dropped = dropped
         self.limit = limit
@@ -78,7 +82,7 @@ class Extent:
 
 def _nothing(first: int) -> Extent:
     """An extent without room: what is dropped before (or after) there is any belongs to it."""
-    return Extent(None, first, array("I", (0,)))
+    return Extent(NO_ROOM, first, array("I", (0,)))
 
 
 class Spool:
@@ -127,15 +131,13 @@ class Spool:
 
     def take(self, packed: bytes) -> bool:
         """Take in one event; False, and nothing has changed, where there is no room for it."""
-        extent = self._last
+        extent, size = self._last, len(packed)
         starts = extent.starts
         at = starts[-1]
-        end = at + HEAD_BYTES + len(packed)
-        if end > extent.limit or not packed:
+        end = at + HEAD_BYTES + size
+        if end > extent.limit or not size:
             return self.fits(packed) and self._roll() and self.take(packed)
-        room = extent.room
-        assert room is not None
-        room.buffer[at:end] = record_head(len(packed), crc32(packed), extent.first + len(starts) - 1) + packed
+        extent.room.buffer[at:end] = record_head(size, crc32(packed), extent.before + len(starts)) + packed
         starts.append(end)
         return True
 
@@ -143,7 +145,7 @@ class Spool:
         """Burn a seq: its event is not kept."""
         extent = self._last
         extent.limit = 0
-        if extent.room is not None:  # first: what is sent of a stream must be in its files, should it be adopted
+        if extent.room is not NO_ROOM:  # first: what is sent of a stream must be in its files, should it be adopted
             write_dropped(extent.room.buffer, extent.dropped + 1)
         extent.dropped += 1
         self.dropped += 1
@@ -180,7 +182,7 @@ class Spool:
     def prepare(self) -> None:
         """Allocate ahead: the next room is ready well before the last one is full. The first is not made here."""
         last = self._last
-        if last.room is not None and not self._ready and last.starts[-1] * 4 >= last.limit:
+        if last.room is not NO_ROOM and not self._ready and last.starts[-1] * 4 >= last.limit:
             room = self._storage.allocate()
             if room is not None:
                 self._ready.append(room)
@@ -190,7 +192,7 @@ class Spool:
 
         `from_seq` must not be below `oldest`.
         """
-        pieces: list[bytes] = []
+        pieces: list[Piece] = []
         seq, left = from_seq, max_bytes
         for place in range(len(self._extents)):
             extent = self._extents[place]
@@ -211,12 +213,10 @@ class Spool:
         """Forget everything up to `mark`."""
         self._trimmed = max(self._trimmed, mark)
         while len(self._extents) > 1 and self._extents[0].end <= mark + 1:
-            room = self._extents.popleft().room
-            if room is not None:
-                room.free()
+            self._extents.popleft().room.free()
 
 
-def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[bytes], int]:
+def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[Piece], int]:
     """Events from `seq` on within both limits, and their bytes."""
     starts, first = extent.starts, seq - extent.first
     most = min(len(starts) - 1, first + max_events)
@@ -227,7 +227,5 @@ def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least
     stop = first + bisect_right(range(first + 1, most + 1), max_bytes, key=size)
     if stop == first and at_least_one and most > first:
         stop += 1
-    assert extent.room is not None
-    base = starts[first]
-    span = bytes(extent.room.buffer[base : starts[stop]])
-    return [span[starts[at] + HEAD_BYTES - base : starts[at + 1] - base] for at in range(first, stop)], size(stop)
+    buffer, places = extent.room.buffer, zip(starts[first:stop], starts[first + 1 : stop + 1], strict=True)
+    return [buffer[begin + HEAD_BYTES : end] for begin, end in places], size(stop)

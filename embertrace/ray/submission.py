@@ -75,7 +75,7 @@ class Departure:
             if context.sampling is not None and scope.share is None:
                 scope = _decided(spec, parent, scope, tuple(args), kwargs or {})
             position = (parent, scope, follows)
-            links = [*map(call_id_of, _references([args, list((kwargs or {}).values())]))]
+            links = [*map(call_id_of, _references([*args, *kwargs.values()] if kwargs else args))]
             slot = context.next_slot(parent, scope)
             packed = crossing.depart(position, slot, links, roles)
             if packed is None:
@@ -117,10 +117,10 @@ def _decided(
     return decide(scope, parent, args, kwargs)
 
 
-def _references(values: Any) -> Iterator[Any]:
+def _references(values: Sequence[Any]) -> Iterator[Any]:
     """ObjectRefs among arguments, and in lists, tuples and dictionaries LINK_DEPTH levels below them."""
-    level: list[Any] = [values]
-    for _ in range(LINK_DEPTH + 2):
+    level = values
+    for _ in range(LINK_DEPTH + 1):
         inner: list[Any] = []
         for value in itertools.islice(level, MAX_LINKED_ELEMENTS):
             kind = type(value)
@@ -130,6 +130,8 @@ def _references(values: Any) -> Iterator[Any]:
                 inner.extend(itertools.islice(value.values(), MAX_LINKED_ELEMENTS))
             elif issubclass(kind, (ObjectRef, ObjectRefGenerator)):
                 yield value
+        if not inner:
+            return
         level = inner
 
 

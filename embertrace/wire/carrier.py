@@ -40,6 +40,8 @@ from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 VERSION = 1
 MAX_CARRIER_BYTES = 4096
 """Small beside the 100 KB up to which Ray inlines an argument into the task itself."""
+_KINDS = (int, int, int, list, bytes)
+"""Of version, slot, follows, links and shared, looked at all at once: it stands between a task and its work."""
 SHARED_KNOWN = 32
 """So many are remembered by whoever reads them: a worker serves the items of a few callers at a time."""
 
@@ -130,25 +132,33 @@ def _pack(carrier: Carrier, packed_shared: bytes) -> bytes:
 def unpack_carrier(packed: bytes) -> Carrier:
     """A carrier from its bytes. Raises VersionError for a newer version, else WireError."""
     message = unpack_map(packed, "carrier", MAX_CARRIER_BYTES)
-    version = unsigned(message, "version", "carrier")
+    get = message.get
+    found: tuple[Any, ...] = (
+        get("version"), get("slot"), get("follows") or 0, get("links") or [], get("shared") or b"\x80"
+    )  # fmt: skip
+    version, slot, follows, links, packed_shared = found
     if version != VERSION:
+        unsigned(message, "version", "carrier")
         raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
-    text = optional(message, "traceparent", str, "carrier")
-    known = unpack_traceparent(text) if text is not None else None
-    shared = _unpack_shared(field(message, "shared", bytes, "carrier", b"\x80"))
-    if shared.frames and known is None:
-        raise WireError("a carrier with frames but no traceparent")
-    links = tuple(field(message, "links", list, "carrier", []))
-    if any(type(link) is not int or not 0 < link < 1 << 64 for link in links):
+    if (*map(type, found),) != _KINDS or slot < 0 or follows < 0:  # beyond 64 bits is no msgpack
+        _refuse(message)
+    if links and any(type(link) is not int or link <= 0 for link in links):
         raise WireError("a carrier whose links are not call ids")
-    slot, follows = unsigned(message, "slot", "carrier"), unsigned(message, "follows", "carrier", 0)
-    return Carrier(
-        trace_id=known.trace_id if known is not None else None,
-        shared=shared,
-        slot=slot,
-        follows=follows,
-        links=links,
-    )
+    text = optional(message, "traceparent", str, "carrier")
+    trace_id = unpack_traceparent(text).trace_id if text is not None else None
+    shared = _unpack_shared(packed_shared)
+    if shared.frames and trace_id is None:
+        raise WireError("a carrier with frames but no traceparent")
+    return Carrier(trace_id, shared, slot, follows, tuple(links))
+
+
+def _refuse(message: Mapping[str, Any]) -> None:
+    """Name the field of a carrier that can't be used. Raises WireError."""
+    unsigned(message, "version", "carrier")
+    unsigned(message, "slot", "carrier")
+    unsigned(message, "follows", "carrier", 0)
+    field(message, "links", list, "carrier", [])
+    field(message, "shared", bytes, "carrier", b"")
 
 
 @functools.lru_cache(SHARED_KNOWN)

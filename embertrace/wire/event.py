@@ -85,13 +85,19 @@ in the middle of packing, and so may another thread."""
 
 
 def pack_event(event: RawEvent | tuple[Any, ...]) -> bytes:
-    """The bytes of one event, from a RawEvent or a plain tuple of the same fields. Thread-safe, re-entrant."""
+    """The bytes of one event, from a RawEvent or a plain tuple of the same fields. Thread-safe, re-entrant.
+
+    Raises WireError for one that no batch could hold: it would stop all that follow it. What it is made of is bounded
+    so that this does not happen.
+    """
     try:
         packer = _spare_packers.pop()
     except IndexError:
         packer = msgpack.Packer()
     packed: bytes = packer.pack(event)
     _spare_packers.append(packer)
+    if len(packed) > MAX_EVENT_BYTES:
+        raise WireError(f"an event of {len(packed)} bytes; the limit is {MAX_EVENT_BYTES}")
     return packed
 
 

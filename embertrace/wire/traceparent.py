@@ -8,6 +8,7 @@ from typing import NamedTuple
 from embertrace.errors import WireError
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_NO_TRACE = "0" * 32
 _SAMPLED = 1
 
 
@@ -27,6 +28,7 @@ def pack_traceparent(trace_id: bytes, parent: int, sampled: bool = True) -> str:
 def unpack_traceparent(text: str) -> Traceparent:
     """A header's value, read. Later versions may append fields. Raises WireError for what the standard refuses."""
     match = _FORM.fullmatch(text)
-    if match is None or match[1] == "ff" or (match[1] == "00" and match[5]) or not int(match[2], 16):
+    version, trace, parent, flags, more = match.groups() if match is not None else ("ff", "", "", "", None)
+    if version == "ff" or trace == _NO_TRACE or (more and version == "00"):
         raise WireError(f"traceparent is {text[:80]!r}; it must look like 00-<32 hex digits>-<16 hex digits>-01")
-    return Traceparent(bytes.fromhex(match[2]), int(match[3], 16), bool(int(match[4], 16) & _SAMPLED))
+    return Traceparent(bytes.fromhex(trace), int(parent, 16), bool(int(flags, 16) & _SAMPLED))

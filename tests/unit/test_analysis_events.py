@@ -132,6 +132,8 @@ class Elsewhere:
         self._local = LocalSource(story.forest())
         self.asked: list[Any] = []
 
+    name = "elsewhere"
+
     def answer(self, query: Any) -> Any:
         self.asked.append(query)
         return self._local.answer(query)

@@ -129,7 +129,7 @@ def test_what_is_linked_beside_a_call_is_of_the_attempt_that_counts() -> None:
     tried = [story.begin("chooser", "judge", attempt=attempt, call_id=900, follows=0) for attempt in (0, 1)]
     story.end(tried[0], error="ValueError")
     story.end(tried[1], "a")
-    tell_links((panel.call_id,), 900, None, None, (beside,))
+    tell_links((panel.call_id,), 900, None, None, beside)
     forest = grown([*story.events, *beside.placed])
     asked = et.OperatorAnalysis(LocalSource(forest)).type("judge")
     assert asked.unlinked() == [] and [call.links for call in asked.calls] == [(panel.call_id,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import pathlib
 import pickle
 import re
 import sys
@@ -49,6 +50,8 @@ class Remote:
     def __init__(self, local: LocalSource) -> None:
         self._local = local
 
+    name = "elsewhere"
+
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._local.answer(query)
 
@@ -57,6 +60,17 @@ class Remote:
 
     def forest(self) -> Forest:
         return self._local.forest()
+
+
+def test_an_analysis_says_where_its_events_are_from(tmp_path: pathlib.Path) -> None:
+    with et.session(tmp_path / "rec") as session, et.collect_events() as events:
+        et.trace(lambda: 1)()
+        assert repr(session.analysis()).startswith(f"OperatorAnalysis({tmp_path / 'rec'}).run(")
+    asked = OperatorAnalysis(events)
+    assert repr(asked.stage("one").tag("a", 2)) == "OperatorAnalysis(2 events).stage('one').tag('a', 2)"
+    assert repr(OperatorAnalysis(iter(events))) == "OperatorAnalysis(events)"
+    assert repr(OperatorAnalysis(Remote(LocalSource(told().forest())))) == "OperatorAnalysis(elsewhere)"
+    assert repr(et.open(tmp_path / "rec")) == f"OperatorAnalysis(4 events in {tmp_path / 'rec'})"
 
 
 def test_an_analysis_shows_its_flow_in_a_notebook() -> None:
