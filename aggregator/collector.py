@@ -61,7 +61,7 @@ class Entry:
     producer: bytes
     first_seq: int
     count: int
-    payload: bytes
+    payload: bytes | memoryview
     payload_crc: int | None = None
 
 

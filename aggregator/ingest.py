@@ -245,7 +245,7 @@ class Ingest:
         taken = 0
         for _ in range(DRAIN_MESSAGES):
             try:
-                message = self.doors.push.recv(zmq.NOBLOCK)
+                message = self.doors.push.recv(zmq.NOBLOCK, copy=False).buffer
             except zmq.Again:
                 return
             try:

@@ -10,7 +10,8 @@
     claim      the directory is a recording's, and this writer's alone
     recovery   what a writer makes of what an earlier one left
     writer     RecordingWriter: append, sync, roll
-    reader     Recording and Follower: read, and read along
+    reader     Recording: read it
+    follower   Follower: read along
     streams    records taken apart into what is alike
     packed     a sealed segment, compressed
     packing    making it so
@@ -23,10 +24,11 @@ describes the same bytes for other languages; tests/golden holds both to it.
 
 from embertrace.recording.check import CheckReport, Discontinuity, Undecodable, check
 from embertrace.recording.files import DISK, Disk
+from embertrace.recording.follower import Follower
 from embertrace.recording.layout import BEGIN, CLOCK, END, KIND_NAMES, Damage, Record
 from embertrace.recording.manifest import check_name
 from embertrace.recording.packing import PackReport, pack
-from embertrace.recording.reader import Follower, Recording
+from embertrace.recording.reader import Recording
 from embertrace.recording.removal import Retention
 from embertrace.recording.removed import Removed
 from embertrace.recording.repair import RepairReport, repair

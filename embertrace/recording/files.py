@@ -97,6 +97,9 @@ class OpenSegment:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -136,7 +139,7 @@ def _unpacked(directory: Path, base: int, offset: int, stop: int | None) -> byte
     return unpack_segment(packed, base, offset, stop)
 
 
-def write_all(descriptor: int, parts: Sequence[bytes]) -> None:
+def write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
     """Write all of `parts` in order at the descriptor's offset, without joining them first. Raises OSError."""
     for begin in range(0, len(parts), _MOST_PARTS):
         group = parts[begin : begin + _MOST_PARTS]
@@ -162,7 +165,7 @@ class Disk:
     Stateless. Every method raises OSError.
     """
 
-    def write(self, descriptor: int, parts: Sequence[bytes]) -> None:
+    def write(self, descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
         """Write all of `parts` at the descriptor's offset."""
         write_all(descriptor, parts)
 

@@ -112,7 +112,7 @@ def pack_record_header(
     producer: bytes,
     first_seq: int,
     count: int,
-    payload: bytes,
+    payload: bytes | memoryview,
     position: int,
     payload_crc: int | None = None,
 ) -> bytes:

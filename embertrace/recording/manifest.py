@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +46,24 @@ def write_manifest(directory: Path, manifest: Manifest, disk: Disk = DISK) -> No
     """Make `directory` a recording, durably and at once. Raises OSError."""
     text = json.dumps({"format": FORMAT, **manifest._asdict()})
     write_durably(directory / MANIFEST, text.encode() + b"\n", disk)
+
+
+def make_recording(directory: Path, name: str | None, clock_ns: Callable[[], int], disk: Disk = DISK) -> Manifest:
+    """What the recording in `directory` is; where there is none yet, it is made one, called `name` or as its directory.
+
+    Raises RecordingError where it is of another name than that, and as `read_manifest` does; OSError.
+    """
+    if not (directory / MANIFEST).exists():
+        called = name if name is not None else directory.resolve().name
+        fresh = Manifest(secrets.token_hex(16), check_name(called), clock_ns() / 1e9)
+        write_manifest(directory, fresh, disk)
+        return fresh
+    found = read_manifest(directory)
+    if name is not None and name != found.name:
+        raise RecordingError(
+            f"{directory} is the recording {found.name!r}, not {name!r}: use its name or another directory"
+        )
+    return found
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -1,15 +1,14 @@
-"""Reading a recording: all of it, or following it while it is written.
+"""Reading a recording: all of it, while it is written too.
 
 Rules:
 - Damage never raises: it comes as a Damage between the records, in its place, and the records after it follow.
 - A reader takes no lock and writes nothing. It may read while a writer appends, rolls, or recovers.
 - What retention removed is passed over and is no damage; a segment that is gone without its word is.
-- Whoever follows sees synced positions only, so it never has to take back what it has seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from embertrace.errors import RecordingError
@@ -22,7 +21,6 @@ from embertrace.recording.files import (
     segment_path,
 )
 from embertrace.recording.layout import (
-    RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
     Damage,
     Record,
@@ -37,11 +35,12 @@ from embertrace.recording.removed import Removed, read_removed
 from embertrace.recording.synced import SyncedPosition
 
 MISSING_SEGMENT = "a segment is missing"
-POLL_BYTES = 8 * 1024 * 1024
-"""How much a follower takes at once: some hundred thousand events, a fraction of a second of analysis."""
 PIECE_BYTES = 960 * 1024
 """How much of a segment is read at once. Memory of this size is used again and again; a segment's worth of fresh memory
 costs four times what reading into it does. A record is rarely longer."""
+
+Items = Generator[Record | Damage, None, int]
+"""What is in a stretch of a segment, and at the end the position that was reached."""
 
 
 class Recording:
@@ -88,7 +87,7 @@ class Recording:
             except FileNotFoundError:
                 return 0
             except OSError as error:
-                raise _unreadable(self.directory, error) from error
+                raise unreadable(self.directory, error) from error
         return self._published.load()
 
     def end(self) -> int:
@@ -108,14 +107,14 @@ class Recording:
         try:
             return [base for base in segment_bases(self.directory) if base >= before]
         except OSError as error:
-            raise _unreadable(self.directory, error) from error
+            raise unreadable(self.directory, error) from error
 
     def removed(self) -> Removed:
         """What retention removed so far: how many segments, and up to which position. Raises RecordingError."""
         try:
             return read_removed(self.directory)
         except OSError as error:
-            raise _unreadable(self.directory / REMOVED, error) from error
+            raise unreadable(self.directory / REMOVED, error) from error
 
     def base_at(self, time_ns: int) -> int:
         """The base of the segment that was being written at a time (Unix nanoseconds); the first if none is older."""
@@ -150,7 +149,7 @@ class Recording:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise _unreadable(segment_path(self.directory, base), error) from error
+            raise unreadable(segment_path(self.directory, base), error) from error
 
     def _length_of(self, base: int) -> int:
         try:
@@ -158,7 +157,7 @@ class Recording:
         except FileNotFoundError:  # removed since the segments were listed
             return 0
         except OSError as error:
-            raise _unreadable(segment_path(self.directory, base), error) from error
+            raise unreadable(segment_path(self.directory, base), error) from error
 
     def _segment(self, base: int, after: int | None, start: int) -> Iterator[Record | Damage]:
         """The records of one segment from `start` on, which ends at `after` unless it is the last."""
@@ -167,100 +166,24 @@ class Recording:
             with OpenSegment(self.directory, base) as segment:
                 end = max(begin, base + segment.length)
                 if after is None:
-                    yield from _in_pieces(segment, base, begin, end)
+                    yield from in_pieces(segment, base, begin, end)
                     return
                 if end == begin and after <= self.removed().before:  # removed since the segments were listed
                     return
-                for item in _in_pieces(segment, base, begin, min(end, after)):
+                for item in in_pieces(segment, base, begin, min(end, after)):
                     yield item._replace(tail=False) if isinstance(item, Damage) else item
         except OSError as error:
-            raise _unreadable(segment_path(self.directory, base), error) from error
+            raise unreadable(segment_path(self.directory, base), error) from error
         if end < after:
             yield Damage(end, after - end, f"{after - end} bytes are missing before the next segment")
         elif end > after:
             yield Damage(after, end - after, f"{end - after} bytes lie beyond where the next segment begins")
 
 
-class Follower:
-    """New records of a recording as they become durable. One thread.
-
-    `position` is where it has got to. `damages` are the stretches it had to skip; `removed_segments` how many segments
-    retention had removed when it last passed over some. Idle polls cost a look into memory.
-    """
-
-    def __init__(self, recording: Recording, start: int = 0) -> None:
-        """Follow from `start` on: 0, a record's position, or the `position` of another follower."""
-        self._recording = recording
-        self._items: Iterator[Record | Damage] = iter(())
-        self._items_end = start
-        self._base: int | None = None
-        self.position = start
-        self.damages: list[Damage] = []
-        self.removed_segments = 0
-
-    def poll(self, limit_bytes: int = POLL_BYTES) -> list[Record]:
-        """The next durable records, in order; stops once they have `limit_bytes` or more. Empty if there are none.
-
-        Holds what is left of one segment in memory, until it was taken. Raises RecordingError if the recording was
-        cut back or replaced behind the follower, or can't be read.
-        """
-        records: list[Record] = []
-        taken = 0
-        while taken < limit_bytes:
-            item = next(self._items, None)
-            if item is None:
-                self.position = self._items_end
-                if not self._advance():
-                    break
-            elif isinstance(item, Record):
-                records.append(item)
-                taken += RECORD_HEADER_BYTES + len(item.payload)
-                self.position = item.end
-            else:
-                self.damages.append(item._replace(tail=False))
-                self.position = item.end
-        return records
-
-    def _advance(self) -> bool:
-        """Take up what is durable in the present segment, else in the next one. False if there is nothing."""
-        synced = self._recording.synced()
-        if synced == self.position:
-            return False
-        if synced < self.position:
-            raise RecordingError(
-                f"{self._recording.directory} is durable up to position {synced}, but {self.position} was followed: "
-                "it was cut back or replaced; follow it anew from the start"
-            )
-        if self._base is not None and self._take(self._base, synced):
-            return True
-        bases = self._recording.bases()
-        self._base = max((base for base in bases if base <= self.position), default=None)
-        if self._base is not None and self._take(self._base, synced):
-            return True
-        following = min((base for base in bases if self.position < base < synced), default=None)
-        if following is None:
-            return False
-        removed = self._recording.removed()
-        if removed.before > self.position:
-            self.removed_segments = removed.segments
-        unexplained = max(self.position, min(removed.before, following))
-        if unexplained < following:
-            self.damages.append(Damage(unexplained, following - unexplained, MISSING_SEGMENT))
-        self._base, self.position, self._items_end = following, following, following
-        return self._take(following, synced)
-
-    def _take(self, base: int, synced: int) -> bool:
-        """Read from the position to the end of this segment or of what is durable, which is where a record ends."""
-        part = self._recording.read(base, self.position - base, synced - base)
-        if not part:
-            return False
-        self._items = _scan_from(part, base, self.position)
-        self._items_end = self.position + len(part)
-        return True
-
-
-def _in_pieces(segment: OpenSegment, base: int, position: int, end: int) -> Iterator[Record | Damage]:
+def in_pieces(segment: OpenSegment, base: int, position: int, end: int) -> Items:
     """What `_scan_from` finds in a segment's bytes from `position` up to `end`, without all of them in memory.
+
+    Returns the position up to which there were any.
 
     What reaches to the end of a piece may be a record that is cut there: the next piece begins with it. Where nothing
     else is in a piece, it was too short.
@@ -280,7 +203,7 @@ def _in_pieces(segment: OpenSegment, base: int, position: int, end: int) -> Iter
             else:
                 yield item
         if is_last:
-            return
+            return reached
         size = least if following > position else 2 * size
         position = following
 
@@ -290,5 +213,6 @@ def _scan_from(part: bytes, base: int, position: int) -> Iterator[Record | Damag
     return scan_segment(part, base) if position == base else scan(part, 0, position)
 
 
-def _unreadable(path: Path, error: OSError) -> RecordingError:
+def unreadable(path: Path, error: OSError) -> RecordingError:
+    """What to raise where the system can't read a file."""
     return RecordingError(f"{path} can't be read: {error.strerror or error}; check its permissions and the disk")

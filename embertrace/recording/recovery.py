@@ -49,10 +49,10 @@ def note_mark(marks: dict[bytes, int], kind: int, producer: bytes, last_seq: int
         marks[producer] = last_seq
 
 
-def note_life(begun: dict[bytes, bytes], kind: int, producer: bytes, about: bytes) -> None:
+def note_life(begun: dict[bytes, bytes], kind: int, producer: bytes, about: bytes | memoryview) -> None:
     """What a record does to the begins without an end."""
     if kind == BEGIN:
-        begun[producer] = about
+        begun[producer] = bytes(about)
     elif kind == END:
         begun.pop(producer, None)
 

@@ -4,7 +4,7 @@ The states of a writer:
 
     open ── sync ──▶ open              what was appended is durable, and may be acknowledged
     open ── sync, no space ──▶ full    nothing of it is; what was appended is kept
-    full ── sync ──▶ open or full      the same again, from where the last durable record ends
+    full ── sync ──▶ open or full      the same again, of what was not written whole
     open, full ── any other failure, or a deleted file ──▶ failed
     open, full ── close ──▶ closed     after a last sync
 
@@ -14,20 +14,22 @@ and the begins of those that live, so that it can be understood without the ones
 there is no space for that header, the old one is simply longer.
 
 Rules:
-- `append` only collects; `sync` writes, makes durable and publishes. What is acknowledged was synced before.
-- A write without space is undone, by cutting the file back to what is durable, and may be tried again: nothing of it
-  was believed. Every other failure is the last operation: what a failed sync left on the disk is not known, and the
-  system may have dropped the data, so that the same sync tried again would succeed without them. The writer refuses
-  everything from then on; opening anew finds out what is there, and writes it once more.
+- `append` collects, and writes portions; `sync` writes the rest, makes durable and publishes. What is acknowledged was
+  synced before.
+- A write without space is undone, by cutting the file back to where it began, and may be tried again: nothing of it
+  was believed. `append` leaves that to the next `sync`. Every other failure is the last operation: what a failed sync
+  left on the disk is not known, and the system may have dropped the data, so that the same sync tried again would
+  succeed without them. The writer refuses everything from then on; opening anew finds out what is there, and writes it
+  once more.
 - Positions only grow, and name the same bytes for good.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -35,7 +37,6 @@ from embertrace.errors import NoSpaceError, RecordingError
 from embertrace.recording.claim import make_directory, take_lock
 from embertrace.recording.files import (
     DISK,
-    MANIFEST,
     SEGMENTS,
     TEMPORARY,
     Disk,
@@ -48,12 +49,15 @@ from embertrace.recording.files import (
     sync_directory,
 )
 from embertrace.recording.layout import RECORD_HEADER_BYTES, pack_record_header
-from embertrace.recording.manifest import Manifest, check_name, read_manifest, write_manifest
+from embertrace.recording.manifest import make_recording
 from embertrace.recording.recovery import note_life, note_mark, recover, segment_head
 from embertrace.recording.synced import SyncedPosition
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Large enough that headers and names cost nothing; small enough to be read whole, and dropped by retention."""
+PORTION_BYTES = 256 * 1024
+"""What was appended is written when it is as much: it is still in the processor's cache then, and the memory it takes
+is soon used again. Written all at once before the sync, an event took nearly twice the CPU."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -91,7 +95,10 @@ class RecordingWriter:
         self._now_ns = 0
         self._segment_bytes = segment_bytes
         self._disk = disk
-        self._pending: list[bytes] = []
+        self._pending: list[bytes | memoryview] = []
+        self._written = 0
+        """Up to which position everything is in the file; what comes after it is pending."""
+        self._is_full = False
         self._refusal: str | None = None
         self._lock = self._descriptor = -1
         self._published: SyncedPosition | None = None
@@ -108,12 +115,14 @@ class RecordingWriter:
         return self._now_ns
 
     def append(
-        self, kind: int, producer: bytes, first_seq: int, count: int, payload: bytes, payload_crc: int | None = None
-    ) -> int:
-        """Collect one record; returns its position. Nothing is written before `sync`.
+        self, kind: int, producer: bytes, first_seq: int, count: int, payload: bytes | memoryview,
+        payload_crc: int | None = None,
+    ) -> int:  # fmt: skip
+        """Collect one record; returns its position. Nothing is durable before `sync`.
 
-        `payload_crc` is taken at its word where given, so that a check made on receipt holds for the disk too.
-        Raises ValueError for what the format can't hold, RecordingError after a failure or `close`.
+        `payload_crc` is taken at its word where given, so that a check made on receipt holds for the disk too. The
+        payload must not change before `sync`. Raises ValueError for what the format can't hold, RecordingError if the
+        system fails, and after that or `close`.
         """
         if self._refusal is not None:
             raise RecordingError(self._refusal)
@@ -124,6 +133,9 @@ class RecordingWriter:
         self.position = position + RECORD_HEADER_BYTES + len(payload)
         note_mark(self.marks, kind, producer, first_seq + count - 1)
         note_life(self.begun, kind, producer, payload)
+        if self.position - self._written >= PORTION_BYTES and not self._is_full:
+            with contextlib.suppress(NoSpaceError), self._guarded():
+                self._write_pending()
         return position
 
     def sync(self) -> int:
@@ -135,24 +147,15 @@ class RecordingWriter:
         """
         if self._refusal is not None:
             raise RecordingError(self._refusal)
-        if not self._pending:
+        if self.position == self.synced:
             return self.synced
-        self._refusal = f"writing {self.directory} was interrupted; open the recording anew"
-        try:
+        with self._guarded():
             self._write_pending()
             self._disk.sync_data(self._descriptor)
             self._require_name()
             self._publish()
-            self._pending = []
             if self.position - self.base >= self._segment_bytes:
                 self._roll()
-        except OSError as error:
-            self._refusal = (
-                f"writing {self.directory} failed ({error.strerror or error}): nothing more is recorded; "
-                "see to the disk and open the recording anew"
-            )
-            raise RecordingError(self._refusal) from error
-        self._refusal = None
         return self.synced
 
     def close(self) -> None:
@@ -178,7 +181,7 @@ class RecordingWriter:
         try:
             make_directory(self.directory)
             self._lock = take_lock(self.directory)
-            self.id, self.name, self.created = self._identify(name)
+            self.id, self.name, self.created = make_recording(self.directory, name, self._clock_ns, self._disk)
             self._published = SyncedPosition(self.directory, writable=True)
             self._resume()
         except OSError as error:
@@ -191,20 +194,6 @@ class RecordingWriter:
         except BaseException:
             self._release()
             raise
-
-    def _identify(self, name: str | None) -> Manifest:
-        """Read what the recording is, or make it one."""
-        if not (self.directory / MANIFEST).exists():
-            called = name if name is not None else self.directory.resolve().name
-            fresh = Manifest(secrets.token_hex(16), check_name(called), self._clock_ns() / 1e9)
-            write_manifest(self.directory, fresh, self._disk)
-            return fresh
-        found = read_manifest(self.directory)
-        if name is not None and name != found.name:
-            raise RecordingError(
-                f"{self.directory} is the recording {found.name!r}, not {name!r}: use its name or another directory"
-            )
-        return found
 
     def _resume(self) -> None:
         """Go on where the last valid record ends."""
@@ -231,6 +220,23 @@ class RecordingWriter:
         self._disk.sync(self._descriptor)
         self._publish()
 
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """What fails in this block, or is interrupted, is the last operation; to be without space is no failure."""
+        self._refusal = f"writing {self.directory} was interrupted; open the recording anew"
+        try:
+            yield
+        except NoSpaceError:
+            self._refusal = None
+            raise
+        except OSError as error:
+            self._refusal = (
+                f"writing {self.directory} failed ({error.strerror or error}): nothing more is recorded; "
+                "see to the disk and open the recording anew"
+            )
+            raise RecordingError(self._refusal) from error
+        self._refusal = None
+
     def _write_pending(self) -> None:
         """Write what was appended; without space for it, as if it had not been tried."""
         try:
@@ -238,9 +244,10 @@ class RecordingWriter:
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
-            self._disk.cut(self._descriptor, self.synced - self.base)
-            self._refusal = None
+            self._is_full = True
+            self._disk.cut(self._descriptor, self._written - self.base)
             raise NoSpaceError(f"there is no space to write {self.directory}: {error.strerror}") from error
+        self._pending, self._written, self._is_full = [], self.position, False
 
     def _require_name(self) -> None:
         """What is written into a file that somebody deleted is durable, and gone with this process."""
@@ -283,7 +290,7 @@ class RecordingWriter:
     def _publish(self) -> None:
         assert self._published is not None
         self._published.store(self.position)
-        self.synced = self.position
+        self.synced = self._written = self.position
 
     def _release(self) -> None:
         self._refusal = self._refusal or f"the writer of {self.directory} is closed"

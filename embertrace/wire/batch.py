@@ -43,14 +43,17 @@ MAX_SEQ = (1 << 63) - 1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """A decoded message. `count` seqs from `first_seq` are in it (batch) or lost for good (gap)."""
+    """A decoded message. `count` seqs from `first_seq` are in it (batch) or lost for good (gap).
+
+    `payload` is a view where the message was one.
+    """
 
     kind: int
     producer: bytes
     first_seq: int
     count: int
     payload_crc: int
-    payload: bytes
+    payload: bytes | memoryview
 
     @property
     def last_seq(self) -> int:
@@ -82,7 +85,7 @@ def gap_reason(payload: bytes) -> str:
     return reason[:MAX_REASON] if isinstance(reason, str) and reason else "dropped"
 
 
-def unpack_batch(message: bytes) -> Batch:
+def unpack_batch(message: bytes | memoryview) -> Batch:
     """A message from its bytes, both checksums verified. Raises VersionError or WireError."""
     if len(message) < HEADER_BYTES:
         raise WireError(f"a message of {len(message)} bytes is shorter than the {HEADER_BYTES}-byte header")

@@ -28,11 +28,15 @@ from numpy.typing import NDArray
 from embertrace.wire.context import MAX_CONTEXT_BYTES
 from embertrace.wire.cursor import BINARY, FLOAT, NIL, UINT64, Cursor, Ints
 from embertrace.wire.event import FIELDS, MAX_EVENT_BYTES, RawEvent
-from embertrace.wire.spans import PADDING, alike, copied
+from embertrace.wire.spans import PADDING, alike, copied, words_at
 
 FLOAT_STAMP, NO_TRACE, DURATION, FLOAT_DURATION, LINKS, CONTEXT = (1 << place for place in range(6))
 """Flags of an event: its time (its duration) is a float of seconds, whose bits the column holds; it has no trace id,
 has a duration, links, a context."""
+
+_OF_DURATION = np.full(256, DURATION, np.uint8)
+_OF_DURATION[[NIL, FLOAT]] = 0, DURATION | FLOAT_DURATION
+"""Flags by a duration's first byte."""
 
 
 class Columns(NamedTuple):
@@ -72,6 +76,8 @@ EVENT_HEAD = bytes((0xDC, 0, FIELDS))
 """What an event begins with that is read here: an array of so many elements."""
 _FRONT = 13
 """Bytes before the trace id, of an event whose time takes nine."""
+_HEAD_BITS, _HEAD_AND_TYPE = np.uint64(0xFCFFFFFF), np.uint64(int.from_bytes(EVENT_HEAD, "little"))
+"""Which bits of an event's first four bytes are the same in all: a type is 0 to 3."""
 _INT64, NO_LINKS = 0xD3, 0x90
 _NO_TEXT = -1
 """In the place of the number of names that are no text."""
@@ -150,10 +156,13 @@ _ELEMENTS: tuple[Callable[[Cursor], Any], ...] = (
 
 def _candidates(buffer: bytes, end: int) -> Ints:
     """Where an event may begin: an array of FIELDS, a type, a time of nine bytes, a trace id or nil."""
-    bytes_ = np.frombuffer(buffer, np.uint8)
-    at = np.flatnonzero(bytes_[: max(0, end - _FRONT)] == 0xDC)
-    at = at[(bytes_[at + 1] == 0) & (bytes_[at + 2] == FIELDS) & (bytes_[at + 3] <= 3)]
-    stamp, trace = bytes_[at + 4], bytes_[at + _FRONT]
+    bytes_, words = np.frombuffer(buffer, np.uint8), words_at(buffer)
+    at = np.flatnonzero(bytes_[: max(0, end - _FRONT)] == EVENT_HEAD[0])
+    begin = words[at]
+    fits = (begin & _HEAD_BITS) == _HEAD_AND_TYPE
+    if not fits.all():
+        at, begin = at[fits], begin[fits]
+    stamp, trace = (begin >> np.uint64(32)).astype(np.uint8), bytes_[at + _FRONT]
     is_time = (stamp == UINT64) | (stamp == _INT64) | (stamp == FLOAT)
     found: Ints = at[is_time & ((trace == BINARY) | (trace == NIL))]
     return found
@@ -161,6 +170,7 @@ def _candidates(buffer: bytes, end: int) -> Ints:
 
 def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
     """All columns but names and tails; and where names begin, where they end, where the tail begins."""
+    cursor.look_ahead()
     kind = cursor.bytes[cursor.at + 3]
     cursor.move(4)
     stamp_tag, stamp = cursor.tags(), cursor.word()
@@ -175,9 +185,8 @@ def _fields(cursor: Cursor) -> tuple[list[Ints], tuple[Ints, Ints, Ints]]:
         cursor.text()
     names_end = cursor.at
     duration_tag, duration = cursor.number()
-    is_float = duration_tag == FLOAT
-    cursor.bad |= ~is_float & (duration >> 63 != 0)
-    flags |= np.where(duration_tag == NIL, 0, np.where(is_float, DURATION | FLOAT_DURATION, DURATION)).astype(np.uint8)
+    cursor.bad |= (duration >> 63 != 0) & (duration_tag != FLOAT)
+    flags |= _OF_DURATION[duration_tag]
     slots, follows = cursor.unsigned(), cursor.unsigned()
     tail_at = cursor.at
     flags |= np.where(cursor.links(), LINKS, 0).astype(np.uint8)

@@ -6,6 +6,7 @@ seeded, and what it finds alike is compared byte by byte.
     copied   the bytes of stretches, one behind the other
     pieces   of each stretch the bytes that it holds
     alike    of each stretch the place of one that holds the same
+    Hash     numbers for stretches that hardly ever are the same for two that differ
     are_ascii, words_at    whether stretches are plain text; what stands at each place
 """
 
@@ -22,32 +23,41 @@ Ints = NDArray[Any]
 WORDS = 16
 PADDING = 8 * WORDS
 """Stretches up to so many bytes are compared word by word; of longer ones Python makes bytes."""
+LINE = 64
+"""Bytes that are copied at once: one line of the processor's cache. So many of a stretch take no longer than eight."""
 _FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(WORDS + 1)], np.uint64)
 _MASKS = (np.arange(PADDING + 1)[:, None] - 8 * np.arange(WORDS)).clip(0, 8)
 _KEPT = np.array([(1 << 8 * many) - 1 for many in range(9)], np.uint64)[_MASKS]
 """By length and word: the bits of a word that are in the stretch."""
 _HIGH_BITS = np.uint64(0x8080808080808080)
-_AGAIN = np.uint64(0x9E3779B97F4A7C15)
+_AGAIN, _DOWN = np.uint64(0x9E3779B97F4A7C15), np.uint64(47)
 
 
 def copied(buffer: bytes, starts: Ints, lengths: Ints) -> bytes:
     """The stretches one behind the other.
 
-    Those of 2ⁿ bytes and more, and of less than twice that, are copied together: their first 2ⁿ bytes, and their last.
+    Of short ones LINE bytes each are copied in their order, and what is beyond a stretch is covered by those behind
+    it. Longer ones come last, those of 2ⁿ bytes and more, and of less than twice that, together: their first 2ⁿ bytes,
+    and their last.
     """
     ends = np.cumsum(lengths)
     places = ends - lengths
-    found = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-    sizes = np.frexp(lengths)[1]
-    for size in np.flatnonzero(np.bincount(sizes)).tolist():
-        if size == 0:
+    size = int(ends[-1]) if len(ends) else 0
+    found = np.empty(size + LINE, np.uint8)
+    is_short = (lengths <= LINE) & (starts <= len(buffer) - LINE)
+    short = slice(None) if is_short.all() else np.flatnonzero(is_short)
+    _blocks(found, LINE)[places[short]] = _blocks(buffer, LINE)[starts[short]]
+    long = np.flatnonzero(~is_short)
+    sizes = np.frexp(lengths[long])[1]
+    for bits in np.flatnonzero(np.bincount(sizes)).tolist():
+        if bits == 0:
             continue
-        block = 1 << (size - 1)
-        rows = np.flatnonzero(sizes == size)
+        block = 1 << (bits - 1)
+        rows = long[sizes == bits]
         source, target = _blocks(buffer, block), _blocks(found, block)
         target[places[rows]] = source[starts[rows]]
-        target[ends[rows] - block] = source[(starts + lengths)[rows] - block]
-    return found.tobytes()
+        target[ends[rows] - block] = source[starts[rows] + lengths[rows] - block]
+    return found[:size].tobytes()
 
 
 def pieces(buffer: bytes, starts: Ints, lengths: Ints) -> list[bytes]:
@@ -90,21 +100,46 @@ def _alike(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
     hashes ^= hashes >> np.uint64(32)
     whole = rows.view(f"V{8 * count}")[:, 0]
     bits = (2 * len(starts)).bit_length()
-    table = np.empty(1 << bits, np.int64)
+    table = np.empty(1 << bits, np.int32)
     found = np.arange(len(starts))
-    looking = found.copy()
+    looking, held, long = found.copy(), rows, lengths
     while len(looking):
         hashes = hashes * _AGAIN
         slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
         table[slots] = looking  # of several the last one counts, and is compared with
         other = table[slots]
-        differs: Ints = lengths[other] != lengths[looking]
-        unequal = whole[other].view(np.uint64).reshape(-1, count) != rows[looking]
+        found[looking] = other
+        differs: Ints = lengths[other] != long
+        unequal = whole[other].view(np.uint64).reshape(-1, count) != held
         if unequal.any():
             differs = differs | unequal.any(1)
-        found[looking] = other
-        looking, hashes = looking[differs], hashes[differs]
+        on = np.flatnonzero(differs)
+        looking, hashes, held, long = looking[on], hashes[on], held[on], long[on]
     return found
+
+
+class Hash:
+    """Numbers of 64 bits for stretches, never 0; which ones, nobody can foresee."""
+
+    def __init__(self) -> None:
+        self._factors = np.array([secrets.randbits(64) | 1 for _ in range(2 * WORDS + 1)], np.uint64)
+
+    def of(self, buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
+        """Those of some stretches. Longer ones than PADDING are hashed by Python."""
+        hashes = lengths.astype(np.uint64) * self._factors[-1]
+        short = np.flatnonzero(lengths <= PADDING)
+        words = _words_in(buffer, starts[short], lengths[short])
+        for place in range(words.shape[1]):
+            word = words[:, place] * self._factors[2 * place]
+            word ^= word >> _DOWN  # high bits alone would stay what they are
+            hashes[short] += word * self._factors[2 * place + 1]
+        long = np.flatnonzero(lengths > PADDING)
+        ends = (starts + lengths)[long].tolist()
+        texts = (buffer[start:end] for start, end in zip(starts[long].tolist(), ends, strict=True))
+        hashes[long] ^= np.fromiter(map(hash, texts), np.int64, len(long)).view(np.uint64)
+        hashes ^= hashes >> np.uint64(32)
+        found: Ints = np.maximum(hashes, np.uint64(1))
+        return found
 
 
 def are_ascii(buffer: bytes, starts: Ints, lengths: Ints) -> NDArray[np.bool_]:
@@ -116,6 +151,12 @@ def are_ascii(buffer: bytes, starts: Ints, lengths: Ints) -> NDArray[np.bool_]:
 def words_at(buffer: bytes) -> Ints:
     """The eight bytes at each place of a buffer, as little-endian integers."""
     return np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+
+
+def lines_at(bytes_: Ints, places: Ints) -> Ints:
+    """A line from each place of a buffer on, a row each."""
+    rows: Ints = _blocks(bytes_, LINE)[places].view(np.uint8).reshape(-1, LINE)
+    return rows
 
 
 def _words_in(buffer: bytes, starts: Ints, lengths: Ints) -> Ints:

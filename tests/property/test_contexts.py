@@ -97,7 +97,7 @@ def test_items_say_side_by_side_what_each_says(given: list[bytes], every: int) -
     intake = Intake()
     items = intake.items
     for place, packed in enumerate(given):
-        intake.contexts.items.number(packed)
+        intake.contexts.items.numbers_of([packed])
         if place % every == 0:
             items.unit(), items.identity()
     units, truths, identities = items.unit(), items.truth(), items.identity()

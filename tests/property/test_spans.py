@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from embertrace.analysis.table.distinct import Distinct
 from embertrace.analysis.table.ids import NONE, DenseIds
-from embertrace.wire.spans import PADDING, alike, copied, pieces
+from embertrace.wire.spans import LINE, PADDING, Hash, alike, copied, pieces
 
 PIECES = st.one_of(
     st.binary(max_size=3),
     st.sampled_from([b"", b"\0", b"\0\0", b"member_1", b"member_2", b"x" * PADDING, b"y" * (PADDING + 1)]),
     st.text("ab", min_size=7, max_size=40).map(str.encode),
+    st.binary(min_size=LINE - 1, max_size=LINE + 1),
     st.binary(min_size=PADDING - 2, max_size=PADDING + 40),
 )
 
@@ -81,3 +83,38 @@ def test_ids_that_are_alike_in_their_lowest_bits_find_a_place_each(shift: int) -
     numbers = np.concatenate([ids.add(part) for part in np.array_split(drawn, 30)])
     assert numbers.tolist() == [*range(1, len(ids))] == ids.find(drawn).tolist()
     assert (ids.find(drawn + np.uint64(1)) == NONE).all()
+
+
+class Coarse(Hash):
+    """A hash under which many that differ are the same: the first ones that are drawn are such."""
+
+    left = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_coarse = Coarse.left > 0
+        Coarse.left -= 1
+
+    def of(self, buffer: bytes, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        return (
+            lengths.astype(np.uint64) % np.uint64(3) + np.uint64(1)
+            if self._is_coarse
+            else super().of(buffer, starts, lengths)
+        )
+
+
+@example([[b"a"], [b"b"], [b"b", b"a"]], 1)
+@example([[b"a", b"b"], [b"b", b"a"]], 2)
+@given(st.lists(st.lists(PIECES, max_size=20, unique=True), max_size=6), st.sampled_from([0, 0, 1, 2, 5]))
+def test_texts_have_numbers_as_they_are_first_met_whatever_their_hash_is(given: list[list[bytes]], coarse: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embertrace.analysis.table.distinct.Hash", Coarse)
+        Coarse.left = coarse
+        distinct, met = Distinct(), dict[bytes, int]()
+        for texts in given:
+            found = distinct.numbers(*spread(texts, [3])).tolist()
+            for text in texts:
+                met.setdefault(text, len(met) + 1)
+            assert found == [met[text] for text in texts]
+            assert len(distinct) == len(met) + 1
+        assert distinct.texts == [b"", *met]

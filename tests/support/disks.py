@@ -22,7 +22,7 @@ class FullDisk(Disk):
         self.space = space
         self.failed = 0
 
-    def write(self, descriptor: int, parts: Sequence[bytes]) -> None:
+    def write(self, descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
         content = b"".join(parts)
         super().write(descriptor, [content[: self.space]])
         if len(content) > self.space:
@@ -46,7 +46,7 @@ class FailingDisk(Disk):
             if self.calls in self._failing:
                 raise OSError(self._code, os.strerror(self._code))
 
-    def write(self, descriptor: int, parts: Sequence[bytes]) -> None:
+    def write(self, descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
         self._note("write")
         super().write(descriptor, parts)
 
@@ -90,7 +90,7 @@ class KillingDisk(Disk):
         if self._left == 0:
             os._exit(KILLED)
 
-    def write(self, descriptor: int, parts: Sequence[bytes]) -> None:
+    def write(self, descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
         if self._left == 1 and self._moment == "half":
             content = b"".join(parts)
             super().write(descriptor, [content[: len(content) // 2]])

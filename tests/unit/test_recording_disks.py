@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -43,6 +44,89 @@ def test_without_space_nothing_is_lost_and_it_goes_on_when_there_is(space: int, 
         assert writer.sync() == writer.position
         assert writer.marks == {ONE: 8}
     assert seqs(tmp_path) == list(range(1, 9))
+    assert check(tmp_path).ok
+
+
+@pytest.fixture
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two or three of the records here are written by `append`."""
+    monkeypatch.setattr("embertrace.recording.writer.PORTION_BYTES", 200)
+
+
+@pytest.mark.usefixtures("small_portions")
+@pytest.mark.parametrize("space", range(0, 1800, 23))
+def test_a_portion_without_space_waits_for_the_sync(space: int, tmp_path: pathlib.Path) -> None:
+    disk = FullDisk(1000)
+    with writer_on(disk, tmp_path) as writer:
+        append_batch(writer, ONE, 1, 1)
+        synced = writer.sync()
+        disk.space = space
+        for seq in range(2, 20):
+            append_batch(writer, ONE, seq, 1)
+        assert writer.synced == Recording.open(tmp_path).synced() == synced
+        assert disk.failed <= 1, "one failure is enough to know"
+        assert len(records(tmp_path)) > 1 or space < 300
+        for _ in range(3 if space < writer.position - synced else 0):
+            with pytest.raises(NoSpaceError, match="there is no space to write"):
+                writer.sync()
+            assert writer.synced == Recording.open(tmp_path).synced() == synced
+        disk.space = 10_000
+        append_batch(writer, ONE, 20, 1)
+        assert writer.sync() == writer.position == Recording.open(tmp_path).synced()
+    assert seqs(tmp_path) == list(range(1, 21))
+    assert check(tmp_path).ok
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_portions_are_written_again_once_there_is_space(tmp_path: pathlib.Path) -> None:
+    disk = FullDisk(100)
+    with writer_on(FullDisk(1000), tmp_path) as writer:
+        writer._disk = disk
+        for seq in range(1, 10):
+            append_batch(writer, ONE, seq, 1)
+        disk.space = 10_000
+        writer.sync()
+        held = disk.space
+        for seq in range(10, 20):
+            append_batch(writer, ONE, seq, 1)
+        assert disk.space < held
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_portion_that_fails_is_final(tmp_path: pathlib.Path) -> None:
+    disk = FailingDisk("write", 4)  # the manifest, a segment, a portion
+    writer = writer_on(disk, tmp_path)
+    with pytest.raises(RecordingError, match="nothing more is recorded; see to the disk"):
+        for seq in range(1, 20):
+            append_batch(writer, ONE, seq, 1)
+    for refused in (writer.sync, lambda: append_batch(writer, ONE, seq, 1)):
+        with pytest.raises(RecordingError, match="nothing more is recorded"):
+            refused()
+    assert (disk.calls, Recording.open(tmp_path).synced()) == (4, writer.synced)
+    writer.close()
+    assert disk.calls == 4, "a failure is never tried again"
+    with writer_on(Disk(), tmp_path) as anew:
+        append_batch(anew, ONE, anew.marks[ONE] + 1, 1)
+    assert check(tmp_path).ok
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_portion_that_is_interrupted_is_final(tmp_path: pathlib.Path) -> None:
+    class Interrupted(Disk):
+        def write(self, descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
+            super().write(descriptor, [b"".join(parts)[:9]])
+            raise KeyboardInterrupt
+
+    writer = writer_on(Disk(), tmp_path)
+    writer._disk = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        for seq in range(1, 20):
+            append_batch(writer, ONE, seq, 1)
+    with pytest.raises(RecordingError, match="was interrupted"):
+        writer.sync()
+    writer.close()
+    with writer_on(Disk(), tmp_path) as anew:
+        assert anew.recovered == 9
     assert check(tmp_path).ok
 
 

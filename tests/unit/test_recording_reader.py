@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import pytest
 
 from embertrace.errors import RecordingError
 from embertrace.recording import BATCH, Damage, Follower, Limits, Record, Recording, RecordingWriter, Retention, check
+from embertrace.recording.files import OpenSegment
 from support.recordings import ONE, TWO, append_batch, make_small, records, segments, ticking
 
 
@@ -161,6 +163,36 @@ def test_a_follower_takes_no_more_than_it_is_told_and_can_be_continued(small: pa
     assert follower.position == recording.synced()
 
 
+@pytest.mark.parametrize("limit", [1, 200, 8 * 1024 * 1024])
+@pytest.mark.parametrize("size", [1, 70, 200])
+def test_a_follower_reads_in_pieces_and_after_an_error_goes_on_where_it_was(
+    size: int, limit: int, small: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embertrace.recording.reader.PIECE_BYTES", size)
+    recording = Recording.open(small)
+    everything = list(recording.records())
+    read, failures, calls = OpenSegment.read, 0, 0
+
+    def now_and_then(segment: OpenSegment, offset: int, stop: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls in (3, 4, 12):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(segment, offset, stop)
+
+    monkeypatch.setattr(OpenSegment, "read", now_and_then)
+    follower, seen = Follower(recording), []
+    while follower.position < recording.synced():
+        try:
+            seen += follower.poll(limit)
+        except RecordingError as error:
+            assert "can't be read: Input/output error" in str(error)
+            failures += 1
+    assert seen == everything
+    assert follower.damages == []
+    assert failures > 0
+
+
 def test_an_idle_follower_touches_no_file(small: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = Follower(Recording.open(small))
     follower.poll()
@@ -169,6 +201,7 @@ def test_an_idle_follower_touches_no_file(small: pathlib.Path, monkeypatch: pyte
         raise AssertionError("an idle follower went to the disk")
 
     monkeypatch.setattr("embertrace.recording.reader.read_segment", touched)
+    monkeypatch.setattr("embertrace.recording.follower.OpenSegment", touched)
     monkeypatch.setattr("embertrace.recording.reader.segment_bases", touched)
     assert follower.poll() == []
 

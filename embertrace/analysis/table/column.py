@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _FIRST = 64
+_BLOCK = 1 << 15
 _UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
 
 
@@ -67,3 +69,12 @@ class NarrowColumn(Column):
             wider[: self._length] = self.values
             self._values = wider
         super().extend(values)
+
+
+def blocks(length: int) -> Iterator[slice]:
+    """So many places in stretches, for whoever makes one long array of another in several steps.
+
+    What the steps give lies in the processor's cache then, and no memory is taken that was not there before: that costs
+    several times as much as a step does.
+    """
+    return (slice(start, min(start + _BLOCK, length)) for start in range(0, length, _BLOCK))

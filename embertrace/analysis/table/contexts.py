@@ -12,7 +12,7 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.counting import firsts, together
 from embertrace.analysis.table.events import EventTable
-from embertrace.analysis.table.mappings import NOTHING, Mappings
+from embertrace.analysis.table.mappings import NOTHING, FewMappings, Mappings
 from embertrace.analysis.table.shares import Shares
 from embertrace.wire.columns import CONTEXT, NO_LINKS, context_of
 from embertrace.wire.context import Added, pack_context, unpack_context
@@ -73,7 +73,7 @@ class Contexts:
         self._seen = 0
         self.runs: list[str | None] = [None]
         self._run_numbers: dict[str | None, int] = {None: NOTHING}
-        self.items, self.tags = Mappings(), Mappings()
+        self.items, self.tags = Mappings(), FewMappings()
         self.shares = Shares()
 
     @property
@@ -117,15 +117,23 @@ class Contexts:
         beside[parts.row] = of_kind[first]
         by_kind = np.flatnonzero(of_kind[first] != _ALONE)
         items[parts.row[by_kind]] = self.items.numbers(buffer, parts.item[by_kind], (parts.end - parts.item)[by_kind])
-        read: dict[bytes, tuple[int, int]] = {}
-        for row in np.flatnonzero(beside == _ALONE).tolist():
-            context = context_of(buffer[starts[row] : starts[row] + lengths[row]])
-            if context not in read:
-                added = unpack_context(context)
-                others = known.setdefault(self._beside_item(added), len(known))
-                read[context] = self.items.number(added.item), others
-            items[row], beside[row] = read[context]
+        alone = np.flatnonzero(beside == _ALONE)
+        if not len(alone):
+            return items, beside
+        items[alone], beside[alone] = self._read_alone(
+            [context_of(buffer[starts[row] : starts[row] + lengths[row]]) for row in alone.tolist()], known
+        )
         return items, beside
+
+    def _read_alone(self, contexts: list[bytes], known: dict[Beside, int]) -> tuple[Array, Array]:
+        """As `_read`, each distinct one by itself."""
+        read = {context: unpack_context(context) for context in contexts}
+        items = dict(zip(read, self.items.numbers_of([added.item for added in read.values()]).tolist(), strict=True))
+        beside = {context: known.setdefault(self._beside_item(added), len(known)) for context, added in read.items()}
+        return (
+            np.array([items[context] for context in contexts], np.int32),
+            np.array([beside[context] for context in contexts], np.int64),
+        )
 
     def _beside_item(self, added: Added) -> Beside:
         run = self._run_numbers.get(added.run)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from embertrace.analysis.table.column import Array, Column, NarrowColumn
+from embertrace.analysis.table.column import Array, Column, NarrowColumn, blocks
 from embertrace.analysis.table.ids import DenseIds
 from embertrace.analysis.table.names import Names
 from embertrace.analysis.table.tails import Tails
@@ -118,6 +118,8 @@ class EventTable:
     def _numbered(self, ids: Array) -> Array:
         """The numbers of call ids; most events have no parent, or follow nothing."""
         some = np.flatnonzero(ids)
+        if len(some) == len(ids):
+            return self.ids.add(ids.astype(np.uint64, copy=False))
         numbers = np.full(len(ids), NO_CALL, np.int32)
         numbers[some] = self.ids.add(ids[some].astype(np.uint64, copy=False))
         return numbers
@@ -203,6 +205,16 @@ class EventTable:
     def is_exact(self) -> bool:
         """Whether `times` are what the events say, to the nanosecond."""
         return not self.far and not self._out_of_range
+
+    def are_in_order(self, rows: Array) -> bool:
+        """Whether each of the rows has a later time than the one before, as the events say exactly."""
+        last = _INT64.min
+        for part in blocks(len(rows)) if self.is_exact else ():
+            times = self.times(rows[part])
+            if times[0] <= last or (times[1:] <= times[:-1]).any():
+                return False
+            last = times[-1]
+        return self.is_exact
 
     def in_order(self, rows: Array) -> Array:
         """The places of rows in the order of their origins."""

@@ -54,22 +54,23 @@ class Executions:
         """Take in the table's rows from `start` on."""
         events = self._events
         self._first.grow(len(events.ids), NONE)
-        kinds, calls = events.kind.values[start:], events.call.values[start:]
-        rows = np.flatnonzero((kinds != METRIC) & (calls != NO_CALL)) + start
-        numbers = self._numbers(events.call.values[rows], events.attempt.values[rows])
-        for column, half in ((self.begin, True), (self.end, False)):
-            column.grow(len(self), NONE)
-            chosen = (events.kind.values[rows] == CALL) == half
-            self._place(column, numbers[chosen], rows[chosen])
+        kinds, calls, attempts = (each.values[start:] for each in (events.kind, events.call, events.attempt))
+        counts, begins = (kinds != METRIC) & (calls != NO_CALL), kinds == CALL
+        for column, half in ((self.begin, counts & begins), (self.end, counts & ~begins)):
+            at = np.flatnonzero(half)
+            numbers = self._numbers(calls[at].astype(np.int64), attempts[at])
+            self.begin.grow(len(self), NONE)
+            self.end.grow(len(self), NONE)
+            self._place(column, numbers, at + start)
 
     def find(self, calls: Array, attempts: Array) -> Array:
         """The executions of calls (by number) and attempts; NONE for those that were not seen."""
-        numbers = np.full(len(calls), NONE, np.int64)
-        inside = calls < len(self._first)
-        numbers[inside] = self._first.values[calls[inside]]
-        other = np.flatnonzero(numbers >= 0)
-        other = other[self.attempt.values[numbers[other]] != attempts[other]]
-        for place in other.tolist():
+        first = self._first.values
+        if not len(self):
+            return np.full(len(calls), NONE, np.int32)
+        inside = calls < len(first)
+        numbers: Array = first[calls] if inside.all() else np.where(inside, first[np.where(inside, calls, 0)], NONE)
+        for place in np.flatnonzero((self.attempt.values[numbers] != attempts) & (numbers >= 0)).tolist():
             numbers[place] = self._others.get((int(calls[place]), int(attempts[place])), NONE)
         return numbers
 
@@ -85,9 +86,10 @@ class Executions:
         """As `find`, with new ones for those that were not seen."""
         new = np.flatnonzero(self._first.values[calls] == NONE)
         if len(new):
+            new_calls = calls[new]
             places = np.arange(len(new))
-            self._first.values[calls[new]] = places  # of several the last is kept, and speaks for all
-            speaks = new[self._first.values[calls[new]] == places]
+            self._first.values[new_calls[::-1]] = places[::-1]  # of several the last is kept: which was seen first
+            speaks = new[self._first.values[new_calls] == places]
             self._first.values[calls[speaks]] = np.arange(len(self), len(self) + len(speaks))
             self._append(calls[speaks], attempts[speaks])
         numbers = self._first.values[calls].astype(np.int64)
@@ -105,7 +107,10 @@ class Executions:
 
     def _place(self, column: Column, numbers: Array, rows: Array) -> None:
         free = column.values[numbers] == NONE
-        column.values[numbers[free]] = rows[free]
+        if free.all():
+            column.values[numbers] = rows
+        else:
+            column.values[numbers[free]] = rows[free]
         for place in np.flatnonzero(column.values[numbers] != rows).tolist():
             number, row = int(numbers[place]), int(rows[place])
             if self._events.origin(row) < self._events.origin(int(column.values[number])):

@@ -52,46 +52,56 @@ class DenseIds:
 
     def find(self, ids: Array) -> Array:
         """The number of each id; NONE for those that are not there."""
+        numbers, _ = self._seek(ids)
+        return numbers
+
+    def add(self, ids: Array) -> Array:
+        """As `find`; ids that are not there are put in."""
+        numbers, places = self._seek(ids)
+        missing = np.flatnonzero(numbers == NONE)
+        if len(missing):
+            numbers[missing] = self._insert(ids[missing], places[missing])
+        return numbers
+
+    def _seek(self, ids: Array) -> tuple[Array, Array]:
+        """The number of each id, or NONE; and the place where it was found, or a free one on its way."""
         known = self.ids
         places = self._home(ids)
         numbers: Array = self._table[places]
         looking = np.flatnonzero(known[numbers] != ids)
         while len(looking):
-            ends = numbers[looking] == _FREE
+            found = numbers[looking]
+            ends = found == _FREE
             numbers[looking[ends]] = NONE
             looking = looking[~ends]
-            places[looking] = (places[looking] + _ON) & self._mask
-            numbers[looking] = self._table[places[looking]]
-            looking = looking[known[numbers[looking]] != ids[looking]]
+            on = (places[looking] + _ON) & self._mask
+            places[looking] = on
+            found = numbers[looking] = self._table[on]
+            looking = looking[known[found] != ids[looking]]
         numbers[ids == 0] = 0
-        return numbers
-
-    def add(self, ids: Array) -> Array:
-        """As `find`; ids that are not there are put in."""
-        numbers = self.find(ids)
-        missing = np.flatnonzero(numbers == NONE)
-        if len(missing):
-            numbers[missing] = self._insert(ids[missing])
-        return numbers
+        return numbers, places
 
     def reserve(self, length: int) -> None:
         """Room for so many ids together, before they come."""
         self._column.reserve(length)
         self._make_room(length)
 
-    def _make_room(self, length: int) -> None:
-        if 2 * length > len(self._table):
+    def _make_room(self, length: int) -> bool:
+        """Whether there was too little: then ids have other places now."""
+        is_full = 2 * length > len(self._table)
+        if is_full:
             self._resize((2 * length).bit_length())
+        return is_full
 
-    def _insert(self, ids: Array) -> Array:
-        """Put in ids that are not there, some of them several times.
+    def _insert(self, ids: Array, place: Array) -> Array:
+        """Put in ids that are not there, some of them several times; for each a free place on its way.
 
         Each claims the first free place on its way, and looks there again: one of those with the same id has it, and
         speaks for all of them; who finds another id goes on.
         """
-        self._make_room(len(self) + len(ids))
+        if self._make_room(len(self) + len(ids)):
+            place = self._home(ids)
         table, own = self._table, np.arange(len(ids))
-        place = self._home(ids)
         speaker = own.copy()
         looking, places = own, place
         while len(looking):

@@ -16,8 +16,9 @@ import numpy as np
 
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import firsts, together
+from embertrace.analysis.table.distinct import Distinct
 from embertrace.lineage import unpack_mapping
-from embertrace.wire.spans import alike, are_ascii, pieces, words_at
+from embertrace.wire.spans import PADDING, alike, are_ascii, words_at
 
 NOTHING = 0
 _KEY = b"\xa3key"
@@ -28,48 +29,53 @@ class Mappings:
     """Numbers for packed maps; `packed` leads back."""
 
     def __init__(self) -> None:
-        self.packed: list[bytes] = [b""]
-        self._numbers: dict[bytes, int] = {b"": NOTHING}
+        self._distinct = Distinct()
 
-    def number(self, packed: bytes) -> int:
-        """The number of one map, new or known."""
-        number = self._numbers.get(packed)
-        return self._put([packed], [bool(unpack_mapping(packed))])[0] if number is None else number
+    def __len__(self) -> int:
+        return len(self._distinct)
+
+    @property
+    def packed(self) -> list[bytes]:
+        return self._distinct.texts
 
     def numbers(self, buffer: bytes, starts: Array, lengths: Array) -> Array:
         """The numbers of maps that stand in stretches of a buffer (see `wire.spans`)."""
         first = alike(buffer, starts, lengths)
         own = np.flatnonzero(first == np.arange(len(first)))
-        packed = pieces(buffer, starts[own], lengths[own])
-        known = list(map(self._numbers.get, packed))
-        new = [place for place, number in enumerate(known) if number is None]
-        if new:
-            filled = _are_filled(buffer, starts[own[new]], lengths[own[new]])
-            given = self._put([packed[place] for place in new], filled.tolist())
-            for place, number in zip(new, given, strict=True):
-                known[place] = number
-        numbers = np.zeros(len(first), np.int32)
-        numbers[own] = np.array(known, np.int32)
-        found: Array = numbers[first]
-        return found
+        own = own[_are_filled(buffer, starts[own], lengths[own])]
+        numbers = np.full(len(first), NOTHING, np.int32)
+        numbers[own] = self._distinct.numbers(buffer, starts[own], lengths[own])
+        return numbers[first]
+
+    def numbers_of(self, packed: Sequence[bytes]) -> Array:
+        """The numbers of maps by themselves."""
+        lengths = np.array([*map(len, packed)], np.int64)
+        return self.numbers(b"".join([*packed, bytes(PADDING)]), np.cumsum(lengths) - lengths, lengths)
 
     def mapping(self, number: int) -> dict[str, Any]:
         """The map with a number; empty for NOTHING."""
-        return unpack_mapping(self.packed[number]) if number else {}
+        return unpack_mapping(self.packed[number])
 
-    def _put(self, packed: Sequence[bytes], filled: Sequence[bool]) -> list[int]:
-        """Give numbers to distinct maps that have none."""
-        if all(filled):
-            numbers = list(range(len(self.packed), len(self.packed) + len(packed)))
-            self.packed += packed
-        else:
-            numbers = []
-            for each, is_filled in zip(packed, filled, strict=True):
-                numbers.append(len(self.packed) if is_filled else NOTHING)
-                if is_filled:
-                    self.packed.append(each)
-        self._numbers.update(zip(packed, numbers, strict=True))
-        return numbers
+
+class FewMappings:
+    """As `Mappings`, of maps that come one by one."""
+
+    def __init__(self) -> None:
+        self._packed = [b""]
+        self._numbers: dict[bytes, int] = {b"": NOTHING}
+
+    def number(self, packed: bytes) -> int:
+        """The number of one map, new or known."""
+        number = self._numbers.get(packed)
+        if number is None:
+            number = self._numbers[packed] = len(self._packed) if unpack_mapping(packed) else NOTHING
+            if number != NOTHING:
+                self._packed.append(packed)
+        return number
+
+    def mapping(self, number: int) -> dict[str, Any]:
+        """The map with a number; empty for NOTHING."""
+        return unpack_mapping(self._packed[number])
 
 
 def _are_filled(buffer: bytes, starts: Array, lengths: Array) -> Array:
@@ -86,6 +92,8 @@ def apart_from_keys(buffer: bytes, starts: Array, lengths: Array) -> tuple[Array
     """Where the key of each map ends, as `end_of_key` has it; and which other one differs from it in its key alone: one
     and the same for all that do, and itself for a map without such a key."""
     own = np.arange(len(starts))
+    if not len(own):
+        return own, own
     ends = _ends_of_keys(buffer, starts, lengths)
     headers = np.frombuffer(buffer, np.uint8)[starts]
     kinds = together(alike(buffer, starts + ends, lengths - ends), headers, (ends > 0).astype(np.uint8))

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.column import Array, blocks
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.executions import NONE, Executions
@@ -52,24 +52,51 @@ class Shape:
         self._selected = selected_attempts(executions)
         self._call = executions.call.values
         chosen = np.ones(len(executions), bool) if every_attempt else self._selected
-        up = executions.find(events.parent.values[first], events.parent_attempt.values[first])
-        up[(up >= 0) & ~chosen[up]] = NONE
+        up = self._parents(first, chosen)
         in_circle, top = _tops(up)
-        counts = chosen & (in_circle | every_attempt | self._under_right_attempt(first, up, chosen))[top]
+        stands = np.ones(len(up), bool)
+        if not every_attempt:
+            strays = np.flatnonzero((up == NONE) & ~in_circle)
+            stands[strays] = self._under_right_attempt(first[strays], chosen[strays], len(first))
         if contexts.shares.is_sampled and not partial:
-            counts &= ~self._not_chosen(first, top)
-        kept = np.flatnonzero(counts)
-        order = kept[events.in_order(first[kept])]
-        place = np.full(len(executions), NONE, np.int32)
-        place[order] = np.arange(len(order))
-        self.execution = order.astype(np.int32)
-        self.place_of_execution = place
-        self.first_row = first[order]
-        self.begin_row, self.end_row = executions.begin.values[order], executions.end.values[order]
-        above = up[order]
-        self.parent = np.where(above >= 0, place[above], NONE).astype(np.int32)
-        self.root = place[top[order]]
-        self.name = events.name.values[self.first_row]
+            chosen = chosen & ~self._not_chosen(first, top)
+        self._put_in_order(first, up, top, chosen, stands)
+
+    def _parents(self, first: Array, chosen: Array) -> Array:
+        """Of each execution the one above it; NONE where that is not chosen."""
+        up = np.empty(len(first), np.int32)
+        for part in blocks(len(up)):
+            rows = first[part]
+            found = self._executions.find(self.events.parent.values[rows], self.events.parent_attempt.values[rows])
+            found[(found >= 0) & ~chosen[found]] = NONE
+            up[part] = found
+        return up
+
+    def _put_in_order(self, first: Array, up: Array, top: Array, chosen: Array, stands: Array) -> None:
+        """Give places to those executions that are chosen, and below one that stands."""
+        counts = np.empty(len(first), bool)
+        for part in blocks(len(counts)):
+            counts[part] = chosen[part] & stands[top[part]]
+        order = np.arange(len(first), dtype=np.int32)
+        if not counts.all():
+            order, first = order[counts], first[counts]
+        if not self.events.are_in_order(first):
+            by_origin = self.events.in_order(first)
+            order, first = order[by_origin], first[by_origin]
+        self.execution, self.first_row = order, first
+        self.place_of_execution = place = np.full(len(counts), NONE, np.int32)
+        for part in blocks(len(order)):
+            place[order[part]] = np.arange(part.start, part.stop)
+        self.begin_row, self.end_row, self.parent, self.root = (np.empty(len(order), np.int32) for _ in range(4))
+        self.name = np.empty(len(order), self.events.name.values.dtype)
+        for part in blocks(len(order)):
+            own = order[part].astype(np.int64)
+            self.begin_row[part] = self._executions.begin.values[own]
+            self.end_row[part] = self._executions.end.values[own]
+            above = up[own]
+            self.parent[part] = np.where(above >= 0, place[above], NONE)
+            self.root[part] = place[top[own]]
+            self.name[part] = self.events.name.values[first[part]]
 
     def __len__(self) -> int:
         return len(self.execution)
@@ -80,15 +107,15 @@ class Shape:
         found: Array = not_chosen | not_chosen[top]
         return found
 
-    def _under_right_attempt(self, first: Array, up: Array, chosen: Array) -> Array:
-        """By execution: whether one without a parent here stands under the attempt of it that counts."""
+    def _under_right_attempt(self, first: Array, chosen: Array, upto: int) -> Array:
+        """Of executions without a parent here, whether each stands under the attempt of it that counts."""
         parents, attempts = self.events.parent.values[first], self.events.parent_attempt.values[first]
-        never_seen: Array = (up == NONE) & ~self._executions.are_known(parents, len(first))
+        never_seen: Array = ~self._executions.are_known(parents, upto)
         if not attempts.any():
             return never_seen
         highest = np.zeros(len(self.events.ids), np.uint64)
-        strays = np.flatnonzero(never_seen & chosen)
-        np.maximum.at(highest, parents[strays], attempts[strays].astype(np.uint64))
+        counting = np.flatnonzero(never_seen & chosen)
+        np.maximum.at(highest, parents[counting], attempts[counting].astype(np.uint64))
         highest_named: Array = attempts == highest[parents]
         return never_seen & highest_named
 
@@ -239,23 +266,36 @@ def selected_attempts(executions: Executions) -> Array:
 def _tops(up: Array) -> tuple[Array, Array]:
     """Whether each is in a circle, and what each stands under in the end. Cuts circles in `up`."""
     in_circle = np.zeros(len(up), bool)
-    own = np.arange(len(up))
-    top = _jump(np.where(up >= 0, up, own))
-    endless = np.flatnonzero(up[top] >= 0)
-    if len(endless):
-        in_circle[_circles(up, endless)] = True
+    top = _jump(_pointers(up))
+    endless = [np.flatnonzero(up[top[part]] >= 0) + part.start for part in blocks(len(up))]
+    if any(map(len, endless)):
+        in_circle[_circles(up, np.concatenate(endless))] = True
         up[in_circle] = NONE
-        top = _jump(np.where(up >= 0, up, own))
+        top = _jump(_pointers(up))
     return in_circle, top
 
 
+def _pointers(up: Array) -> Array:
+    """From each to the one above it; from those that have none, to themselves."""
+    found = up.copy()
+    tops = np.flatnonzero(up < 0)
+    found[tops] = tops
+    return found
+
+
 def _jump(pointers: Array) -> Array:
-    """Where pointers lead in the end; anywhere on the way where they lead round. Each round doubles the steps."""
+    """Where pointers lead in the end; anywhere on the way where they lead round. Each round doubles the steps, at
+    least. They are changed in place."""
     for _ in range(len(pointers).bit_length() + 1):
-        further = pointers[pointers]
-        if (further == pointers).all():
+        is_done = True
+        for part in blocks(len(pointers)):
+            near = pointers[part]
+            far = pointers[near]
+            if (far != near).any():
+                pointers[part] = far
+                is_done = False
+        if is_done:
             break
-        pointers = further
     return pointers
 
 

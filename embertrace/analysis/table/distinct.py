@@ -1,0 +1,67 @@
+"""Texts that differ, numbered: 1, 2, 3, … as they are first met, many at once. 0 is none.
+
+Rules:
+- They are told apart by a seeded hash of 64 bits, whose numbers `DenseIds` gives out. A text whose hash is known is
+  compared byte by byte. Where two differ that have one hash, which hardly ever happens, all get another one.
+- They stay where they stood, one behind the other; a bytes object is made of each once somebody asks for `texts`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.ids import DenseIds
+from embertrace.wire.spans import PADDING, Hash, copied, pieces
+
+
+class Distinct:
+    """Numbers for texts; `texts` leads back."""
+
+    def __init__(self) -> None:
+        self._ids, self._hash = DenseIds(), Hash()
+        self._texts = [b""]
+        self._pieces: list[tuple[bytes, Array]] = []
+        """Texts of which no objects were made yet, and how long they are."""
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def texts(self) -> list[bytes]:
+        for piece, lengths in self._pieces:
+            self._texts += pieces(piece, np.cumsum(lengths) - lengths, lengths)
+        self._pieces.clear()
+        return self._texts
+
+    def numbers(self, buffer: bytes, starts: Array, lengths: Array) -> Array:
+        """Those of stretches that differ from each other (see `wire.spans`), new or known."""
+        before = len(self._ids)
+        numbers = self._ids.add(self._hash.of(buffer, starts, lengths))
+        new = numbers >= before
+        if len(self._ids) - before != np.count_nonzero(new) or not self._are(numbers, buffer, starts, lengths, ~new):
+            self._hash_anew(before)
+            return self.numbers(buffer, starts, lengths)
+        if new.any():
+            self._pieces.append((copied(buffer, starts[new], lengths[new]), lengths[new]))
+        return numbers
+
+    def _are(self, numbers: Array, buffer: bytes, starts: Array, lengths: Array, which: Array) -> bool:
+        """Whether some of the stretches are the texts with these numbers."""
+        some = np.flatnonzero(which)
+        if not len(some):
+            return True
+        texts, ends = self.texts, starts + lengths
+        places = zip(numbers[some].tolist(), starts[some].tolist(), ends[some].tolist(), strict=True)
+        return all(texts[number] == buffer[start:end] for number, start, end in places)
+
+    def _hash_anew(self, length: int) -> None:
+        """Give so many texts, which keep their numbers, hashes that differ."""
+        texts = self.texts[1:length]
+        lengths = np.array([len(text) for text in texts], np.int64)
+        buffer, starts = b"".join([*texts, bytes(PADDING)]), np.cumsum(lengths) - lengths
+        while True:
+            self._ids, self._hash = DenseIds(), Hash()
+            self._ids.add(self._hash.of(buffer, starts, lengths))
+            if len(self._ids) == length:
+                return
