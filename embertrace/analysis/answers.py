@@ -93,10 +93,15 @@ class Answers:
 
     def accepts(self, truth: Any, key: bytes) -> bool:
         """Whether an answer key is the truth's, or that of one of several accepted values (a list)."""
+        return self.accepting(truth)(key)
+
+    def accepting(self, truth: Any) -> Callable[[bytes], bool]:
+        """Which answer keys a truth accepts: a test of one."""
         accepted = [*truth] if isinstance(truth, list | tuple | set | frozenset) else [truth]
         if self._rule is None and accepted != [truth]:
             accepted.append(truth)  # answers may be lists themselves
-        return any(key == self._truth_key(value) or _is_whole_of(value, key) for value in accepted)
+        keys, cut = {self._truth_key(value) for value in accepted}, [one for one in accepted if isinstance(one, Cut)]
+        return lambda key: key in keys or any(_is_whole_of(value, key) for value in cut)
 
     def asked_for(self, truth: Any) -> tuple[bytes | None, Any]:
         """What a truth asks for, of several accepted ones the first: its key or None if it is no answer; and itself."""
@@ -128,9 +133,9 @@ class Answers:
         return self.of_value(data["answer"] if "answer" in data else data["result"])
 
 
-def _is_whole_of(truth: Any, key: bytes) -> bool:
+def _is_whole_of(truth: Cut, key: bytes) -> bool:
     """Whether a truth that was cut is that of an answer that was not: by its length and digest."""
-    if not isinstance(truth, Cut) or truth.type != "str":
+    if truth.type != "str":
         return False
     try:
         answer = unpack(key)

@@ -33,6 +33,10 @@ class Origin(NamedTuple):
     seq: int
 
 
+Stamp = tuple[int, bytes, int]
+"""An Origin, or a plain tuple in its place."""
+
+
 class Sighting(NamedTuple):
     """An event and where it came from."""
 

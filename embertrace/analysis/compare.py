@@ -12,7 +12,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -98,7 +97,7 @@ def _test(pairs: Sequence[Pair]) -> Paired:
     if len(units) == n and _are_binary(pairs):
         interval, p, test = bonett_price(gained, lost, n), mcnemar_p(gained, lost), "exact McNemar"
     else:
-        interval = t_of_clusters(Spread(Counter(units)), _bounds(pairs))
+        interval = t_of_clusters(Spread.of(units), _bounds(pairs))
         p, test = sign_flip_p([change for _, change in units]), "sign-flip permutation"
         test = test if len(units) == n else f"{test} of {len(units)} groups"
     return Paired(n, float(was / n), float(now / n), rounded((now - was) / n), interval, p, test, lost, gained)

@@ -69,11 +69,21 @@ class Correctness:
 
     def by_truth(self, truth: Any, key: bytes, value: Any = None) -> Fraction | None:
         """How right an answer is where that is the truth. `value` is the answer itself, for a callable to look at."""
-        if truth is None or (isinstance(truth, Cut) and truth.type != "str"):
-            return None  # of a list of accepted answers that was cut, some are not known
+        if not _is_whole(truth):
+            return None
         if self._grade is not None:
             return share_of(self._grade(value, truth))
         return Fraction(self.answers.accepts(truth, key))
+
+    def accepting(self, truth: Any) -> Callable[[bytes], bool] | None:
+        """Which answer keys are right where that is the truth, and no callable decides: a test; None if nobody
+        knows."""
+        return self.answers.accepting(truth) if _is_whole(truth) else None
+
+
+def _is_whole(truth: Any) -> bool:
+    """Whether there is a truth, and all of it is known: not of a list of accepted answers that was cut."""
+    return truth is not None and not (isinstance(truth, Cut) and truth.type != "str")
 
 
 def _stated(call: Call) -> Fraction | None:

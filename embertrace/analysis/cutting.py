@@ -67,7 +67,7 @@ def _kinds(forest: Forest, wanted: tuple[int, ...]) -> Array:
     rows = np.flatnonzero(found)
     numbers = forest.texts.numbers(rows)
     if len(rows):
-        by_text = np.array(forest.texts.read("kind of metric", kind_of_metric), np.uint8)
+        by_text = forest.texts.numbered("kind of metric", kind_of_metric, np.uint8)
         found[rows] = np.isin(by_text[numbers], wanted)
     return found
 

@@ -6,7 +6,6 @@ They are integers, of 64 bits where all fit (clocks may claim anything), so that
 from __future__ import annotations
 
 import math
-from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -64,7 +63,7 @@ def quantile_interval(values: Array, units: Array, q: float) -> Interval:
     width = int(n.max()) + 1
     clusters, times = counted(n * width + below)
     pairs = zip(clusters.tolist(), times.tolist(), strict=True)
-    spread = Spread(Counter({(code // width, Fraction(code % width)): often for code, often in pairs}))
+    spread = Spread.of_integers(((code // width, code % width, often) for code, often in pairs), 1)
     low, high = quantiles(values, *wilson_of_clusters(spread, Fraction(q)))
     return low, high
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from embertrace.analysis.arrays.sums import Alike
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted, dense
 from embertrace.analysis.table.items import Unit
 
 K = TypeVar("K", bound=Hashable)
@@ -93,17 +94,24 @@ class Gathered(Generic[K]):
 
 def distinct_units(seen: Sequence[Alike]) -> int:
     """How many units several have together."""
-    return len(np.unique(np.concatenate([alike.codes for alike in seen]))) if seen else 0
+    return len(counted(np.concatenate([alike.codes for alike in seen]))[0]) if seen else 0
 
 
-def sums_by_unit(rows: Sequence[tuple[Alike, Sequence[float]]]) -> Array:
-    """(units, columns): each unit's rows added up, one row for each thing seen."""
+class Population(NamedTuple):
+    """What units are: rows with a number per column, and how many units are like each."""
+
+    rows: Sequence[Sequence[float]] | Array
+    times: Sequence[int] | Array
+
+
+def sums_by_unit(rows: Sequence[tuple[Alike, Sequence[float]]]) -> Population:
+    """Each unit's rows added up, one row for each thing seen."""
     if not rows:
-        return np.zeros((0, 0))
-    codes, inverse = np.unique(np.concatenate([alike.codes for alike, _ in rows]), return_inverse=True)
-    table = np.zeros((len(codes), len(rows[0][1])))
-    start = 0
-    for alike, row in rows:
-        np.add.at(table, inverse[start : start + alike.times], np.asarray(row, float))
-        start += alike.times
-    return table
+        return Population(np.zeros((0, 0)), [])
+    table, times = np.array([row for _, row in rows], float), [alike.times for alike, _ in rows]
+    unit = dense(np.concatenate([alike.codes for alike, _ in rows]))
+    units = int(unit.max(initial=-1)) + 1
+    if units == len(unit):  # of each unit one thing was seen
+        return Population(table, times)
+    sums = [np.bincount(unit, np.repeat(column, times)) for column in table.T]
+    return Population(np.stack(sums, axis=1), [1] * units)

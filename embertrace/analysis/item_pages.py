@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.ballots import places_of_type
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of
-from embertrace.analysis.arrays.votes import places_of_type
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, is_judge
 from embertrace.analysis.forest import Forest
 from embertrace.analysis.labels import Target

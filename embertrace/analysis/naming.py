@@ -19,6 +19,7 @@ import numpy as np
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.query import Selection
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted, dense
 from embertrace.analysis.table.items import NONE
 from embertrace.analysis.tally import State
 from embertrace.analysis.trees import Trees
@@ -75,13 +76,8 @@ class Names:
         if code >= 2 * keys:
             (call_id,) = self.trees.call_ids(np.array([code - 2 * keys]))
             return self._of[call_id], None
-        item = self.trees.items.with_identity(code % keys)
-        return item["key"], item.get("epoch") if code < keys else None
-
-    def packed(self, code: int) -> bytes | None:
-        """Key and epoch, packed one behind the other, where a code is that of both."""
-        known = self.trees.items.identities
-        return known[code] if code < len(known) else None
+        key, epoch = self.trees.items.key_and_epoch(code % keys)
+        return key, epoch if code < keys else None
 
     def __getstate__(self) -> dict[str, Any]:
         """As a state travels: without the trees."""
@@ -124,6 +120,7 @@ class ByItem(Generic[P]):
     def __init__(self, names: Names, new: Callable[[], P]) -> None:
         self.names, self._new = names, new
         self._found: dict[Any, tuple[Any, Any, P]] = {}
+        self._by_code: dict[int, P] = {}
 
     def at(self, key: Any, epoch: Any = None) -> P:
         """The state of an item, by what `Names.of` says of a call."""
@@ -134,15 +131,10 @@ class ByItem(Generic[P]):
 
     def each(self, codes: Array) -> tuple[list[P], Array]:
         """The states of some items, by their codes, each once; and of each code which of these is its own."""
-        found, of = np.unique(codes, return_inverse=True)
-        return [self._coded(code) for code in found.tolist()], of
-
-    def _coded(self, code: int) -> P:
-        place = self.names.packed(code)
-        known = self._found.get(place)
-        if place is None or known is None:
-            return self.at(*self.names.named(code))
-        return known[2]
+        found, known = counted(codes)[0].tolist(), self._by_code
+        for code in found if len(known) == 0 else [code for code in found if code not in known]:
+            known[code] = self.at(*self.names.named(code))
+        return list(map(known.__getitem__, found)), dense(codes)
 
     def merge(self, other: ByItem[P]) -> ByItem[P]:
         self.names = self.names.merge(other.names)

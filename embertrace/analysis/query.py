@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.ballots import counting_places, places_of_type
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of
 from embertrace.analysis.arrays.judged import AllJudged, judged_votes
 from embertrace.analysis.arrays.kinds import JudgedKinds, Kinds, judged_kinds, kinds_of
-from embertrace.analysis.arrays.votes import Votes, counting_places, places_of_type, votes_of
+from embertrace.analysis.arrays.votes import Votes, votes_of
 from embertrace.analysis.calls import Call, Metric
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_ensemble, read_ensemble, read_named
@@ -239,18 +240,14 @@ class Selection:
     def scored(self) -> Array:
         """Of the trees' `metric_rows` whether each is a score of a selected call; one of no known call where the metric
         event itself passes."""
-        trees = self.trees
-        places, known = trees.places_of_metrics
-        scores = trees.metric_kinds == SCORE
-        stray = scores & (places < 0) & ~known
-        if self.filtered:
-            at = np.flatnonzero(stray)
-            rows = trees.metric_rows[at].tolist()
-            stray[at] = np.fromiter((Metric(trees.sighting(row)) in self for row in rows), bool, len(at))
-        of_calls = scores & (places >= 0)
-        if self.filtered:
-            of_calls[of_calls] = self.mask[places[of_calls]]
-        chosen: Array = stray | of_calls
+        trees, everything = self.trees, self.trees.once(_scored)
+        if not self.filtered:
+            return everything
+        chosen, (places, _) = everything.copy(), trees.places_of_metrics
+        of_calls, stray = (np.flatnonzero(everything & which) for which in (places >= 0, places < 0))
+        chosen[of_calls] = self.mask[places[of_calls]]
+        rows = trees.metric_rows[stray].tolist()
+        chosen[stray] = np.fromiter((Metric(trees.sighting(row)) in self for row in rows), bool, len(stray))
         return chosen
 
     def scores(self) -> Iterator[Metric]:
@@ -265,8 +262,8 @@ class Selection:
         trees = self.trees
         chosen = np.flatnonzero(self.scored)
         numbers = trees.metric_texts[chosen]
-        says = trees.texts.read(f"has one of {names}", lambda data: any(name in data for name in names))
-        chosen = chosen[np.array(says, bool)[numbers]]
+        has = trees.texts.numbered(f"has one of {names}", lambda data: any(name in data for name in names), bool)
+        chosen = chosen[has[numbers]]
         return trees.metric_rows[chosen], trees.places_of_metrics[0][chosen]
 
     def scores_of(self, names: tuple[str, ...]) -> Iterator[Metric]:
@@ -368,6 +365,13 @@ class Selection:
         shape = self.trees.shape
         numbers = self.trees.all_runs if not self.filtered else counted(shape.run[self.mask])[0].tolist()
         return {run for number in numbers if (run := shape.contexts.runs[number]) is not None}
+
+
+def _scored(trees: Trees) -> Array:
+    """Of all metric events whether each is a score: of a call that counts, or of one of which nothing was seen."""
+    places, known = trees.places_of_metrics
+    found: Array = (trees.metric_kinds == SCORE) & ((places >= 0) | ~known)
+    return found
 
 
 def _whole(feed: Feed, answers: Answers) -> Ensemble:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from embertrace.analysis.gathered import Population
 from embertrace.analysis.results import Estimate
 from embertrace.analysis.statistics import NO_SPREAD, PERMUTATIONS, SEED, UNDEFINED, Interval
+from embertrace.analysis.table.counting import dense
 from embertrace.analysis.tally import Tally
 
 DRAWS = 2_000
@@ -37,16 +39,16 @@ ALIKE = Drawn(notes=(NO_SPREAD,))
 RARELY_DEFINED = Drawn(notes=("no interval: in most draws of the items there is no value",))
 
 
-def bootstrap(units: Sequence[Sequence[float]] | Array, statistic: Callable[[Array], Array]) -> Drawn:
-    """The interval of statistic(sums), where sums are (draws, columns) and a unit gives one number per column."""
+def bootstrap(units: Population, statistic: Callable[[Array], Array]) -> Drawn:
+    """The interval of statistic(sums), where sums are (draws, columns)."""
     import numpy as np
 
-    table = np.asarray(units, dtype=float)
-    if len(table) < 2:
+    rows, times = _distinct(np.asarray(units.rows, dtype=float), np.asarray(units.times, dtype=np.int64))
+    total = int(times.sum())
+    if total < 2:
         return Drawn()
-    rows, times = np.unique(table, axis=0, return_counts=True)
     random = np.random.default_rng(SEED)
-    chunk = max(1, CELLS // len(table))
+    chunk = max(1, CELLS // total)
     with np.errstate(all="ignore"):
         drawn = [
             np.asarray(statistic(_weights(times, min(chunk, DRAWS - start), random) @ rows), dtype=float)
@@ -59,6 +61,20 @@ def bootstrap(units: Sequence[Sequence[float]] | Array, statistic: Callable[[Arr
     low, high = np.quantile(values, [0.025, 0.975])
     width = float(high - low)
     return Drawn((float(low), float(high))) if width > ROUNDING * max(1.0, abs(low), abs(high)) else ALIKE
+
+
+def _distinct(rows: Array, times: Array) -> tuple[Array, Array]:
+    """The distinct rows in order, the first column before the second and so on; and how often each occurs."""
+    import numpy as np
+
+    code = np.zeros(len(rows), np.int64)
+    for column in rows.T:
+        values, number = np.unique(column, return_inverse=True)
+        code = dense(code * len(values) + number)
+    found = np.bincount(code, times).astype(np.int64)
+    one_of_each = np.empty(len(found), np.int64)
+    one_of_each[code] = np.arange(len(code))
+    return rows[one_of_each], found
 
 
 def _weights(times: Array, draws: int, random: Any) -> Array:
@@ -76,8 +92,9 @@ def _weights(times: Array, draws: int, random: Any) -> Array:
 def bootstrapped(tally: Tally) -> Estimate:
     """A tally's mean over observations, with a bootstrap interval: for numbers that are no fractions."""
     found = tally.finish()
-    units = [(float(n), float(total)) for n, total in tally.units.values()]
-    drawn = bootstrap(units, lambda sums: sums[:, 1] / sums[:, 0])
+    clusters = tally.clusters()
+    rows = [(float(n), float(total)) for n, total in clusters]
+    drawn = bootstrap(Population(rows, [*clusters.values()]), lambda sums: sums[:, 1] / sums[:, 0])
     about: dict[str, Any] = {"left_out": found.left_out, "notes": drawn.notes}
     return Estimate(found.value, n=found.n, items=found.items, interval=drawn.interval, **about)
 

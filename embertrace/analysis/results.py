@@ -162,14 +162,17 @@ def _p_value(row: Any) -> float | None:
 
 
 class Rows(list[dict[str, Any]], _Result):
-    """A list of records with the same columns; prints as a table. With a `depth` column it prints as a tree."""
+    """A list of records with the same columns; prints as a table. With a `depth` column it prints as a tree.
+
+    The records are the result's own from now on: there may be a million of them.
+    """
 
     kind = "rows"
 
     def __init__(
-        self, rows: Iterable[Mapping[str, Any]], left_out: Mapping[str, int] | None = None, notes: Iterable[str] = ()
+        self, rows: Iterable[dict[str, Any]], left_out: Mapping[str, int] | None = None, notes: Iterable[str] = ()
     ) -> None:
-        super().__init__(dict(row) for row in rows)
+        super().__init__(rows)
         self._annotate(left_out, notes)
 
     @property
@@ -178,13 +181,14 @@ class Rows(list[dict[str, Any]], _Result):
 
     def wrong(self) -> Rows:
         """The rows whose `correct` is known and not full."""
-        return Rows((row for row in self if row.get("correct") is not None and row["correct"] < 1), self.left_out)
+        chosen = (dict(row) for row in self if row.get("correct") is not None and row["correct"] < 1)
+        return Rows(chosen, self.left_out)
 
     def search(self, text: str) -> Rows:
         """The rows with a cell that contains `text`, upper and lower case alike."""
         wanted = text.casefold()
         return Rows(
-            (row for row in self if any(wanted in str(cell).casefold() for cell in row.values())), self.left_out
+            (dict(row) for row in self if any(wanted in str(cell).casefold() for cell in row.values())), self.left_out
         )
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from embertrace.analysis.arrays.votes import places_of_type
+from embertrace.analysis.arrays.ballots import places_of_type
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import dense, each_once, firsts, in_groups, together
 from embertrace.analysis.table.items import NONE
@@ -45,8 +45,8 @@ class Rounds:
 
 
 def rounds_of(trees: Trees) -> Rounds:
-    """Those of all calls; kept with their trees."""
-    return trees.keep("rounds", lambda: Rounds(trees))
+    """Those of all calls."""
+    return trees.once(Rounds)
 
 
 def _lines(trees: Trees) -> Array:

@@ -8,8 +8,10 @@ random id can change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from embertrace.analysis.calls import Origin
 from embertrace.errors import QueryError
@@ -42,15 +44,14 @@ class Run(NamedTuple):
         return Run(min(self.began, other.began), {**described.about, "calls": calls})
 
 
-def _calls_of(trees: Trees) -> Iterator[tuple[str, Origin, int]]:
+def _calls_of(trees: Trees) -> list[tuple[str, Origin, int]]:
     """Of each run that calls are of its id, the origin of the first of them, and how many they are."""
     shape = trees.shape
     names = shape.contexts.runs
-    numbers, places, counts = trees.calls_of_runs
-    for number, place, count in zip(numbers.tolist(), places.tolist(), counts.tolist(), strict=True):
-        name = names[number]
-        if name is not None:
-            yield name, Origin(*trees.table.origin(int(shape.first_row[place]))), count
+    numbers, places, counts = (found.tolist() for found in trees.calls_of_runs)
+    origins = trees.origins(np.array(places, np.int64))
+    found = zip(map(names.__getitem__, numbers), origins, counts, strict=True)
+    return [(name, origin, count) for name, origin, count in found if name is not None]
 
 
 def describe_runs(trees: Trees, ended: set[bytes]) -> dict[str, Run]:
@@ -69,7 +70,7 @@ def describe_runs(trees: Trees, ended: set[bytes]) -> dict[str, Run]:
         if known["status"] == "running" and producers[run] <= ended:
             known["status"] = "crashed"
     counts: dict[str, int] = {}
-    for run, first, count in _calls_of(trees):
+    for run, first, count in trees.once(_calls_of):
         counts[run] = count
         began[run] = min(first, began.get(run, first))
     unknown = {run: {"id": run, "status": UNKNOWN} for run in counts.keys() - runs.keys()}

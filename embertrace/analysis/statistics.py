@@ -7,7 +7,7 @@ defined is NaN, never an exception.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
@@ -27,19 +27,25 @@ PERMUTATIONS = 10_000
 SEED = 0
 
 
-def rounded(value: Fraction | int) -> float:
-    """As a float; beyond what one holds infinite, as IEEE 754 has it. (As data that is None: see `results.plain`.)"""
+def quotient(value: int, of: int) -> float:
+    """`value` over `of` > 0, rounded once; beyond what a float holds infinite, as IEEE 754 has it. (As data that is
+    None: see `results.plain`.)"""
     try:
-        return float(value)
+        return value / of
     except OverflowError:
         return math.inf if value > 0 else -math.inf
 
 
-def root(square: Fraction) -> float:
-    """A square root; also of squares that are too large or too small for a float, while their roots are not."""
-    shift = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
+def rounded(value: Fraction | int) -> float:
+    """As a float; beyond what one holds infinite, as `quotient`."""
+    return quotient(value.numerator, value.denominator)
+
+
+def root(square: int, of: int) -> float:
+    """The square root of a fraction; also of one that is too large or too small for a float, while its root is not."""
+    shift = (square.bit_length() - of.bit_length()) // 2
     try:
-        return math.ldexp(math.sqrt(square / Fraction(4) ** shift), shift)
+        return math.ldexp(math.sqrt((square << max(0, -2 * shift)) / (of << max(0, 2 * shift))), shift)
     except OverflowError:
         return math.inf
 
@@ -48,7 +54,10 @@ def wilson(successes: Fraction | int, n: Fraction | int, z: float = Z95) -> Inte
     """Wilson's score interval of a proportion (Wilson 1927). `n` may be fractional, as an effective sample size is."""
     if n <= 0:
         return UNDEFINED
-    size, p = float(n), float(Fraction(successes) / Fraction(n))
+    return _wilson(float(Fraction(successes) / Fraction(n)), float(n), z)
+
+
+def _wilson(p: float, size: float, z: float = Z95) -> Interval:
     centre = (p + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
     low = 0.0 if p == 0 else max(0.0, centre - half)
@@ -56,38 +65,58 @@ def wilson(successes: Fraction | int, n: Fraction | int, z: float = Z95) -> Inte
 
 
 class Spread(NamedTuple):
-    """Clusters of observations: how many there are of each (observations, their sum)."""
+    """Clusters of observations, as the sums that variances take of them: of m observations with the sum y in each of
+    `units` clusters `n` is the sum of m, `y` that of y, `yy` that of y², and so on. Sums y are over `whole`."""
 
-    clusters: Mapping[tuple[int, Fraction], int]
+    units: int
+    n: int
+    y: int
+    yy: int
+    my: int
+    mm: int
+    whole: int
 
-    @property
-    def units(self) -> int:
-        return sum(self.clusters.values())
+    @classmethod
+    def of(cls, clusters: Collection[tuple[int, Fraction]]) -> Spread:
+        """Of (observations, their sum), one by one."""
+        whole = math.lcm(*{y.denominator for _, y in clusters})
+        return cls.of_integers(((m, y.numerator * (whole // y.denominator), 1) for m, y in clusters), whole)
 
-    @property
-    def n(self) -> int:
-        return sum(m * times for (m, _), times in self.clusters.items())
+    @classmethod
+    def of_integers(cls, clusters: Iterable[tuple[int, int, int]], whole: int) -> Spread:
+        """Of (observations, their sum over `whole`, how many clusters are like that)."""
+        units = n = total = yy = my = mm = 0
+        for m, y, times in clusters:
+            units += times
+            n += m * times
+            total += y * times
+            yy += y * y * times
+            my += m * y * times
+            mm += m * m * times
+        return cls(units, n, total, yy, my, mm, whole)
 
     @property
     def total(self) -> Fraction:
-        return sum((y * times for (_, y), times in self.clusters.items()), Fraction(0))
+        return Fraction(self.y, self.whole)
 
-    def variance_of_mean(self) -> Fraction | None:
-        """Of the mean over observations, clusters drawn at random (the ratio estimator); None under two clusters.
+    @property
+    def mean(self) -> float:
+        return quotient(self.y, self.n * self.whole)
 
-        With equally large clusters this is the variance of the mean of cluster means.
+    @property
+    def squares(self) -> int:
+        """The sum of (n·y − m·total)² over clusters: how far they are from the mean over observations."""
+        return self.yy * self.n * self.n - 2 * self.y * self.n * self.my + self.y * self.y * self.mm
+
+    def error_of_mean(self) -> float | None:
+        """The standard error of the mean over observations, clusters drawn at random (the ratio estimator); None under
+        two clusters.
+
+        With equally large clusters this is that of the mean of cluster means.
         """
-        units, n = self.units, self.n
-        if units < 2:
+        if self.units < 2:
             return None
-        whole = math.lcm(*{y.denominator for _, y in self.clusters})
-        counted = [(m, y.numerator * (whole // y.denominator), times) for (m, y), times in self.clusters.items()]
-        total = sum(y * times for _, y, times in counted)
-        yy = sum(y * y * times for _, y, times in counted)
-        my = sum(m * y * times for m, y, times in counted)
-        mm = sum(m * m * times for m, _, times in counted)
-        squares = Fraction(yy * n * n - 2 * total * n * my + total * total * mm, n * n * whole * whole)
-        return squares * units / ((units - 1) * Fraction(n) ** 2)
+        return root(self.squares * self.units, (self.units - 1) * (self.n * self.n * self.whole) ** 2)
 
 
 def wilson_of_clusters(spread: Spread, share: Fraction | None = None) -> Interval:
@@ -96,16 +125,16 @@ def wilson_of_clusters(spread: Spread, share: Fraction | None = None) -> Interva
     The design effect is the clustered variance over that of n independent observations, at least 1; with one
     observation per unit it is exactly 1. Where all observations agree it can't be estimated: each unit counts once.
     """
-    units, n = spread.units, spread.n
+    units, n, y = spread.units, spread.n, spread.y
     if units == 0:
         return UNDEFINED
-    p = spread.total / n
-    variance = spread.variance_of_mean()
-    if variance is None or p in (0, 1):
-        effective = Fraction(units)
-    else:
-        effective = Fraction(n) / max(Fraction(1), variance / (p * (1 - p) / (n - 1)))
-    return wilson((p if share is None else share) * effective, effective)
+    p = spread.mean if share is None else float(share)
+    alone = n * spread.whole - y
+    independent = n * n * (units - 1) * y * alone
+    clustered = spread.squares * units * (n - 1)
+    if not independent:
+        return _wilson(p, float(units))
+    return _wilson(p, float(n) if clustered <= independent else n * independent / clustered)
 
 
 def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> Interval:
@@ -114,15 +143,15 @@ def t_of_clusters(spread: Spread, bounds: Interval = (-math.inf, math.inf)) -> I
     Where all unit means are equal nothing is known of their variance: shares have Wilson's interval, each unit counting
     once (no share varies more than what is right or wrong does), and other values none.
     """
-    variance = spread.variance_of_mean()
-    if variance is None:
+    error = spread.error_of_mean()
+    if error is None:
         return UNDEFINED
-    if not variance:
-        return wilson(spread.total / spread.n * spread.units, spread.units) if bounds == SHARES else UNDEFINED
-    mean = rounded(spread.total / spread.n)
+    if not spread.squares:
+        return _wilson(spread.mean, float(spread.units)) if bounds == SHARES else UNDEFINED
+    mean = spread.mean
     if math.isinf(mean):
         return bounds
-    half = t_quantile(0.975, spread.units - 1) * root(variance)
+    half = t_quantile(0.975, spread.units - 1) * error
     return max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Protocol, Self
 
-from embertrace.analysis.arrays.sums import Alike, Observed, Sums, sums_of_alike
+from embertrace.analysis.arrays.sums import Alike, Observed, Sums, SumsOfAlike, sums_of_alike
 from embertrace.analysis.results import NAN, Estimate
 from embertrace.analysis.statistics import NO_SPREAD, SHARES, Interval, Spread, t_of_clusters, wilson_of_clusters
-from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.items import Unit
 
 
@@ -33,7 +32,7 @@ class Tally:
     def __init__(self, bounds: Interval = SHARES) -> None:
         self.bounds = bounds
         self._units: dict[Unit, tuple[int, Fraction]] = {}
-        self._sums: list[Sums] = []
+        self._sums: list[Sums | SumsOfAlike] = []
         self._alike: list[Observed] = []
         self.binary = True
         self.failed = 0
@@ -53,13 +52,20 @@ class Tally:
                 self._units = part.by_unit()
         return self._units
 
+    def clusters(self) -> Counter[tuple[int, Fraction]]:
+        """How many units there are with so many observations of that sum."""
+        self._add_up()
+        if len(self._sums) == 1 and not self._units:
+            return self._sums[0].clusters()
+        return Counter(self.units.values())
+
     @property
     def spread(self) -> Spread:
         """The units as clusters of observations."""
         self._add_up()
         if len(self._sums) == 1 and not self._units:
-            return Spread(self._sums[0].clusters())
-        return Spread(Counter(self.units.values()))
+            return self._sums[0].spread()
+        return Spread.of(self.units.values())
 
     def add_sums(self, sums: Sums) -> None:
         """Add many observations at once."""
@@ -79,15 +85,8 @@ class Tally:
 
     def _add_up(self) -> None:
         observed, self._alike = self._alike, []
-        if not observed:
-            return
-        sums = sums_of_alike(observed)
-        if sums is not None:
-            self._sums.append(sums)
-            return
-        for alike, n, total in observed:
-            for code, times in zip(*(found.tolist() for found in counted(alike.codes)), strict=True):
-                self._add_units({alike.units.unit(code): (n * times, total * times)})
+        if observed:
+            self._sums.append(sums_of_alike(observed))
 
     def _add_units(self, units: Mapping[Unit, tuple[int, Fraction]]) -> None:
         mine = self.units
@@ -123,7 +122,7 @@ class Tally:
     def finish(self, notes: Iterable[str] = ()) -> Estimate:
         """The mean over observations, its interval over units. NaN with n = 0 of nothing."""
         spread = self.spread
-        n, total = spread.n, spread.total
+        n = spread.n
         if not n:
             attempted = float(self.failed_worth / self.failed) if self.failed else NAN
             return Estimate(NAN, of_attempted=attempted, left_out=self.left_out, notes=notes)
@@ -131,11 +130,11 @@ class Tally:
         if math.isnan(interval[0]) and spread.units > 1:
             notes = [*notes, NO_SPREAD]
         return Estimate(
-            float(total / n),
+            spread.mean,
             n=n,
             items=spread.units,
             interval=interval,
-            of_attempted=float((total + self.failed_worth) / (n + self.failed)),
+            of_attempted=float((spread.total + self.failed_worth) / (n + self.failed)) if self.failed else spread.mean,
             left_out=self.left_out,
             notes=notes,
         )
@@ -149,7 +148,9 @@ class Tallies:
         self.left_out: Counter[str] = Counter()
 
     def named(self, name: str) -> Tally:
-        return self.by_name.setdefault(name, Tally())
+        if name not in self.by_name:
+            self.by_name[name] = Tally()
+        return self.by_name[name]
 
     def merge(self, other: Tallies) -> Tallies:
         for name, tally in other.by_name.items():

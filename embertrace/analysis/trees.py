@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from embertrace.analysis.attributes import ATTRIBUTES
-from embertrace.analysis.calls import Call, Metric, Origin, Sighting, answer_in, mapping_of
+from embertrace.analysis.calls import Call, Metric, Origin, Sighting, Stamp, answer_in, mapping_of
 from embertrace.analysis.clocks import starts_of
 from embertrace.analysis.labels import Labels, is_label
 from embertrace.analysis.runs import is_run
@@ -56,9 +56,9 @@ class Trees:
         self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
         self.texts, self.items = taken.texts, taken.items
         self.kept: dict[Any, Any] = {}
-        """See `keep`."""
-        self.ballots: Any = None
-        """Who votes where, once that was asked (see `arrays.votes`)."""
+        """What questions made of answers and may need again; see `keep`."""
+        self.known: dict[Callable[[Trees], Any], Any] = {}
+        """What `once` was asked for."""
         taken.contexts.catch_up()
         gone = np.array([taken.events.producer(code) for code in ended], np.int64)
         self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt, partial)
@@ -67,8 +67,15 @@ class Trees:
         self._views: dict[int, Call] = {}
         self.by_id = ById(self)
 
+    def once(self, make: Callable[[Trees], T]) -> T:
+        """What follows from these trees alone, whatever rule a question has for answers: it is made once."""
+        if make not in self.known:
+            self.known[make] = make(self)
+        found: T = self.known[make]
+        return found
+
     def keep(self, name: Hashable, make: Callable[[], T]) -> T:
-        """What a question makes of these trees, made once: whoever asks for the name again gets the same."""
+        """What a question makes of answers, made once: whoever asks for the name again gets the same."""
         if name not in self.kept:
             self.kept[name] = make()
         found: T = self.kept[name]
@@ -136,7 +143,7 @@ class Trees:
     def metric_kinds(self) -> Any:
         """Of each of `metric_rows` what it is: a SCORE, a LABEL, a RUN, or that it only LINKS_ONLY."""
         numbers = self.metric_texts
-        return np.array(self.texts.read("kind of metric", kind_of_metric), np.uint8)[numbers]
+        return self.texts.numbered("kind of metric", kind_of_metric, np.uint8)[numbers]
 
     @cached_property
     def metric_texts(self) -> Array:
@@ -248,7 +255,11 @@ class Trees:
 
     def origins(self, places: Array) -> list[Origin]:
         """Where the first event of each call stands."""
-        return list(starmap(Origin, self.table.origins(self.shape.first_row[places])))
+        return list(starmap(Origin, self.stamps(places)))
+
+    def stamps(self, places: Array) -> Iterator[Stamp]:
+        """The same as plain tuples: of a million of them collecting garbage takes no notice."""
+        return self.table.origins(self.shape.first_row[places])
 
     def call_ids(self, places: Array) -> list[int]:
         found: list[int] = self.table.ids.ids[self.table.call.values[self.shape.first_row[places]]].tolist()

@@ -4,6 +4,7 @@ Rules: a buffer has PADDING bytes behind the last of its stretches, since words 
 seeded, and what it finds alike is compared byte by byte.
 
     copied   the bytes of stretches, one behind the other
+    pieces   of each stretch the bytes that it holds
     alike    of each stretch the place of one that holds the same
     Hash     numbers for stretches that hardly ever are the same for two that differ
     are_ascii, words_at    whether stretches are plain text; what stands at each place
@@ -57,6 +58,19 @@ def copied(buffer: bytes, starts: Ints, lengths: Ints) -> bytes:
         target[places[rows]] = source[starts[rows]]
         target[ends[rows] - block] = source[starts[rows] + lengths[rows] - block]
     return found[:size].tobytes()
+
+
+def pieces(buffer: bytes, starts: Ints, lengths: Ints) -> list[bytes]:
+    """Each of the stretches as bytes of its own. Short ones of one length are made together."""
+    if not len(starts) or int(lengths.max()) > PADDING:
+        return [buffer[start:end] for start, end in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)]
+    found = np.full(len(starts), b"", object)
+    for size in np.flatnonzero(np.bincount(lengths)).tolist():
+        if size:
+            rows = np.flatnonzero(lengths == size)
+            found[rows] = _blocks(buffer, size)[starts[rows]].tolist()
+    made: list[bytes] = found.tolist()
+    return made
 
 
 def _blocks(buffer: Any, size: int) -> Ints:

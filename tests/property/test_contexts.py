@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from embertrace import payload
 from embertrace.analysis.table.intake import Intake
+from embertrace.analysis.table.items import NONE, unit_of_item
 from embertrace.event import Frame
 from embertrace.lineage import unpack_mapping
 from embertrace.wire.context import Added, pack_context, unpack_context
@@ -79,3 +80,36 @@ def test_a_context_that_breaks_off_in_its_item_says_nothing() -> None:
     intake.contexts.catch_up()
     runs, items, _, _ = intake.contexts.of_rows(np.arange(2))
     assert (runs > 0).tolist() == (items > 0).tolist() == [True, False]
+
+
+GROUPED = st.fixed_dictionaries(
+    {"key": KEYS},
+    optional={"truth": st.sampled_from(["a", ["a", 1], {"key": 1}]), "epoch": st.integers(0, 2), "group": KEYS},
+).map(payload.pack)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.one_of(GROUPED, ITEMS, ITEMS, st.just(payload.pack({"truth": "a"}))), max_size=25), st.integers(1, 9)
+)
+def test_items_say_side_by_side_what_each_says(given: list[bytes], every: int) -> None:
+    """Of each item its unit, its truth, and its key and epoch; however many of them are looked at together."""
+    intake = Intake()
+    items = intake.items
+    for place, packed in enumerate(given):
+        intake.contexts.items.numbers_of([packed])
+        if place % every == 0:
+            items.unit(), items.identity()
+    units, truths, identities = items.unit(), items.truth(), items.identity()
+    for number, packed in enumerate(intake.contexts.items.packed):
+        item = unpack_mapping(packed)
+        unit, keyed = unit_of_item(item), "key" in item
+        assert (items.codes[units[number]] if units[number] != NONE else None) == (unit[1] if unit else None)
+        truth = items.truths[truths[number]] if truths[number] != NONE else None
+        assert payload.canonical(truth) == payload.canonical(item.get("truth"))
+        assert (identities[number] != NONE) == keyed
+        if keyed:
+            code = payload.canonical(item["key"]) + payload.canonical(item.get("epoch"))
+            assert items.identities[identities[number]] == code
+            assert items.having(payload.canonical(item["key"]))[number]
+    assert len(set(items.codes)) == len(items.codes) and len(set(items.identities)) == len(items.identities)

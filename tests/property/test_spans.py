@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from embertrace.analysis.table.distinct import Distinct
 from embertrace.analysis.table.ids import NONE, DenseIds
-from embertrace.wire.spans import LINE, PADDING, Hash, alike, copied
+from embertrace.wire.spans import LINE, PADDING, Hash, alike, copied, pieces
 
 PIECES = st.one_of(
     st.binary(max_size=3),
@@ -20,26 +20,31 @@ PIECES = st.one_of(
 )
 
 
-def spread(pieces: list[bytes], gaps: list[int]) -> tuple[bytes, np.ndarray, np.ndarray]:
+def spread(held: list[bytes], gaps: list[int]) -> tuple[bytes, np.ndarray, np.ndarray]:
     """A buffer with the pieces in it, some bytes between them: the buffer, where they start, how long they are."""
     buffer, starts = b"", []
-    for place, piece in enumerate(pieces):
+    for place, piece in enumerate(held):
         buffer += bytes(range(1, 1 + gaps[place % len(gaps)]))
         starts.append(len(buffer))
         buffer += piece
-    return buffer + bytes(PADDING), np.array(starts, np.int64), np.array([*map(len, pieces)], np.int64)
+    return buffer + bytes(PADDING), np.array(starts, np.int64), np.array([*map(len, held)], np.int64)
 
 
 @given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
-def test_stretches_are_copied_one_behind_the_other(pieces: list[bytes], gaps: list[int]) -> None:
-    assert copied(*spread(pieces, gaps)) == b"".join(pieces)
+def test_stretches_are_copied_one_behind_the_other(held: list[bytes], gaps: list[int]) -> None:
+    assert copied(*spread(held, gaps)) == b"".join(held)
 
 
 @given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
-def test_stretches_that_hold_the_same_are_alike(pieces: list[bytes], gaps: list[int]) -> None:
-    found = alike(*spread(pieces, gaps)).tolist()
-    assert [pieces[place] for place in found] == pieces
-    assert len(set(found)) == len(set(pieces))
+def test_stretches_are_what_they_hold(held: list[bytes], gaps: list[int]) -> None:
+    assert pieces(*spread(held, gaps)) == held
+
+
+@given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
+def test_stretches_that_hold_the_same_are_alike(held: list[bytes], gaps: list[int]) -> None:
+    found = alike(*spread(held, gaps)).tolist()
+    assert [held[place] for place in found] == held
+    assert len(set(found)) == len(set(held))
 
 
 IDS = st.one_of(

@@ -26,9 +26,12 @@ def seen(units: Named, *codes: int) -> Alike:
 def test_observations_of_a_unit_are_added_up() -> None:
     units = Named("a", "b")
     rows = [(seen(units, 0, 0), [1, 2]), (seen(units, 1), [1, 5]), (seen(units, 0), [1, 3])]
-    assert sums_by_unit(rows).tolist() == [[3, 7], [1, 5]]
+    assert [[*row] for row in sums_by_unit(rows).rows] == [[3, 7], [1, 5]]
+    assert [*sums_by_unit(rows).times] == [1, 1]
+    alone = [(seen(units, 1), [1, 5]), (seen(units, 0), [1, 3])]
+    assert [[*row] for row in sums_by_unit(alone).rows] == [[1, 5], [1, 3]]
     assert distinct_units([alike for alike, _ in rows]) == 2
-    assert sums_by_unit([]).shape == (0, 0)
+    assert not len(sums_by_unit([]).rows)
     assert distinct_units([]) == 0
 
 

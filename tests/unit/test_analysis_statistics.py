@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -76,19 +75,19 @@ def test_mcnemar_of_a_million_pairs() -> None:
 
 
 def test_t_of_single_observations_is_the_textbook_interval() -> None:
-    spread = Spread(Counter({(1, Fraction(x)): 1 for x in (1, 2, 3, 4, 5)}))
+    spread = Spread.of([(1, Fraction(x)) for x in (1, 2, 3, 4, 5)])
     half = 2.7764451052 * math.sqrt(2.5 / 5)
     assert t_of_clusters(spread) == pytest.approx((3 - half, 3 + half))
     assert t_of_clusters(spread, (1.5, 4.5)) == (1.5, 4.5)
 
 
 def test_clusters_that_agree_count_once_each() -> None:
-    alike = Spread(Counter({(4, Fraction(4)): 5, (4, Fraction(0)): 5}))
+    alike = Spread.of(5 * [(4, Fraction(4)), (4, Fraction(0))])
     low, high = wilson_of_clusters(alike)
     deff = Fraction(39, 9)
     assert (low, high) == pytest.approx(wilson(20 / deff, 40 / deff))
-    assert wilson_of_clusters(Spread(Counter({(4, Fraction(4)): 5}))) == wilson(5, 5)
-    assert wilson_of_clusters(Spread(Counter({(1, Fraction(1)): 3, (1, Fraction(0)): 1}))) == wilson(3, 4)
+    assert wilson_of_clusters(Spread.of(5 * [(4, Fraction(4))])) == wilson(5, 5)
+    assert wilson_of_clusters(Spread.of([*3 * [(1, Fraction(1))], (1, Fraction(0))])) == wilson(3, 4)
 
 
 def test_sign_flips() -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embertrace.analysis.arrays.votes import ended_late
+from embertrace.analysis.arrays.ballots import ended_late
 from embertrace.analysis.clocks import FAR_NS
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.trees import Trees

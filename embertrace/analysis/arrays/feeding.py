@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embertrace.analysis.arrays.votes import is_of_type, may_vote, places_of_type
+from embertrace.analysis.arrays.ballots import is_of_type, may_vote, places_of_type
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.events import NO_CALL
 from embertrace.analysis.trees import Trees
@@ -28,7 +28,7 @@ class Feeding(NamedTuple):
 
 def feeding_of(trees: Trees) -> Feeding:
     """Of every judge call, in order."""
-    return trees.keep("feeding", lambda: _feeding(trees))
+    return trees.once(_feeding)
 
 
 def _feeding(trees: Trees) -> Feeding:

@@ -9,21 +9,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embertrace.analysis.arrays.deciding import Decisions, decisions_of
+from embertrace.analysis.arrays.ballots import standing_of
+from embertrace.analysis.arrays.deciding import Decisions, decisions_of, judges_of
 from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, Feeding, feeding_of
 from embertrace.analysis.arrays.votes import Votes, votes_of
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.table.counting import counted
 from embertrace.analysis.trees import Trees
 
 
+class Joined(NamedTuple):
+    """By judge: the ensemble that fed it (its index among votes), and the judge's kind (see `judges_of`). `apart`:
+    whether no two were fed by one ensemble; `rest` are places of judges whose ensembles are to be read."""
+
+    ensemble: Array
+    kind: Array
+    apart: bool
+    rest: Array
+
+
 class JudgedVotes(NamedTuple):
-    """By judge: the ensemble that fed it (its index in `votes`), and the judge's own (in `decisions`)."""
+    """Judges with their ensembles, which are among `votes`; `decisions` are by the kind of a judge."""
 
     votes: Votes
-    ensemble: Array
     decisions: Decisions
-    judge: Array
+    joined: Joined
 
 
 class AllJudged(NamedTuple):
@@ -44,30 +55,35 @@ def judged_votes(trees: Trees, right: Correctness, mask: Array | None) -> AllJud
         return None
     feeding = feeding_of(trees)
     if mask is None:
-        everyone = np.flatnonzero(feeding.ensemble >= 0)
-        found = [_joined(trees, whole, decisions, feeding, everyone)]
-        unlinked = int((feeding.ensemble == UNLINKED).sum())
+        found = [JudgedVotes(whole, decisions, trees.once(_all_joined))]
+        unlinked = int(np.count_nonzero(feeding.ensemble == UNLINKED))
     else:
         chosen = votes_of(trees, right.answers, mask)
         assert chosen is not None  # it depends on the rule for answers alone
         selected, fed = mask[feeding.judge], feeding.ensemble >= 0
         found = [
-            _joined(trees, votes, decisions, feeding, np.flatnonzero(fed & asked))
+            JudgedVotes(votes, decisions, _joined(trees, votes.place, votes.rest, feeding, np.flatnonzero(fed & asked)))
             for votes, asked in ((whole, selected), (chosen, ~selected))
         ]
-        unlinked = int((selected & (feeding.ensemble == UNLINKED)).sum())
-    left = [feeding.judge[feeding.ensemble == LEFT], *(rest for _, rest in found)]
-    return AllJudged([part for part, _ in found], unlinked, sorted(np.concatenate(left).tolist()))
+        unlinked = int(np.count_nonzero(selected & (feeding.ensemble == UNLINKED)))
+    left = [feeding.judge[feeding.ensemble == LEFT], *(part.joined.rest for part in found)]
+    return AllJudged(found, unlinked, sorted(np.concatenate(left).tolist()))
 
 
-def _joined(
-    trees: Trees, votes: Votes, decisions: Decisions, feeding: Feeding, judges: Array
-) -> tuple[JudgedVotes, Array]:
-    """Judges with their ensembles, as far as those count; and the places of those whose ensembles are to be read."""
+def _all_joined(trees: Trees) -> Joined:
+    """All judges that an ensemble fed."""
+    standing, feeding = standing_of(trees, None), feeding_of(trees)
+    ensembles, alone = standing.ballots.ensemble, standing.alone
+    return _joined(trees, ensembles[~alone], ensembles[alone], feeding, np.flatnonzero(feeding.ensemble >= 0))
+
+
+def _joined(trees: Trees, place: Array, rest: Array, feeding: Feeding, judges: Array) -> Joined:
+    """Judges with their ensembles, of which those in `rest` have to be read."""
     index = np.full(len(trees.shape), UNLINKED, np.int32)
-    index[votes.place], index[votes.rest] = np.arange(len(votes.place)), LEFT
+    index[place], index[rest] = np.arange(len(place)), LEFT
     ensembles = index[feeding.ensemble[judges]]
-    rest = feeding.judge[judges[ensembles == LEFT]]
+    left = feeding.judge[judges[ensembles == LEFT]]
     if len(ensembles) and ensembles.min() < 0:
         judges, ensembles = judges[ensembles >= 0], ensembles[ensembles >= 0]
-    return JudgedVotes(votes, ensembles, decisions, judges), rest
+    apart = int(counted(ensembles)[1].max(initial=0)) < 2
+    return Joined(ensembles, judges_of(trees).kind[judges], apart, left)

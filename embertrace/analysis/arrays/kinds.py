@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embertrace.analysis.answers import Answers, is_readable
+from embertrace.analysis.arrays.ballots import ENDED, Ballots, standing_of
 from embertrace.analysis.arrays.deciding import (
     OTHER,
     UNSTATED,
@@ -21,20 +22,12 @@ from embertrace.analysis.arrays.deciding import (
     accepted,
     can_decide,
     decisions_of,
+    judges_of,
     stated_at,
     truths_at,
 )
 from embertrace.analysis.arrays.feeding import LEFT, UNLINKED, feeding_of
-from embertrace.analysis.arrays.votes import (
-    ANSWERED,
-    ENDED,
-    UNKNOWN,
-    Ballots,
-    answers_at,
-    answers_in,
-    keys_of,
-    standing_of,
-)
+from embertrace.analysis.arrays.votes import ANSWERED, UNKNOWN, answers_at, answers_in, keys_of
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import dense, firsts, in_groups, together
@@ -200,7 +193,7 @@ def judged_kinds(trees: Trees, right: Correctness, mask: Array | None) -> Judged
     decisions = decisions_of(trees, right) if whole is not None else None
     if whole is None or chosen is None or decisions is None:
         return None
-    feeding = feeding_of(trees)
+    feeding, decided = feeding_of(trees), _told(decisions)[judges_of(trees).kind]
     selected = np.ones(len(feeding.judge), bool) if mask is None else mask[feeding.judge]
     left = [feeding.judge[feeding.ensemble == LEFT]]
     found: list[Judged] = []
@@ -213,17 +206,17 @@ def judged_kinds(trees: Trees, right: Correctness, mask: Array | None) -> Judged
         judges, of_ensemble = judges[of_ensemble >= 0], of_ensemble[of_ensemble >= 0]
         places, ensembles = feeding.judge[judges], feeding.ensemble[judges]
         agrees = _whom_judges_follow(trees, right.answers, kinds, places, ensembles)
-        code = together(of_ensemble, agrees, _decided(decisions, judges))
+        code = together(of_ensemble, agrees, decided[judges])
         found += [Judged(places[at], ensembles[at]) for at in alike(code)]
     unfed = np.flatnonzero(selected & (feeding.ensemble == UNLINKED))
-    unlinked = [feeding.judge[unfed[at]] for at in alike(_decided(decisions, unfed))]
+    unlinked = [feeding.judge[unfed[at]] for at in alike(decided[unfed])]
     return JudgedKinds(found, unlinked, sorted(np.concatenate(left).tolist()))
 
 
-def _decided(decisions: Decisions, judges: Array) -> Array:
-    """A number for what judges decided, and how right that is."""
-    says = (decisions.right[judges], decisions.labelled[judges])
-    return together(decisions.reason[judges].astype(np.int64), *(column.astype(np.int64) for column in says))
+def _told(decisions: Decisions) -> Array:
+    """A number for what was decided, and how right that is."""
+    says = (decisions.right, decisions.labelled)
+    return together(decisions.reason.astype(np.int64), *(column.astype(np.int64) for column in says))
 
 
 def _whom_judges_follow(trees: Trees, answers: Answers, kinds: Kinds, judges: Array, ensembles: Array) -> Array:

@@ -7,18 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embertrace.analysis.answers import Answers
-from embertrace.analysis.arrays.votes import (
-    ANSWERED,
-    ENDED,
-    FAILED,
-    MISSING,
-    STATUSES,
-    UNKNOWN,
-    Ballots,
-    Votes,
-    answers_at,
-    standing_of,
-)
+from embertrace.analysis.arrays.ballots import ENDED, FAILED, MISSING, Ballots, standing_of
+from embertrace.analysis.arrays.votes import ANSWERED, STATUSES, UNKNOWN, Votes, answers_at
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.trees import Trees
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from embertrace.analysis.statistics import Spread
 from embertrace.analysis.table.column import Array
-from embertrace.analysis.table.counting import counted
+from embertrace.analysis.table.counting import counted, dense, together
 from embertrace.analysis.table.items import NONE, Unit
 from embertrace.analysis.trees import Trees
 from embertrace.payload import canonical
@@ -68,7 +69,7 @@ class KnownUnits:
 
 def units_of_calls(trees: Trees) -> UnitsOfCalls:
     """Those of all calls of these trees; one and the same, whoever asks."""
-    return trees.keep("units", lambda: UnitsOfCalls(trees))
+    return trees.once(UnitsOfCalls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +95,20 @@ class Sums(NamedTuple):
     binary: bool
     """Whether each observation was 0 or 1."""
 
+    def _clusters(self) -> Iterator[tuple[int, int, int]]:
+        """Each (observations, numerator) that units have, and how many have it."""
+        least = int(self.numerator.min(initial=0))
+        width = int(self.numerator.max(initial=0)) - least + 1
+        codes, times = counted(self.n * width + (self.numerator - least))
+        return ((c // width, c % width + least, often) for c, often in zip(codes.tolist(), times.tolist(), strict=True))
+
+    def spread(self) -> Spread:
+        """The units as clusters of observations."""
+        return Spread.of_integers(self._clusters(), self.denominator)
+
     def clusters(self) -> Counter[tuple[int, Fraction]]:
-        """How many units there are with so many observations of that sum."""
-        least = int(self.numerator.min()) if len(self.n) else 0
-        width = int(self.numerator.max()) - least + 1 if len(self.n) else 1
-        codes, times = counted(self.n * width + self.numerator - least)
-        return Counter(
-            {
-                (code // width, Fraction(code % width + least, self.denominator)): often
-                for code, often in zip(codes.tolist(), times.tolist(), strict=True)
-            }
-        )
+        """The same, with how many units have so many observations of that sum."""
+        return Counter({(n, Fraction(total, self.denominator)): often for n, total, often in self._clusters()})
 
     def by_unit(self) -> dict[Unit, tuple[int, Fraction]]:
         """Of each unit how many observations it has, and their sum."""
@@ -116,42 +120,88 @@ def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -
     """The sums of shares of calls by their units; None where no integer of 53 bits holds them."""
     whole = math.lcm(*counted(denominator)[0].tolist())
     if whole * max(1, len(places)) >= _EXACT:
-        return None
+        return None  # before numerators are scaled
     binary = bool(((numerator == 0) | (numerator == denominator)).all())
     units = units_of_calls(trees)
-    codes = units.codes(places)
-    return _sums(units, codes, np.bincount(codes), numerator * (whole // denominator), whole, binary)
+    return shares_by_unit(units, units.codes(places), numerator * (whole // denominator), whole, binary)
 
 
-def sums_of_binary(trees: Trees, places: Array, ones: Array) -> Sums:
-    """As `sums_of`, of shares that are 1 where `ones` says so, else 0."""
-    units = units_of_calls(trees)
-    codes = units.codes(places)
-    n = np.bincount(codes)
-    totals = np.bincount(codes[ones], minlength=len(n))
-    found = np.flatnonzero(n)
-    return Sums(units, found, n[found], totals[found], 1, True)
-
-
-Observed = tuple[Alike, int, Fraction]
-"""Of each of some calls: so many observations, and their sum, which is at most as many in size."""
-
-
-def sums_of_alike(observed: Sequence[Observed]) -> Sums | None:
-    """As `sums_of`, of what many calls have in common; all of the same units."""
-    whole = math.lcm(*(total.denominator for _, _, total in observed))
-    if whole * sum(alike.times * n for alike, n, _ in observed) >= _EXACT:
+def shares_by_unit(
+    units: Units, codes: Array, numerator: Array, whole: int, binary: bool, apart: bool = False
+) -> Sums | None:
+    """The sums of shares of which numerators over `whole` and units are given, as `sums_of` has them; `apart`: no two
+    are of one unit."""
+    if whole * max(1, len(codes)) >= _EXACT:
         return None
-    times = [alike.times for alike, _, _ in observed]
-    scaled = np.array([total.numerator * (whole // total.denominator) for _, _, total in observed], np.int64)
-    codes = np.concatenate([alike.codes for alike, _, _ in observed])
-    each = np.repeat(np.array([n for _, n, _ in observed], np.int64), times)
-    n = np.bincount(codes, weights=each).astype(np.int64)
-    binary = all(n == 1 and total in (0, 1) for _, n, total in observed)
-    return _sums(observed[0][0].units, codes, n, np.repeat(scaled, times), whole, binary)
+    if apart:
+        return Sums(units, codes, np.ones(len(codes), np.int64), numerator, whole, binary)
+    return _sums(units, codes, np.bincount(codes), numerator, whole, binary)
 
 
 def _sums(units: Units, codes: Array, n: Array, scaled: Array, whole: int, binary: bool) -> Sums:
     totals = np.bincount(codes, weights=scaled).astype(np.int64)
     found = np.flatnonzero(n)
     return Sums(units, found, n[found], totals[found], whole, binary)
+
+
+Observed = tuple[Alike, int, Fraction]
+"""Of each of some calls: so many observations, and their sum."""
+
+
+class SumsOfAlike(NamedTuple):
+    """Observations by unit: their codes, and which of `each` (how many observations, their sum) each has."""
+
+    units: Units
+    code: Array
+    which: Array
+    each: list[tuple[int, Fraction]]
+
+    def spread(self) -> Spread:
+        """The units as clusters of observations."""
+        whole = math.lcm(*(total.denominator for _, total in self.each))
+        times = np.bincount(self.which, minlength=len(self.each)).tolist()
+        scaled = ((n, total.numerator * (whole // total.denominator)) for n, total in self.each)
+        return Spread.of_integers(((n, y, often) for (n, y), often in zip(scaled, times, strict=True)), whole)
+
+    def clusters(self) -> Counter[tuple[int, Fraction]]:
+        """The same, with how many units have so many observations of that sum."""
+        found: Counter[tuple[int, Fraction]] = Counter()
+        for cluster, often in zip(self.each, np.bincount(self.which, minlength=len(self.each)).tolist(), strict=True):
+            found[cluster] += often
+        return found
+
+    def by_unit(self) -> dict[Unit, tuple[int, Fraction]]:
+        """Of each unit how many observations it has, and their sum."""
+        found = map(self.each.__getitem__, self.which.tolist())
+        return dict(zip(map(self.units.unit, self.code.tolist()), found, strict=True))
+
+
+def sums_of_alike(observed: Sequence[Observed]) -> SumsOfAlike:
+    """The sums of what many calls have in common; all of the same units.
+
+    Of few units each is added up: most have seen the same as others.
+    """
+    codes = np.concatenate([alike.codes for alike, _, _ in observed])
+    kinds = np.repeat(np.arange(len(observed)), [alike.times for alike, _, _ in observed])
+    own = [(n, total) for _, n, total in observed]
+    units, found = observed[0][0].units, counted(codes)[0]
+    if len(found) == len(codes):  # a unit for each observation
+        return SumsOfAlike(units, codes, kinds, own)
+    pairs, often = counted(codes * len(own) + kinds)
+    unit, kind = np.divmod(pairs, len(own))
+    said = together(kind, often)
+    size = np.bincount(unit)[found]
+    start = np.cumsum(size) - size
+    which = np.zeros(len(found), np.int64)
+    for step in range(int(size.max(initial=0))):
+        on = np.flatnonzero(size > step)
+        above = int(which.max()) + 1  # those who saw no more keep their numbers
+        which[on] = above + together(which[on], said[start[on] + step])
+    which = dense(which)
+    one_of_each = np.empty(int(which.max(initial=-1)) + 1, np.int64)
+    one_of_each[which] = np.arange(len(which))
+    each = []
+    for first, count in zip(start[one_of_each].tolist(), size[one_of_each].tolist(), strict=True):
+        seen = [(own[kind[at]], int(often[at])) for at in range(first, first + count)]
+        each.append((sum(n * by for (n, _), by in seen), sum((total * by for (_, total), by in seen), Fraction(0))))
+    return SumsOfAlike(units, found, which, each)

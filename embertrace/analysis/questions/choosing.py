@@ -86,8 +86,8 @@ def _shares(of: Both) -> tuple[Fraction, ...]:
 
 
 def finish_overrides(rows: Tallies) -> Table:
-    counted = {name: tally for name, tally in rows.by_name.items() if tally.spread.n}
-    return Table({name: counted[name].finish() for name in ("overridden", *OUTCOMES) if name in counted}, rows.left_out)
+    found = {name: rows.by_name[name].finish() for name in ("overridden", *OUTCOMES) if name in rows.by_name}
+    return Table({name: estimate for name, estimate in found.items() if estimate.n}, rows.left_out)
 
 
 class Choice(NamedTuple):

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from embertrace.analysis.arrays.sums import Alike
-from embertrace.analysis.gathered import distinct_units, sums_by_unit
+from embertrace.analysis.gathered import Population, distinct_units, sums_by_unit
 from embertrace.analysis.questions.ballots import Ballot, Ballots, Cast
 from embertrace.analysis.resampling import TOO_MANY, Array, Drawn, bootstrap
 from embertrace.analysis.results import NAN, Estimate, Rows, Table
@@ -70,7 +70,7 @@ def _correlations(sums: Array, pairs: int) -> Array:
 
 
 def _table(seen: Seen, pairs: Sequence[Pair]) -> Array:
-    """Per unit, the sums that `_correlations` takes; what is not known of both adds nothing."""
+    """Of each that was seen what `_correlations` takes sums of; what is not known of both adds nothing."""
     import numpy as np
 
     names = {name: place for place, name in enumerate(sorted({name for pair in pairs for name in pair}))}
@@ -82,7 +82,11 @@ def _table(seen: Seen, pairs: Sequence[Pair]) -> Array:
     x, y = (found[:, [names[pair[side]] for pair in pairs]] for side in (0, 1))
     products = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=2)
     products[np.isnan(x * y)] = 0
-    return sums_by_unit(list(zip([alike for alike, _ in seen], products.reshape(len(seen), -1), strict=True)))
+    return products.reshape(len(seen), -1)
+
+
+def _by_unit(seen: Seen, table: Array) -> Population:
+    return sums_by_unit(list(zip([alike for alike, _ in seen], table, strict=True)))
 
 
 def finish_correlations(ballots: Ballots) -> Rows:
@@ -97,13 +101,17 @@ def finish_correlations(ballots: Ballots) -> Rows:
         for pair in pairs:
             value, n = _correlation(seen, pair)
             if n:
-                drawn = bootstrap(_table(seen, [pair]), lambda s: _correlations(s, 1)[:, 0]) if draws else TOO_MANY
+                drawn = _draw_correlation(seen, pair) if draws else TOO_MANY
                 low, high = drawn.interval
                 unsure.update(dict.fromkeys(drawn.notes))
                 numbers = {"correlation": value, "low": low, "high": high, "n": n, "items": _units(seen, pair)}
                 rows.append({"stage": stage, "a": pair[0], "b": pair[1], **numbers})
     _count_unlabelled(ballots)
     return Rows(rows, ballots.left_out, [*notes, *unsure])
+
+
+def _draw_correlation(seen: Seen, pair: Pair) -> Drawn:
+    return bootstrap(_by_unit(seen, _table(seen, [pair])), lambda sums: _correlations(sums, 1)[:, 0])
 
 
 def _named(stage: str, constant: list[str]) -> list[str]:
@@ -165,5 +173,5 @@ def _draw_effective(seen: Seen, pairs: Sequence[Pair], members: Sequence[str]) -
         return np.where(below > 1e-12, votes / below, np.nan)
 
     varying = {*members}
-    votes = sums_by_unit([(alike, (1, len(errors.keys() & varying))) for alike, errors in seen])
-    return bootstrap(np.hstack([votes, _table(seen, pairs)]), effective)
+    votes = [(1, len(errors.keys() & varying)) for _, errors in seen]
+    return bootstrap(_by_unit(seen, np.hstack([votes, _table(seen, pairs)])), effective)

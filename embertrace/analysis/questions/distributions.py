@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from embertrace.analysis.durations import Durations, durations_of
 from embertrace.analysis.query import Selection
 from embertrace.analysis.results import Rows, Table
-from embertrace.analysis.statistics import root
+from embertrace.analysis.statistics import quotient, root
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.table.names import Triple
@@ -57,17 +56,20 @@ def _accuracies(selection: Selection) -> list[tuple[int, float | None, int]]:
 
 def _count_accuracies(trees: Trees, chosen: Array) -> list[tuple[int, float | None, int]]:
     """`chosen`: of the trees' `metric_rows` whether each is asked for."""
-    texts, rows = trees.metric_texts, trees.metric_rows
-    if not chosen.all():
-        texts, rows = texts[chosen], rows[chosen]
-    names = trees.table.name.values[rows]
+    said, width = trees.once(_texts_of_names)
     values = trees.texts.read("accuracy", lambda data: (finite(data["accuracy"]),) if "accuracy" in data else ())
-    pairs, times = counted(texts * np.int64(len(trees.table.names.triples)) + names)
+    pairs, times = counted(said if chosen.all() else said[chosen])
     found = []
     for pair, often in zip(pairs.tolist(), times.tolist(), strict=True):
-        text, name = divmod(pair, len(trees.table.names.triples))
+        text, name = divmod(pair, width)
         found += [(name, value, often) for value in values[text]]
     return found
+
+
+def _texts_of_names(trees: Trees) -> tuple[Array, int]:
+    """Of each of `metric_rows` the number of its text, times a width, and that of its operator's names."""
+    names, width = trees.table.name.values[trees.metric_rows], len(trees.table.names.triples)
+    return trees.metric_texts * np.int64(width) + names, width
 
 
 def finite(value: Any) -> float | None:
@@ -87,10 +89,12 @@ def finish_accuracy(histograms: Histograms) -> Table:
 def mean_and_std(counts: Counter[float]) -> dict[str, Any]:
     """Mean, population standard deviation and number of counted values; sums are exact, rounded once."""
     n = counts.total()
-    exact = [(Fraction(value), times) for value, times in counts.items()]
-    mean = sum((value * times for value, times in exact), Fraction(0)) / n
-    variance = sum(((value - mean) ** 2 * times for value, times in exact), Fraction(0)) / n
-    return {"mean": float(mean), "std": root(variance), "samples": n}
+    ratios = [(*value.as_integer_ratio(), times) for value, times in counts.items()]
+    whole = max(denominator for _, denominator, _ in ratios)  # each is a power of two
+    exact = [(numerator * (whole // denominator), times) for numerator, denominator, times in ratios]
+    total = sum(value * times for value, times in exact)
+    squares = n * sum(value * value * times for value, times in exact) - total * total
+    return {"mean": quotient(total, n * whole), "std": root(squares, (n * whole) ** 2), "samples": n}
 
 
 Group = tuple[str, ...]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.votes import UNKNOWN, answers_at, places_of_type
+from embertrace.analysis.arrays.ballots import places_of_type
+from embertrace.analysis.arrays.votes import UNKNOWN, answers_at
 from embertrace.analysis.calls import Call, Origin
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.naming import Names

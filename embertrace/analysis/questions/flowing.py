@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.arrays.ballots import places_of_type
 from embertrace.analysis.arrays.feeding import LEFT, feeding_of, have_links
 from embertrace.analysis.arrays.kinds import alike, kinds_of
-from embertrace.analysis.arrays.votes import places_of_type
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness
 from embertrace.analysis.ensembles import Ensemble, is_judge, read_ensemble, why_left_out

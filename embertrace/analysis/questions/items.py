@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.calls import Call, Metric, Origin
+from embertrace.analysis.calls import Call, Metric, Stamp
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble, why_left_out
 from embertrace.analysis.naming import ByItem, Keyless, Names
@@ -25,12 +25,14 @@ from embertrace.event import call_hex
 from embertrace.lineage import ITEM_BYTES, recorded
 from embertrace.payload import canonical
 
-Stamped = tuple[Origin, Any]
+Stamped = tuple[Stamp, Any]
 """(which call, value): of several calls about one item the latest speaks, in whatever parts they came."""
 
 
 class ItemRow:
     """What is known of one item: a partial row that merges exactly."""
+
+    __slots__ = ("answers", "calls", "said", "usd")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -58,7 +60,7 @@ class ItemRow:
         return {**said, "answers": answers, **judged, "cost": cost, "calls": self.calls}
 
 
-def _say(to: dict[str, Stamped], name: str, stamp: Origin, value: Any) -> None:
+def _say(to: dict[str, Stamped], name: str, stamp: Stamp, value: Any) -> None:
     if name not in to or to[name][0] <= stamp:
         to[name] = (stamp, value)
 
@@ -84,13 +86,12 @@ def _add_calls(found: ByItem[ItemRow], selection: Selection, right: Correctness)
         _say(row.said, "truth", stamp, truth)
 
 
-def _rows_of(found: ByItem[ItemRow], said: Said) -> Iterator[tuple[ItemRow, Origin, Any]]:
+def _rows_of(found: ByItem[ItemRow], said: Said) -> Iterator[tuple[ItemRow, Stamp, Any]]:
     """The row of each item of which something was said, which call said it, and what."""
     rows, of = found.each(said.code)
     places, by = np.unique(said.place, return_inverse=True)
-    origins = found.names.trees.origins(places)
-    stamped = zip(map(rows.__getitem__, of.tolist()), map(origins.__getitem__, by.tolist()), strict=True)
-    return ((row, origin, value) for (row, origin), value in zip(stamped, said.value, strict=True))
+    stamps = list(found.names.trees.stamps(places))
+    return zip(map(rows.__getitem__, of.tolist()), map(stamps.__getitem__, by.tolist()), said.value, strict=True)
 
 
 def _add_costs(found: ByItem[ItemRow], selection: Selection) -> None:
@@ -149,7 +150,7 @@ def _add_judges(found: ByItem[ItemRow], selection: Selection, right: Correctness
         _say_judged(found.at(*found.names.of(judge)), judge.origin, judge.answer, right.of_call(judge))
 
 
-def _say_judged(row: ItemRow, stamp: Origin, answer: Any, share: Fraction | bool | None) -> None:
+def _say_judged(row: ItemRow, stamp: Stamp, answer: Any, share: Fraction | bool | None) -> None:
     _say(row.said, "judge", stamp, answer)
     _say(row.said, "correct", stamp, None if share is None else float(share))
 
@@ -163,7 +164,7 @@ class ItemCalls:
 
     def __init__(self, key: Any, names: Names) -> None:
         self.key, self._wanted, self.names = recorded(key, ITEM_BYTES), key_of(key), names
-        self._rows: dict[tuple[Origin, int], tuple[Any, dict[str, Any]]] = {}
+        self._rows: dict[tuple[Stamp, int], tuple[Any, dict[str, Any]]] = {}
 
     def add(self, root: Call, selection: Selection) -> None:
         """Take in a tree, each call below its parent, if it is about the item."""

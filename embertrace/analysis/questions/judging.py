@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from embertrace.analysis.answers import Answers, Rule
 from embertrace.analysis.arrays.deciding import DECIDED, REASONS
 from embertrace.analysis.arrays.judged import JudgedVotes
-from embertrace.analysis.arrays.sums import Alike, sums_of_binary
+from embertrace.analysis.arrays.sums import Alike, Units, shares_by_unit, units_of_calls
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import Ensemble
@@ -19,13 +18,17 @@ from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.reading import deciding_alike, judged_alike, judged_singly
 from embertrace.analysis.questions.voting import HINT, Ties, check_ties, leaders_of, majority_share
 from embertrace.analysis.results import Table
-from embertrace.analysis.table.counting import grouped
+from embertrace.analysis.table.counting import counted, grouped
 from embertrace.analysis.tally import Tallies, Tally
-from embertrace.analysis.trees import Trees
 from embertrace.errors import QueryError
 
 Over = Literal["attempted", "answered"]
 """Of which members an agreement of k is one of k/n."""
+
+FAILING = ("failed", "abstained")
+"""What is wrong, of all attempts, where somebody knows what would have been right."""
+SAID = 4 * len(REASONS)
+"""So many numbers there are for a reason, whether a judge is labelled, and whether it is right."""
 
 
 def judge_accuracy(selection: Selection, *, answer: Rule = None, grade: Grade | None = None) -> Tally:
@@ -48,7 +51,7 @@ def judge_accuracy_by_agreement(
         rows = judged_alike(selection, right, tallies.left_out)
     else:
         for part in judged.parts:
-            _add_judged(tallies, selection.trees, part, over)
+            _add_judged(tallies, units_of_calls(selection.trees), part, over)
         tallies.left_out["unlinked"] += judged.unlinked
         rows = judged_singly(selection, judged.rest, right, tallies.left_out)
     for judge, ensemble, alike in rows:
@@ -58,28 +61,39 @@ def judge_accuracy_by_agreement(
     return tallies
 
 
-def _add_judged(tallies: Tallies, trees: Trees, judged: JudgedVotes, over: Over) -> None:
+def _add_judged(tallies: Tallies, units: Units, judged: JudgedVotes, over: Over) -> None:
     """Count many judges at once, as `add_judge` counts each."""
-    votes, at, decisions = judged.votes, judged.ensemble, judged.decisions
-    incomplete, unknown = votes.incomplete[at], votes.unknown[at]
-    tallies.left_out["incomplete"] += int(incomplete.sum())
-    tallies.left_out["with unknown answers"] += int((unknown & ~incomplete).sum())
-    counts = np.flatnonzero(~incomplete & ~unknown)
-    of = (votes.attempted if over == "attempted" else votes.answered)[at]
-    width = int(of.max()) + 1 if len(of) else 1
-    agreement = votes.largest[at] * width + of
-    for code, among in grouped(agreement[counts], counts):
-        tally = tallies.named(f"{code // width}/{code % width}")
-        judges = judged.judge[among]
-        reason, right = decisions.reason[judges], decisions.right[judges]
-        decided = np.flatnonzero(reason == DECIDED)
-        tally.add_sums(sums_of_binary(trees, votes.place[at[among[decided]]], right[decided] == 1))
-        if len(decided) == len(among):
-            continue
-        both = np.bincount(2 * reason + decisions.labelled[judges], minlength=2 * len(REASONS)).reshape(-1, 2)
-        for why, labelled in itertools.product(range(1, len(REASONS)), (False, True)):
-            failed = labelled and REASONS[why] in ("failed", "abstained")
-            tally.leave_out(REASONS[why], int(both[why, int(labelled)]), failed=failed)
+    votes, decisions, (at, kind, apart, _) = judged
+    comparable = votes.comparable
+    if not comparable.all():
+        incomplete = votes.incomplete[at]
+        tallies.left_out["incomplete"] += int(np.count_nonzero(incomplete))
+        tallies.left_out["with unknown answers"] += int(np.count_nonzero(votes.unknown[at] & ~incomplete))
+        counts = comparable[at]
+        at, kind = at[counts], kind[counts]
+    pattern = votes.pattern.take(at)
+    of = (votes.attempted.take(at)) if over == "attempted" else votes.patterns.answered.take(pattern)
+    width = int(of.max(initial=0)) + 1
+    agreement = votes.patterns.largest.take(pattern) * width + of
+    said = (2 * decisions.reason.astype(np.int64) + decisions.labelled) * 2 + decisions.right
+    codes, times = counted(agreement * SAID + said.take(kind))
+    for code, often in zip(codes.tolist(), times.tolist(), strict=True):
+        tally = tallies.named(_named(code // SAID, width))
+        reason, labelled = code % SAID // 4, code % 4 // 2
+        if reason != DECIDED:
+            tally.leave_out(REASONS[reason], often, failed=bool(labelled) and REASONS[reason] in FAILING)
+    decided = decisions.reason == DECIDED
+    shares = 2 * votes.unit.take(at) + decisions.right.take(kind)
+    if not decided.all():
+        agreement, shares = agreement[decided[kind]], shares[decided[kind]]
+    for code, among in grouped(agreement, shares):
+        sums = shares_by_unit(units, among >> 1, among & 1, 1, binary=True, apart=apart and votes.apart)
+        assert sums is not None  # of shares that are 0 or 1
+        tallies.named(_named(code, width)).add_sums(sums)
+
+
+def _named(agreement: int, width: int) -> str:
+    return f"{agreement // width}/{agreement % width}"
 
 
 def judge_lift(
@@ -114,7 +128,7 @@ class Both(NamedTuple):
 def against_majority(judge: Call, ensemble: Ensemble, right: Correctness, ties: Ties) -> Both | str:
     """How right both are, or why that can't be said."""
     reason = failed = why_undecided(judge, right)
-    if reason is not None and not (reason in ("failed", "abstained") and right.is_labelled(judge)):
+    if reason is not None and not (reason in FAILING and right.is_labelled(judge)):
         return reason
     chosen = right.of_call(judge) if failed is None else Fraction(0)
     leaders = leaders_of(ensemble)
@@ -135,7 +149,7 @@ def add_judge(tally: Tally, judge: Call, alike: Alike, right: Correctness) -> No
     reason = why_undecided(judge, right)
     if reason is not None:
         labelled = right.is_labelled(judge)
-        tally.leave_out(reason, alike.times, failed=labelled and reason in ("failed", "abstained"))
+        tally.leave_out(reason, alike.times, failed=labelled and reason in FAILING)
         return
     value = right.of_call(judge)
     if value is None:
@@ -149,8 +163,9 @@ def finish_by_agreement(tallies: Tallies) -> Table:
     rows = {}
     for name in sorted(tallies.by_name, key=from_full_agreement):
         tally = tallies.by_name[name]
-        if tally.spread.n:
-            rows[name] = tally.finish()
+        estimate = tally.finish()
+        if estimate.n:
+            rows[name] = estimate
         tallies.left_out.update(tally.left_out)
     distinct = sum(row.n for name, row in rows.items() if name.startswith("1/") and name not in ("1/1", "1/2"))
     return Table(rows, tallies.left_out, [HINT] if 2 * distinct > sum(row.n for row in rows.values()) else [])

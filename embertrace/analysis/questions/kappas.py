@@ -207,8 +207,8 @@ def draw_alpha(table: Sequence[Counted], values: Sequence[float], level: Level) 
     counts = np.asarray([given for _, given in table], dtype=float)
     together = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(width)
     together /= (counts.sum(axis=1) - 1)[:, None, None]
-    rows = sums_by_unit(list(zip([alike for alike, _ in table], together.reshape(len(table), -1), strict=True)))
-    if len(rows) * width**2 > MAX_CELLS // 10 or width**3 > MAX_CELLS // 10:
+    units = sums_by_unit(list(zip([alike for alike, _ in table], together.reshape(len(table), -1), strict=True)))
+    if sum(units.times) * width**2 > MAX_CELLS // 10 or width**3 > MAX_CELLS // 10:
         return TOO_MANY
 
     def alpha(sums: Array) -> Array:
@@ -219,7 +219,7 @@ def draw_alpha(table: Sequence[Counted], values: Sequence[float], level: Level) 
         observed, expected = (met * apart).sum(axis=(1, 2)), (pairs * apart).sum(axis=(1, 2))
         return 1 - observed * (given.sum(axis=1) - 1) / expected
 
-    return bootstrap(rows, alpha)
+    return bootstrap(units, alpha)
 
 
 def _distances(given: Array, values: Array, level: Level) -> Array:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import starmap
 from typing import Any, Literal
 
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
+from embertrace.analysis.arrays.ballots import places_of_type
 from embertrace.analysis.arrays.deciding import DECIDED, HAS_ABSTAINED, HAS_FAILED, REASONS, Decisions, truths_at
-from embertrace.analysis.arrays.votes import places_of_type
-from embertrace.analysis.calls import Call, Metric, Origin
+from embertrace.analysis.calls import Call, Metric, Stamp
 from embertrace.analysis.correctness import Correctness, Grade
 from embertrace.analysis.ensembles import why_left_out
 from embertrace.analysis.naming import ByItem, Names
@@ -44,22 +43,22 @@ class Outcome:
     def __init__(self) -> None:
         self.n = self.failed = 0
         self.total: int | Fraction = 0
-        self.said: dict[str, tuple[Origin, Any]] = {}
+        self.said: dict[str, tuple[Stamp, Any]] = {}
 
     def count(self, n: int, total: int | Fraction, failed: int = 0) -> None:
         self.n += n
         self.total += total
         self.failed += failed
 
-    def say(self, name: str, origin: Origin, value: Any) -> None:
+    def say(self, name: str, stamp: Stamp, value: Any) -> None:
         """Of several calls the latest speaks."""
-        if value is not None and (name not in self.said or self.said[name][0] <= origin):
-            self.said[name] = (origin, value)
+        if value is not None and (name not in self.said or self.said[name][0] <= stamp):
+            self.said[name] = (stamp, value)
 
     def merge(self, other: Outcome) -> Outcome:
         self.count(other.n, other.total, other.failed)
-        for name, (origin, value) in other.said.items():
-            self.say(name, origin, value)
+        for name, (stamp, value) in other.said.items():
+            self.say(name, stamp, value)
         return self
 
 
@@ -91,9 +90,9 @@ class Outcomes(ByItem[Outcome]):
         """Let calls say something, each of one of some items: of an item's the last that says any."""
         told = zip(of.tolist(), places.tolist(), values, strict=True)
         last = {item: (place, value) for item, place, value in told if value is not None}
-        origins = self.names.trees.origins(np.array([place for place, _ in last.values()], np.int64))
-        for (item, (_, value)), origin in zip(last.items(), origins, strict=True):
-            items[item].say(name, origin, value)
+        stamps = self.names.trees.stamps(np.array([place for place, _ in last.values()], np.int64))
+        for (item, (_, value)), stamp in zip(last.items(), stamps, strict=True):
+            items[item].say(name, stamp, value)
 
     def merge(self, other: ByItem[Outcome]) -> Outcomes:
         super().merge(other)
@@ -196,10 +195,10 @@ def _add_scores_of_calls(found: Outcomes, score: str, rows: Array, places: Array
     own = trees.shape.contexts.of_rows(rows)[1]
     groups = trees.items.groups(np.where(own > 0, own, trees.shape.item[places]))
     values = trees.texts.values(rows, lambda data: _exact(data[score]))
-    origins = starmap(Origin, trees.table.origins(rows))
-    for item, value, origin, group in zip(of.tolist(), values, origins, groups, strict=True):
+    stamps = trees.table.origins(rows)
+    for item, value, stamp, group in zip(of.tolist(), values, stamps, groups, strict=True):
         found.score(items[item], value)
-        items[item].say("group", origin, group)
+        items[item].say("group", stamp, group)
 
 
 def _exact(value: Any) -> int | Fraction | None:

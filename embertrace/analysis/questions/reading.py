@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from embertrace.analysis.answers import Answers
-from embertrace.analysis.arrays.deciding import DECIDED, OTHER, Decisions, can_decide, decide, stated_at, truths_at
+from embertrace.analysis.arrays.deciding import DECIDED, OTHER, Decisions, can_decide, decide, facts_at, truths_at
 from embertrace.analysis.arrays.kinds import Kinds, alike
 from embertrace.analysis.arrays.sums import Alike, units_of_calls
 from embertrace.analysis.calls import Call
@@ -161,11 +161,11 @@ def decided_among(selection: Selection, right: Correctness, places: Array) -> tu
     """The calls in some places of which arrays say what they decided, that, and those to be read one by one."""
     trees = selection.trees
     if not selection.at_once or not can_decide(trees, right):
-        return places[:0], decide(trees, right, places[:0], places[:0]), places
-    stated = stated_at(trees, places)
-    between = stated == OTHER
+        return places[:0], decide(trees, right, facts_at(trees, places[:0])), places
+    facts = facts_at(trees, places)
+    between = facts.stated == OTHER
     alone, places = places[between], places[~between]
-    return places, decide(trees, right, places, stated[~between]), alone
+    return places, decide(trees, right, facts.take(~between)), alone
 
 
 def shares_of(selection: Selection, right: Correctness, places: Array) -> Iterator[tuple[Fraction, Array]]:

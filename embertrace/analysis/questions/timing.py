@@ -189,19 +189,28 @@ class Path:
             self._describe(chains.in_order(), selection)
 
     def _describe(self, chains: Chains, selection: Selection) -> None:
-        trees, shape = selection.trees, selection.trees.shape
+        """The chains one by one, as `_described` has them; they stand chain by chain."""
+        trees = selection.trees
         chosen = selection.mask[chains.place]
         places, roots = chains.place[chosen], chains.root[chosen]
-        begun = trees.starts_ns[places] - trees.starts_ns[roots]
-        columns = (shape.name[places], chains.depth[chosen], begun, durations_of(trees, places), chains.own_ns[chosen])
-        steps = zip(*(column.tolist() for column in columns), trees.call_ids(places), strict=True)
-        triples, keys = trees.table.names.triples, trees.call_keys(roots)
-        wholes, traces = durations_of(trees, roots).tolist(), trees.trace_ids(roots)
-        for (name, depth, begun_ns, took, own, call_id), key, whole, trace in zip(
-            steps, keys, wholes, traces, strict=True
-        ):
-            step = (triples[name], trace, call_id, depth, begun_ns, took / 1e9, own)
-            self.chains.setdefault(key, []).append(_row(*step, whole))
+        own, whole, begun = chains.own_ns[chosen], durations_of(trees, roots), trees.starts_ns[places]
+        rows = list(
+            map(
+                _row,
+                map(trees.table.names.triples.__getitem__, trees.shape.name[places].tolist()),
+                trees.trace_ids(roots),
+                trees.call_ids(places),
+                chains.depth[chosen].tolist(),
+                (begun - trees.starts_ns[roots]).tolist(),
+                (durations_of(trees, places) / 1e9).tolist(),
+                own.tolist(),
+                whole.tolist(),
+            )
+        )
+        bounds = np.flatnonzero(np.diff(roots, prepend=-1, append=-1))
+        keys = trees.call_keys(roots[bounds[:-1]])
+        for key, start, end in zip(keys, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            self.chains[key] = rows[start:end]
 
     def merge(self, other: Path) -> Path:
         self.own.update(other.own)

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal
 
+import numpy as np
+
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.sums import Alike, sums_of
+from embertrace.analysis.arrays.sums import Alike, shares_by_unit, units_of_calls
 from embertrace.analysis.arrays.votes import Votes
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
@@ -66,17 +68,29 @@ def _divided(selection: Selection, answers: Answers, share: bool) -> Tally:
 
 def _add_votes(tally: Tally, selection: Selection, votes: Votes, share: bool) -> list[Call] | None:
     """Count all ensembles at once; those that are left, one by one. None (and nothing counted) if that can't be."""
-    counted = votes.comparable & (votes.answered > 1)
-    distinct, answered = votes.distinct[counted], votes.answered[counted]
-    numerator, denominator = (distinct - 1, answered - 1) if share else (1 * (distinct > 1), 0 * answered + 1)
-    sums = sums_of(selection.trees, votes.place[counted], numerator, denominator)
+    (answered, distinct, _), comparable = votes.patterns, votes.comparable
+    pattern, unit = votes.pattern, votes.unit
+    if not comparable.all():
+        pattern, unit = pattern[comparable], unit[comparable]
+    often = np.bincount(pattern, minlength=len(answered))
+    several = answered > 1
+    if often[~several].any():
+        divided = several.take(pattern)
+        pattern, unit = pattern[divided], unit[divided]
+    occurs = np.flatnonzero(several & (often > 0))
+    numerator, whole = 1 * (distinct > 1), 1
+    if share:
+        whole = math.lcm(*set((answered[occurs] - 1).tolist()))
+        numerator[occurs] = (distinct[occurs] - 1) * (whole // (answered[occurs] - 1))
+    binary = {0, whole}.issuperset(numerator[occurs].tolist())
+    sums = shares_by_unit(units_of_calls(selection.trees), unit, numerator.take(pattern), whole, binary, votes.apart)
     if sums is None:
         return None
     tally.add_sums(sums)
-    tally.hints["all distinct"] += int(((distinct == answered) & (answered > 2)).sum())
-    tally.left_out["incomplete"] += int(votes.incomplete.sum())
-    tally.left_out["with unknown answers"] += int((~votes.incomplete & votes.unknown).sum())
-    tally.left_out[TOO_FEW] += int((votes.comparable & (votes.answered < 2)).sum())
+    tally.hints["all distinct"] += int(often[(distinct == answered) & (answered > 2)].sum())
+    tally.left_out["incomplete"] += int(np.count_nonzero(votes.incomplete))
+    tally.left_out["with unknown answers"] += int(np.count_nonzero(~votes.incomplete & votes.unknown))
+    tally.left_out[TOO_FEW] += int(often[~several].sum())
     return [selection.trees.at(place) for place in votes.rest.tolist()]
 
 
@@ -187,5 +201,7 @@ def majority_share(
 
 def finish_votes(tally: Tally) -> Estimate:
     """The estimate; with a hint where most calls were of pairwise distinct answers, as free text is."""
-    calls = tally.spread.n
-    return tally.finish([HINT] if calls and 2 * tally.hints["all distinct"] > calls else [])
+    estimate = tally.finish()
+    if 2 * tally.hints["all distinct"] > estimate.n:
+        estimate.notes = (HINT, *estimate.notes)
+    return estimate

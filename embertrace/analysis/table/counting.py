@@ -35,7 +35,7 @@ def grouped(keys: Array, values: Array) -> Iterator[tuple[int, Array]]:
     """The values of each key that occurs, in their order. Few keys are looked for one by one, many are sorted."""
     found, times = counted(keys)
     if len(found) <= _FEW:
-        yield from ((key, values[keys == key]) for key in found.tolist())
+        yield from ((key, values[np.flatnonzero(keys == key)]) for key in found.tolist())
         return
     order = in_groups(keys)
     start = 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from embertrace.analysis.table.column import Array
 from embertrace.analysis.table.ids import DenseIds
-from embertrace.wire.spans import PADDING, Hash, copied
+from embertrace.wire.spans import PADDING, Hash, copied, pieces
 
 OBJECT_BYTES = 41
 """What a bytes object takes beside its own bytes, and its place in a list (CPython 3.11)."""
@@ -40,9 +40,7 @@ class Distinct:
     @property
     def texts(self) -> list[bytes]:
         for piece, lengths in self._pieces:
-            ends = np.cumsum(lengths)
-            bounds = map(slice, (ends - lengths).tolist(), ends.tolist())
-            self._texts += map(piece.__getitem__, bounds)
+            self._texts += pieces(piece, np.cumsum(lengths) - lengths, lengths)
         self._pieces.clear()
         return self._texts
 

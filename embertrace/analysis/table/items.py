@@ -1,23 +1,24 @@
 """What items say, by their numbers: the unit of statistics each belongs to, and its truth. Read once for each item.
 
-Items that begin with a key of short text and go on alike are many: what they say beside their key is read once.
+Items that begin with a key of short text and go on alike are many: what they say beside their key is read once, and
+keys are told apart as stretches of bytes.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.contexts import Contexts
-from embertrace.analysis.table.counting import counted
-from embertrace.analysis.table.mappings import MOST_KINDS, end_of_key
-from embertrace.analysis.table.numbered import Numbered
+from embertrace.analysis.table.counting import counted, dense, firsts, together
+from embertrace.analysis.table.mappings import apart_from_keys, end_of_key
+from embertrace.analysis.table.numbered import Numbered, Numbers
 from embertrace.lineage import unpack_mapping
 from embertrace.payload import canonical
+from embertrace.wire.spans import PADDING, alike, pieces
 
 Unit = tuple[str, bytes]
 """What is drawn at random: ("item", its group or key) or ("call", its id)."""
@@ -32,29 +33,64 @@ def unit_of_item(item: Mapping[str, Any]) -> Unit | None:
     return "item", canonical(["group", group] if group is not None else ["key", item["key"]])
 
 
+class _Plain:
+    """Of new items those that begin with a key of short text: their places, and the `kind` of each.
+
+    Items of one kind differ in their keys alone: of each kind one was read, and `says` what it says. `others` are the
+    places of the other items.
+    """
+
+    def __init__(self, packed: Sequence[bytes]) -> None:
+        lengths = np.fromiter(map(len, packed), np.int64, len(packed))
+        starts = np.cumsum(lengths) - lengths
+        self._buffer = b"".join([*packed, bytes(PADDING)])
+        ends, first = apart_from_keys(self._buffer, starts, lengths)
+        self.place, self.others = np.flatnonzero(ends), np.flatnonzero(ends == 0).tolist()
+        self._key, self._end = (starts + _BEFORE_KEY)[self.place], (starts + ends)[self.place]
+        self.kind = dense(first[self.place])
+        self.says = [unpack_mapping(packed[place]) for place in counted(first[self.place])[0].tolist()]
+
+    def keys(self, wanted: Array, of_kind: Array) -> tuple[list[bytes], Array, Array]:
+        """The distinct packed keys of the kinds that are wanted, told apart also by a number `of_kind`; a kind of each,
+        and for every item with such a kind which of these keys it has."""
+        at = np.flatnonzero(wanted[self.kind])
+        start, length = self._key[at], (self._end - self._key)[at]
+        first = alike(self._buffer, start, length)
+        if of_kind.any():
+            first = firsts(together(first, of_kind[self.kind[at]]))
+        own, index = np.flatnonzero(first == np.arange(len(first))), np.empty(len(first), np.int64)
+        index[own] = np.arange(len(own))
+        return pieces(self._buffer, start[own], length[own]), self.kind[at[own]], index[first]
+
+
 class Items:
     """Units and truths of the items in contexts; both are numbered, NONE is none."""
 
     def __init__(self, contexts: Contexts) -> None:
         self._contexts = contexts
-        self.codes: list[bytes] = []
-        """Of each unit of an item what tells it from the others."""
+        self._units = Numbers()
         self.truths: list[Any] = []
         self._unit, self._truth = Column(np.int32), Column(np.int32)
-        self._unit_numbers, self._truth_numbers, self._identity_numbers = Numbered(), Numbered(), Numbered()
-        self._kinds: dict[tuple[int, bytes], int | None] = {}
-        self.identities: list[bytes] = []
-        """Of each key and epoch, packed one behind the other: in their order, items are in that of keys and epochs."""
+        self._truth_numbers = Numbered()
         self._identity = Column(np.int32)
         self._having = np.zeros(0, np.int64)
-        self._epochs: dict[tuple[int, bytes], bytes] = {}
+        self._identities = Numbers()
+
+    @property
+    def codes(self) -> list[bytes]:
+        """Of each unit of an item what tells it from the others."""
+        return self._units.codes
+
+    @property
+    def identities(self) -> list[bytes]:
+        """Of each key and epoch, packed one behind the other: in their order, items are in that of keys and epochs."""
+        return self._identities.codes
 
     @property
     def nbytes(self) -> int:
         """Of what was read of them; they themselves are the contexts'."""
         columns = self._unit.nbytes + self._truth.nbytes + self._identity.nbytes + self._having.nbytes
-        texts = (self._unit_numbers, self._truth_numbers, self._identity_numbers)
-        return columns + sum(one.nbytes for one in texts)
+        return columns + sum(one.nbytes for one in (self._units, self._truth_numbers, self._identities))
 
     def unit(self) -> Array:
         """By an item's number that of its unit."""
@@ -68,9 +104,9 @@ class Items:
 
     def identity(self) -> Array:
         """By an item's number that of its key and epoch; NONE without a key."""
-        items = self._contexts.items.packed
-        found = array("i", (self._identify(items[number]) for number in range(len(self._identity), len(items))))
-        self._identity.extend(np.array(found, np.int32))
+        new = self._contexts.items.packed[len(self._identity) :]
+        if new:
+            self._identity.extend(self._identify(new))
         return self._identity.values
 
     def groups(self, numbers: Array) -> list[Any]:
@@ -82,7 +118,7 @@ class Items:
 
     def number_of_identity(self, code: bytes, others: dict[bytes, int]) -> int:
         """The number of a key and epoch; of one that no item has, a number among `others`, above all of them."""
-        number = self._identity_numbers.get(code)
+        number = self._identities.get(code)
         return len(self.identities) + others.setdefault(code, len(others)) if number is None else number
 
     def with_identity(self, number: int) -> dict[str, Any]:
@@ -93,6 +129,15 @@ class Items:
             self._having = np.zeros(len(self.identities), np.int64)
             self._having[identity[keyed]] = keyed
         return self._contexts.items.mapping(int(self._having[number]))
+
+    def key_and_epoch(self, number: int) -> tuple[Any, Any]:
+        """The key and the epoch with a number."""
+        code = self.identities[number]
+        end = 1 + (code[0] & 0x1F)
+        if 0xA0 <= code[0] < 0xC0 and code[end:] == _NO_EPOCH:  # a short text
+            return code[1:end].decode("utf-8", "surrogatepass"), None
+        item = self.with_identity(number)
+        return item["key"], item.get("epoch")
 
     def having(self, key: bytes) -> Array:
         """By an item's number whether it has this key, as `canonical` has it."""
@@ -111,66 +156,51 @@ class Items:
     def _says(packed: bytes, folded: str, truths: dict[tuple[int, bytes], bool]) -> bool:
         end = end_of_key(packed)
         if not end:
-            item = unpack_mapping(packed) if packed else {}
+            item = unpack_mapping(packed)
             return any(folded in str(item.get(name, "")).casefold() for name in ("key", "truth"))
         kind = packed[0], packed[end:]
         if kind not in truths:
             truths[kind] = folded in str(unpack_mapping(packed).get("truth", "")).casefold()
         return truths[kind] or folded in packed[6:end].decode().casefold()
 
-    def _identify(self, packed: bytes) -> int:
-        end = end_of_key(packed)
-        if not end:
-            item = unpack_mapping(packed) if packed else {}
-            if "key" not in item:
-                return NONE
-            code = canonical(item["key"]) + canonical(item.get("epoch"))
-        else:
-            kind = packed[0], packed[end:]
-            epoch = self._epochs.get(kind)
-            if epoch is None:
-                epoch = canonical(unpack_mapping(packed).get("epoch"))
-                if len(self._epochs) < MOST_KINDS:
-                    self._epochs[kind] = epoch
-            code = packed[5:end] + epoch
-        number = self._identity_numbers[code]
-        if number == len(self.identities):
-            self.identities.append(code)
-        return number
+    def _identify(self, packed: Sequence[bytes]) -> Array:
+        found, plain = np.full(len(packed), NONE, np.int32), _Plain(packed)
+        epochs, numbers = [canonical(item.get("epoch")) for item in plain.says], dict[bytes, int]()
+        of_kind = np.array([numbers.setdefault(epoch, len(numbers)) for epoch in epochs], np.int64)
+        keys, kinds, which = plain.keys(np.ones(len(epochs), bool), of_kind)
+        codes = list(map(bytes.__add__, keys, map(epochs.__getitem__, kinds.tolist())))
+        found[plain.place] = self._identities.numbers(codes)[which]
+        for place in plain.others:
+            item = unpack_mapping(packed[place])
+            if "key" in item:
+                found[place] = self._identities.number(canonical(item["key"]) + canonical(item.get("epoch")))
+        return found
 
     def _catch_up(self) -> None:
-        items = self._contexts.items.packed
-        units, truths = array("i"), array("i")
-        for number in range(len(self._unit), len(items)):
-            unit, truth = self._look(items[number])
-            units.append(unit)
-            truths.append(truth)
-        self._unit.extend(np.array(units, np.int32))
-        self._truth.extend(np.array(truths, np.int32))
+        packed = self._contexts.items.packed[len(self._unit) :]
+        if not packed:
+            return
+        units, truths = np.full(len(packed), NONE, np.int32), np.full(len(packed), NONE, np.int32)
+        plain = _Plain(packed)
+        truths[plain.place] = np.array([self._truth_of(item) for item in plain.says], np.int32)[plain.kind]
+        in_group = np.array([item.get("group") is not None for item in plain.says], bool)
+        of_group = [self._unit_of(item) if item.get("group") is not None else NONE for item in plain.says]
+        units[plain.place] = np.array(of_group, np.int32)[plain.kind]
+        keys, _, which = plain.keys(~in_group, np.zeros(len(in_group), np.int64))
+        alone = plain.place[~in_group[plain.kind]]
+        units[alone] = self._units.numbers(list(map(_PACKED_KEY.__add__, keys)))[which]
+        for place in plain.others:
+            item = unpack_mapping(packed[place])
+            units[place], truths[place] = self._unit_of(item), self._truth_of(item)
+        self._unit.extend(units)
+        self._truth.extend(truths)
 
-    def _look(self, packed: bytes) -> tuple[int, int]:
-        end = end_of_key(packed)
-        if not end:
-            return self._read(packed)
-        kind = packed[0], packed[end:]
-        truth = self._kinds.get(kind)
-        if truth is None:
-            found = self._read(packed)
-            if b"\xa5group" not in kind[1] and len(self._kinds) < MOST_KINDS:
-                self._kinds[kind] = found[1]
-            return found
-        return self._number(_PACKED_KEY + packed[5:end]), truth
+    def _unit_of(self, item: Mapping[str, Any]) -> int:
+        unit = unit_of_item(item)
+        return NONE if unit is None else self._units.number(unit[1])
 
-    def _read(self, packed: bytes) -> tuple[int, int]:
-        item = unpack_mapping(packed) if packed else {}
-        unit, truth = unit_of_item(item), item.get("truth")
-        return NONE if unit is None else self._number(unit[1]), self.number_of_truth(truth)
-
-    def _number(self, code: bytes) -> int:
-        number = self._unit_numbers[code]
-        if number == len(self.codes):
-            self.codes.append(code)
-        return number
+    def _truth_of(self, item: Mapping[str, Any]) -> int:
+        return self.number_of_truth(item.get("truth"))
 
     def truths_numbered(self, numbers: Array) -> list[Any]:
         """The truths with these numbers; None for NONE."""
@@ -187,3 +217,6 @@ class Items:
 
 
 _PACKED_KEY = canonical(["key", ""])[:-1]
+_NO_EPOCH = canonical(None)
+_BEFORE_KEY = 5
+"""Bytes of a plain item before its key: the map's header, and "key" itself."""

@@ -22,8 +22,6 @@ from embertrace.lineage import unpack_mapping
 from embertrace.wire.spans import PADDING, alike, are_ascii, words_at
 
 NOTHING = 0
-MOST_KINDS = 10_000
-"""Where maps go on in that many ways, looking is no shorter than reading."""
 _KEY = b"\xa3key"
 _FIRST_KEY, _FOUR_BYTES = np.uint64(int.from_bytes(_KEY, "little")), np.uint64(0xFFFFFFFF)
 
@@ -91,25 +89,30 @@ class FewMappings:
 
 def _are_filled(buffer: bytes, starts: Array, lengths: Array) -> Array:
     """Whether there is anything in maps. Of those that differ in their keys alone one is read."""
+    _, first = apart_from_keys(buffer, starts, lengths)
+    read = np.flatnonzero(first == np.arange(len(first)))
+    filled = np.zeros(len(first), bool)
+    filled[read] = [bool(unpack_mapping(buffer[starts[row] : starts[row] + lengths[row]])) for row in read.tolist()]
+    found: Array = filled[first]
+    return found
 
-    def packed(row: int) -> bytes:
-        return buffer[starts[row] : starts[row] + lengths[row]]
 
+def apart_from_keys(buffer: bytes, starts: Array, lengths: Array) -> tuple[Array, Array]:
+    """Where the key of each map ends, as `end_of_key` has it; and which other one differs from it in its key alone: one
+    and the same for all that do, and itself for a map without such a key."""
     own = np.arange(len(starts))
     if not len(own):
-        return np.zeros(0, bool)
+        return own, own
     ends = _ends_of_keys(buffer, starts, lengths)
     headers = np.frombuffer(buffer, np.uint8)[starts]
     kinds = together(alike(buffer, starts + ends, lengths - ends), headers, (ends > 0).astype(np.uint8))
     first = np.where(ends > 0, firsts(kinds), own)
-    read = np.flatnonzero(first == own)
-    filled = np.zeros(len(own), bool)
-    filled[read] = [bool(unpack_mapping(packed(row))) for row in read.tolist()]
-    filled = filled[first]
-    twice = [row for row in read.tolist() if ends[row] and not end_of_key(packed(row))]  # what follows has a key, too
-    for row in np.flatnonzero(np.isin(first, twice)).tolist() if twice else ():
-        filled[row] = bool(unpack_mapping(packed(row)))
-    return filled
+    read = np.flatnonzero((first == own) & (ends > 0)).tolist()
+    twice = [row for row in read if not end_of_key(buffer[starts[row] : starts[row] + lengths[row]])]
+    if twice:  # what follows has a key, too
+        again = np.isin(first, twice)
+        ends[again], first[again] = 0, own[again]
+    return ends, first
 
 
 def _ends_of_keys(buffer: bytes, starts: Array, lengths: Array) -> Array:

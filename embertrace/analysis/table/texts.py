@@ -17,7 +17,7 @@ from embertrace.analysis.table.counting import counted
 from embertrace.analysis.table.events import EventTable
 from embertrace.analysis.table.numbered import Numbered
 from embertrace.wire.columns import data_of
-from embertrace.wire.spans import alike
+from embertrace.wire.spans import alike, pieces
 
 UNKNOWN = -1
 READING_BYTES = 100
@@ -32,6 +32,7 @@ class Texts:
         self._number = Column(np.int32)
         self._numbers = Numbered()
         self._readings: dict[str, list[Any]] = {}
+        self._arrays: dict[str, Array] = {}
 
     @property
     def nbytes(self) -> int:
@@ -49,7 +50,7 @@ class Texts:
         for places, buffer, starts, lengths in self._events.tails.packed(new):
             first = alike(buffer, starts, lengths)
             own = np.flatnonzero(first == np.arange(len(first)))
-            texts = map(buffer.__getitem__, map(slice, starts[own].tolist(), (starts + lengths)[own].tolist()))
+            texts = pieces(buffer, starts[own], lengths[own])
             given = np.empty(len(first), np.int32)
             given[own] = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(own))
             numbers[new[places]] = given[first]
@@ -73,3 +74,10 @@ class Texts:
             for text in list(self._numbers)[len(found) :]:
                 found.append(reader(mapping_of(data_of(text))))
         return found
+
+    def numbered(self, name: str, reader: Callable[[dict[str, Any]], Any], dtype: Any) -> Array:
+        """The same as an array: what a reader makes of data are numbers of this type."""
+        found = self.read(name, reader)
+        if name not in self._arrays or len(self._arrays[name]) < len(found):
+            self._arrays[name] = np.array(found, dtype)
+        return self._arrays[name]
