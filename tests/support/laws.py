@@ -104,7 +104,7 @@ def questions(events: list[Placed]) -> list[tuple[str, dict[str, Any]]]:
     if steps_back(events):  # then a producer's whole stream decides when its calls began: see `clocks`
         left = {"critical_path", "stragglers", "slowest"}
     asked = [(name, OPTIONS.get(name, {})) for name in VERBS.keys() - left]
-    otherwise = [(name, options) for name, options in OTHERWISE if name not in left]
+    otherwise = [(name, options) for name, options in OTHERWISE if not {name, options.get("question")} & left]
     rows = answer(grown(events), {"verb": "items", "options": {"pool": True}})["rows"]
     named = [("item", {"key": row["item"]}) for row in rows if isinstance(row["item"], str)]
     return [*asked, *otherwise, *named]
