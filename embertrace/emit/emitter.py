@@ -183,7 +183,8 @@ class Emitter(AddressedSink):
         try:
             self._thread.start()
         except RuntimeError as error:  # too many threads, or the interpreter is ending
-            self._thread = None
+            self._thread = self._waker = None
+            waker.close()
             log.error("could not start the sender of events to %s, which are held: %s", self.endpoint, error)
 
     def _wake(self) -> None:

@@ -90,6 +90,25 @@ def test_an_absent_aggregator_delays_nothing_and_is_said_once(caplog: pytest.Log
     ]
 
 
+def test_without_a_thread_events_are_held_and_that_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    emitter = emitter_to("tcp://127.0.0.1:1", linger_s=0.1)
+    with caplog.at_level(logging.WARNING, "embertrace"):
+        emitter.put(event(1))
+        emitter.put(event(2))
+        assert not emitter.close()
+    assert emitter.stats().emitted == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "could not start the sender of events to tcp://127.0.0.1:1, which are held: can't start new thread",
+        "2 events were not delivered to tcp://127.0.0.1:1 and are lost with this process",
+    ]
+
+
 def test_drops_are_declared_as_gaps(tmp_path: pathlib.Path) -> None:
     endpoint = free_endpoint()
     emitter = emitter_to(endpoint, spool_bytes=1024 * 1024)
