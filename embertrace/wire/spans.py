@@ -1,7 +1,7 @@
 """Stretches of a buffer, many at once: copied one behind the other, or told apart by what they hold. With numpy.
 
-Rules: a buffer has PADDING bytes behind the last of its stretches, since words are read beyond their ends. Hashing is
-seeded, and what it finds alike is compared byte by byte.
+Rules: a buffer has PADDING bytes behind the last of its stretches, since words are read beyond their ends; `copied` and
+`pieces` need none. Hashing is seeded, and what it finds alike is compared byte by byte.
 
     copied   the bytes of stretches, one behind the other
     pieces   of each stretch the bytes that it holds
@@ -13,6 +13,7 @@ seeded, and what it finds alike is compared byte by byte.
 from __future__ import annotations
 
 import secrets
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -123,9 +124,11 @@ class Hash:
 
     def __init__(self) -> None:
         self._factors = np.array([secrets.randbits(64) | 1 for _ in range(2 * WORDS + 1)], np.uint64)
+        self._key = secrets.token_bytes(16)
 
     def of(self, buffer: bytes, starts: Ints, lengths: Ints) -> Ints:
-        """Those of some stretches. Longer ones than PADDING are hashed by Python."""
+        """Those of some stretches. Longer ones than PADDING are hashed one by one, under a key of our own: two that are
+        alike for Python's `hash` would be so for each Hash."""
         hashes = lengths.astype(np.uint64) * self._factors[-1]
         short = np.flatnonzero(lengths <= PADDING)
         words = _words_in(buffer, starts[short], lengths[short])
@@ -136,7 +139,8 @@ class Hash:
         long = np.flatnonzero(lengths > PADDING)
         ends = (starts + lengths)[long].tolist()
         texts = (buffer[start:end] for start, end in zip(starts[long].tolist(), ends, strict=True))
-        hashes[long] ^= np.fromiter(map(hash, texts), np.int64, len(long)).view(np.uint64)
+        digests = b"".join(blake2b(text, digest_size=8, key=self._key).digest() for text in texts)
+        hashes[long] ^= np.frombuffer(digests, np.uint64)
         hashes ^= hashes >> np.uint64(32)
         found: Ints = np.maximum(hashes, np.uint64(1))
         return found

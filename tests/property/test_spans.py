@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -32,12 +35,16 @@ def spread(held: list[bytes], gaps: list[int]) -> tuple[bytes, np.ndarray, np.nd
 
 @given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
 def test_stretches_are_copied_one_behind_the_other(held: list[bytes], gaps: list[int]) -> None:
-    assert copied(*spread(held, gaps)) == b"".join(held)
+    buffer, starts, lengths = spread(held, gaps)
+    for each in (buffer, buffer[:-PADDING]):
+        assert copied(each, starts, lengths) == b"".join(held)
 
 
 @given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
 def test_stretches_are_what_they_hold(held: list[bytes], gaps: list[int]) -> None:
-    assert pieces(*spread(held, gaps)) == held
+    buffer, starts, lengths = spread(held, gaps)
+    for each in (buffer, buffer[:-PADDING]):
+        assert pieces(each, starts, lengths) == held
 
 
 @given(st.lists(PIECES, max_size=60), st.lists(st.integers(0, 9), min_size=1, max_size=5))
@@ -118,3 +125,22 @@ def test_texts_have_numbers_as_they_are_first_met_whatever_their_hash_is(given: 
             assert found == [met[text] for text in texts]
             assert len(distinct) == len(met) + 1
         assert distinct.texts == [b"", *met]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_long_texts_of_one_hash_get_others(monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
+    """Those beyond PADDING bytes, too: under the first key all of them are alike."""
+    keys: list[bytes] = []
+
+    def first_is_coarse(text: bytes, *, digest_size: int, key: bytes) -> Any:
+        keys.append(key)
+        return blake2b(b"" if key == keys[0] else text, digest_size=digest_size, key=key)
+
+    monkeypatch.setattr("embertrace.wire.spans.blake2b", first_is_coarse)
+    texts = [bytes([place]) * 200 for place in range(5)]
+    distinct = Distinct()
+    for part in [texts] if together else [[text] for text in texts]:
+        distinct.numbers(*spread(part, [3]))
+    assert distinct.texts == [b"", *texts]
+    assert distinct.numbers(*spread(texts[::-1], [3])).tolist() == [5, 4, 3, 2, 1]
+    assert len(set(keys)) > 1

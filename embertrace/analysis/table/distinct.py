@@ -47,11 +47,12 @@ class Distinct:
     def numbers(self, buffer: bytes, starts: Array, lengths: Array) -> Array:
         """Those of stretches that differ from each other (see `wire.spans`), new or known."""
         before = len(self._ids)
-        numbers = self._ids.add(self._hash.of(buffer, starts, lengths))
-        new = numbers >= before
-        if len(self._ids) - before != np.count_nonzero(new) or not self._are(numbers, buffer, starts, lengths, ~new):
+        while True:
+            numbers = self._ids.add(self._hash.of(buffer, starts, lengths))
+            new = numbers >= before
+            if len(self._ids) - before == np.count_nonzero(new) and self._are(numbers, buffer, starts, lengths, ~new):
+                break
             self._hash_anew(before)
-            return self.numbers(buffer, starts, lengths)
         if new.any():
             piece = copied(buffer, starts[new], lengths[new])
             self._pieces.append((piece, lengths[new]))
