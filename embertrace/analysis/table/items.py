@@ -27,10 +27,12 @@ NONE = -1
 
 def unit_of_item(item: Mapping[str, Any]) -> Unit | None:
     """The group of an item, else its key; None where it has neither."""
-    if "key" not in item:
-        return None
+    return ("item", _code_of_unit(item)) if "key" in item else None
+
+
+def _code_of_unit(item: Mapping[str, Any]) -> bytes:
     group = item.get("group")
-    return "item", canonical(["group", group] if group is not None else ["key", item["key"]])
+    return canonical(["group", group] if group is not None else ["key", item["key"]])
 
 
 class _Plain:
@@ -170,10 +172,12 @@ class Items:
         keys, kinds, which = plain.keys(np.ones(len(epochs), bool), of_kind)
         codes = list(map(bytes.__add__, keys, map(epochs.__getitem__, kinds.tolist())))
         found[plain.place] = self._identities.numbers(codes)[which]
+        others = dict[int, bytes]()
         for place in plain.others:
             item = unpack_mapping(packed[place])
             if "key" in item:
-                found[place] = self._identities.number(canonical(item["key"]) + canonical(item.get("epoch")))
+                others[place] = canonical(item["key"]) + canonical(item.get("epoch"))
+        found[list(others)] = self._identities.of_each(list(others.values()))
         return found
 
     def _catch_up(self) -> None:
@@ -184,20 +188,23 @@ class Items:
         plain = _Plain(packed)
         truths[plain.place] = np.array([self._truth_of(item) for item in plain.says], np.int32)[plain.kind]
         in_group = np.array([item.get("group") is not None for item in plain.says], bool)
-        of_group = [self._unit_of(item) if item.get("group") is not None else NONE for item in plain.says]
-        units[plain.place] = np.array(of_group, np.int32)[plain.kind]
+        of_group = np.full(len(in_group), NONE)
+        of_group[in_group] = self._units.of_each(
+            [_code_of_unit(item) for item in plain.says if item.get("group") is not None]
+        )
+        units[plain.place] = of_group[plain.kind]
         keys, _, which = plain.keys(~in_group, np.zeros(len(in_group), np.int64))
         alone = plain.place[~in_group[plain.kind]]
         units[alone] = self._units.numbers(list(map(_PACKED_KEY.__add__, keys)))[which]
+        others = dict[int, bytes]()
         for place in plain.others:
             item = unpack_mapping(packed[place])
-            units[place], truths[place] = self._unit_of(item), self._truth_of(item)
+            truths[place] = self._truth_of(item)
+            if "key" in item:
+                others[place] = _code_of_unit(item)
+        units[list(others)] = self._units.of_each(list(others.values()))
         self._unit.extend(units)
         self._truth.extend(truths)
-
-    def _unit_of(self, item: Mapping[str, Any]) -> int:
-        unit = unit_of_item(item)
-        return NONE if unit is None else self._units.number(unit[1])
 
     def _truth_of(self, item: Mapping[str, Any]) -> int:
         return self.number_of_truth(item.get("truth"))

@@ -43,10 +43,6 @@ class Numbers:
     def get(self, code: bytes) -> int | None:
         return self._known.get(code)
 
-    def number(self, code: bytes) -> int:
-        """The number of one, new or known."""
-        return int(self.numbers([code])[0])
-
     def numbers(self, codes: list[bytes]) -> Array:
         """The numbers of several, no two of which are equal."""
         known = self._known
@@ -57,3 +53,11 @@ class Numbers:
         if len(new) == len(codes):
             return np.arange(first, len(self.codes))
         return np.fromiter(map(self._known.__getitem__, codes), np.int64, len(codes))
+
+    def of_each(self, codes: list[bytes]) -> Array:
+        """The numbers of several, some of which may be equal."""
+        distinct = list(dict.fromkeys(codes))
+        if len(distinct) == len(codes):
+            return self.numbers(codes)
+        numbers = dict(zip(distinct, self.numbers(distinct).tolist(), strict=True))
+        return np.fromiter(map(numbers.__getitem__, codes), np.int64, len(codes))
