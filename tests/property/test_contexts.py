@@ -16,7 +16,13 @@ from embertrace.lineage import unpack_mapping
 from embertrace.wire.context import Added, pack_context, unpack_context
 from embertrace.wire.event import RawEvent
 
-KEYS = st.one_of(st.integers(0, 3), st.sampled_from(["q1", "q2", "ä", "", "x" * 40]), st.text(max_size=33))
+LONG = [size * "x" for size in (31, 32, 40, 127, 128, 129, 255, 256)]
+KEYS = st.one_of(
+    st.integers(0, 3),
+    st.sampled_from(["q1", "q2", "ä", "", 16 * "ä", *LONG]),
+    st.text(max_size=33),
+    st.uuids().map(str),
+)
 ITEMS = st.fixed_dictionaries(
     {"key": KEYS}, optional={"truth": st.sampled_from(["a", b"\xa3key", {"key": 1}]), "epoch": st.integers(0, 2)}
 ).map(payload.pack)
@@ -88,9 +94,14 @@ GROUPED = st.fixed_dictionaries(
 ).map(payload.pack)
 
 
+WIDE = st.sampled_from([b"\x81\xa3key\xd9\x02q1", b"\x81\xa3key\xda\x00\x28" + 40 * b"x", b"\x81\xa3key\xd9"])
+"""Packed in more bytes than there need be, and broken off."""
+
+
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.one_of(GROUPED, ITEMS, ITEMS, st.just(payload.pack({"truth": "a"}))), max_size=25), st.integers(1, 9)
+    st.lists(st.one_of(GROUPED, ITEMS, ITEMS, WIDE, st.just(payload.pack({"truth": "a"}))), max_size=25),
+    st.integers(1, 9),
 )
 def test_items_say_side_by_side_what_each_says(given: list[bytes], every: int) -> None:
     """Of each item its unit, its truth, and its key and epoch; however many of them are looked at together."""
@@ -112,4 +123,10 @@ def test_items_say_side_by_side_what_each_says(given: list[bytes], every: int) -
             code = payload.canonical(item["key"]) + payload.canonical(item.get("epoch"))
             assert items.identities[identities[number]] == code
             assert items.having(payload.canonical(item["key"]))[number]
+            assert items.key_and_epoch(int(identities[number])) == (item["key"], item.get("epoch"))
+    for wanted in ("x", "-", "ä", "1"):
+        assert items.saying(wanted).tolist() == [
+            any(wanted in str(unpack_mapping(packed).get(name, "")).casefold() for name in ("key", "truth"))
+            for packed in intake.contexts.items.packed
+        ]
     assert len(set(items.codes)) == len(items.codes) and len(set(items.identities)) == len(items.identities)

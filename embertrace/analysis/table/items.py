@@ -1,6 +1,6 @@
 """What items say, by their numbers: the unit of statistics each belongs to, and its truth. Read once for each item.
 
-Items that begin with a key of short text and go on alike are many: what they say beside their key is read once, and
+Items that begin with a key of ASCII text and go on alike are many: what they say beside their key is read once, and
 keys are told apart as stretches of bytes.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from embertrace.analysis.table.column import Array, Column
 from embertrace.analysis.table.contexts import Contexts
 from embertrace.analysis.table.counting import counted, dense, firsts, together
-from embertrace.analysis.table.mappings import apart_from_keys, end_of_key
+from embertrace.analysis.table.mappings import apart_from_keys, end_of_key, text_at
 from embertrace.analysis.table.numbered import Numbered, Numbers
 from embertrace.lineage import unpack_mapping
 from embertrace.payload import canonical
@@ -36,7 +36,7 @@ def _code_of_unit(item: Mapping[str, Any]) -> bytes:
 
 
 class _Plain:
-    """Of new items those that begin with a key of short text: their places, and the `kind` of each.
+    """Of new items those that begin with a key of ASCII text: their places, and the `kind` of each.
 
     Items of one kind differ in their keys alone: of each kind one was read, and `says` what it says. `others` are the
     places of the other items.
@@ -135,9 +135,9 @@ class Items:
     def key_and_epoch(self, number: int) -> tuple[Any, Any]:
         """The key and the epoch with a number."""
         code = self.identities[number]
-        end = 1 + (code[0] & 0x1F)
-        if 0xA0 <= code[0] < 0xC0 and code[end:] == _NO_EPOCH:  # a short text
-            return code[1:end].decode("utf-8", "surrogatepass"), None
+        begin, end = text_at(code, 0)
+        if end and code[end:] == _NO_EPOCH:
+            return code[begin:end].decode("utf-8", "surrogatepass"), None
         item = self.with_identity(number)
         return item["key"], item.get("epoch")
 
@@ -160,10 +160,10 @@ class Items:
         if not end:
             item = unpack_mapping(packed)
             return any(folded in str(item.get(name, "")).casefold() for name in ("key", "truth"))
-        kind = packed[0], packed[end:]
+        kind, begin = (packed[0], packed[end:]), text_at(packed, _BEFORE_KEY)[0]
         if kind not in truths:
             truths[kind] = folded in str(unpack_mapping(packed).get("truth", "")).casefold()
-        return truths[kind] or folded in packed[6:end].decode().casefold()
+        return truths[kind] or folded in packed[begin:end].decode().casefold()
 
     def _identify(self, packed: Sequence[bytes]) -> Array:
         found, plain = np.full(len(packed), NONE, np.int32), _Plain(packed)

@@ -1,8 +1,8 @@
 """Packed maps by number: items, and tags, each distinct one once.
 
 Rules:
-- A number is given to each map in the order in which it is first met; NOTHING is none. One that is empty or can't be
-  read is none, as if it had not been sent.
+- A number is given to each map when it is first met, to those of one call in no particular order; NOTHING is none. One
+  that is empty or can't be read is none, as if it had not been sent.
 - Maps that begin with a text under "key" and go on alike are many, and differ in that text alone: once one of them
   was read, the others need only be looked at.
 """
@@ -23,6 +23,8 @@ from embertrace.wire.spans import PADDING, alike, are_ascii, words_at
 
 NOTHING = 0
 _KEY = b"\xa3key"
+_SHORT_TEXT, _TEXT = 32, 0xD9
+"""Texts are packed behind 0xA0 + their length below so many bytes; from there on behind this byte, and their length."""
 _FIRST_KEY, _FOUR_BYTES = np.uint64(int.from_bytes(_KEY, "little")), np.uint64(0xFFFFFFFF)
 
 
@@ -118,20 +120,33 @@ def apart_from_keys(buffer: bytes, starts: Array, lengths: Array) -> tuple[Array
 def _ends_of_keys(buffer: bytes, starts: Array, lengths: Array) -> Array:
     """As `end_of_key`, of many; but for what follows the key, which is not looked at."""
     bytes_, words = np.frombuffer(buffer, np.uint8), words_at(buffer)
-    tag = bytes_[starts + 5]
-    ends = 6 + (tag & 0x1F).astype(np.int64)
-    fits = (lengths >= 6) & (ends <= lengths) & ((tag & 0xE0) == 0xA0)
+    tag, long = bytes_[starts + 5], bytes_[starts + 6]
+    is_long = (tag == _TEXT) & (long >= _SHORT_TEXT) & (long <= PADDING)
+    texts = starts + 6 + is_long
+    ends = texts + np.where(is_long, long, tag & 0x1F) - starts
+    fits = (lengths >= 6) & (ends <= lengths) & (is_long | ((tag & 0xE0) == 0xA0))
     fits &= (bytes_[starts] > 0x80) & (bytes_[starts] < 0x90)
     fits &= (words[starts + 1] & _FOUR_BYTES) == _FIRST_KEY
     at = np.flatnonzero(fits)
-    fits[at] = are_ascii(buffer, starts[at] + 6, ends[at] - 6)
+    fits[at] = are_ascii(buffer, texts[at], (starts + ends - texts)[at])
     return np.where(fits, ends, 0)
 
 
 def end_of_key(packed: bytes) -> int:
-    """Where the key ends in an item that begins with one of short ASCII text; else 0."""
-    if packed[1:5] != _KEY or len(packed) < 6 or not 0xA0 <= packed[5] < 0xC0 or not 0x80 < packed[0] < 0x90:
+    """Where the key ends in an item that begins with one of ASCII text of at most PADDING bytes; else 0."""
+    if packed[1:5] != _KEY or len(packed) < 6 or not 0x80 < packed[0] < 0x90:
         return 0
-    end = 6 + (packed[5] & 0x1F)
-    plain = end <= len(packed) and packed[6:end].isascii() and _KEY not in packed[end:]
+    begin, end = text_at(packed, len(_KEY) + 1)
+    plain = end <= len(packed) and end - begin <= PADDING and packed[begin:end].isascii() and _KEY not in packed[end:]
     return end if plain else 0
+
+
+def text_at(packed: bytes, place: int) -> tuple[int, int]:
+    """Where the text begins and ends that is packed at a place; zeros if it is none, is longer than 255 bytes, or could
+    have been packed in fewer."""
+    tag = packed[place]
+    if 0xA0 <= tag < 0xA0 + _SHORT_TEXT:
+        return place + 1, place + 1 + tag - 0xA0
+    if tag == _TEXT and len(packed) > place + 1 and packed[place + 1] >= _SHORT_TEXT:
+        return place + 2, place + 2 + packed[place + 1]
+    return 0, 0
