@@ -144,3 +144,14 @@ def test_long_texts_of_one_hash_get_others(monkeypatch: pytest.MonkeyPatch, toge
     assert distinct.texts == [b"", *texts]
     assert distinct.numbers(*spread(texts[::-1], [3])).tolist() == [5, 4, 3, 2, 1]
     assert len(set(keys)) > 1
+
+
+def test_no_objects_are_made_of_texts_that_come_again() -> None:
+    distinct, texts = Distinct(), [b"member_%d" % place for place in range(9)]
+    for part in (texts[:4], texts[4:]):
+        distinct.numbers(*spread(part, [3]))
+    before = distinct.nbytes
+    assert distinct.numbers(*spread(texts[2:6], [3])).tolist() == [3, 4, 5, 6]
+    assert distinct.nbytes == before
+    assert distinct.texts == [b"", *texts]
+    assert distinct.nbytes > before

@@ -3,10 +3,13 @@
 Rules:
 - They are told apart by a seeded hash of 64 bits, whose numbers `DenseIds` gives out. A text whose hash is known is
   compared byte by byte. Where two differ that have one hash, which hardly ever happens, all get another one.
-- They stay where they stood, one behind the other; a bytes object is made of each once somebody asks for `texts`.
+- They stay one behind the other; a bytes object is made of each once somebody asks for `texts`, or two had one hash.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_right
+from operator import itemgetter
 
 import numpy as np
 
@@ -24,8 +27,8 @@ class Distinct:
     def __init__(self) -> None:
         self._ids, self._hash = DenseIds(), Hash()
         self._texts = [b""]
-        self._pieces: list[tuple[bytes, Array]] = []
-        """Texts of which no objects were made yet, and how long they are."""
+        self._pieces: list[tuple[int, bytes, Array]] = []
+        """Texts of which no objects were made yet: the number of the first; the texts; 0, and where each ends."""
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -34,13 +37,13 @@ class Distinct:
     @property
     def nbytes(self) -> int:
         """About what they take."""
-        lengths = sum(lengths.nbytes for _, lengths in self._pieces)
-        return self._ids.nbytes + self._bytes + lengths + len(self._texts) * OBJECT_BYTES
+        ends = sum(ends.nbytes for *_, ends in self._pieces)
+        return self._ids.nbytes + self._bytes + ends + len(self._texts) * OBJECT_BYTES
 
     @property
     def texts(self) -> list[bytes]:
-        for piece, lengths in self._pieces:
-            self._texts += pieces(piece, np.cumsum(lengths) - lengths, lengths)
+        for _, piece, ends in self._pieces:
+            self._texts += pieces(piece, ends[:-1], np.diff(ends))
         self._pieces.clear()
         return self._texts
 
@@ -55,7 +58,7 @@ class Distinct:
             self._hash_anew(before)
         if new.any():
             piece = copied(buffer, starts[new], lengths[new])
-            self._pieces.append((piece, lengths[new]))
+            self._pieces.append((before, piece, np.concatenate([[0], np.cumsum(lengths[new])])))
             self._bytes += len(piece)
         return numbers
 
@@ -64,9 +67,16 @@ class Distinct:
         some = np.flatnonzero(which)
         if not len(some):
             return True
-        texts, ends = self.texts, starts + lengths
+        ends = starts + lengths
         places = zip(numbers[some].tolist(), starts[some].tolist(), ends[some].tolist(), strict=True)
-        return all(texts[number] == buffer[start:end] for number, start, end in places)
+        return all(self._text(number) == buffer[start:end] for number, start, end in places)
+
+    def _text(self, number: int) -> bytes:
+        """One of them, without an object being made of each."""
+        if number < len(self._texts):
+            return self._texts[number]
+        first, piece, ends = self._pieces[bisect_right(self._pieces, number, key=itemgetter(0)) - 1]
+        return piece[ends[number - first] : ends[number - first + 1]]
 
     def _hash_anew(self, length: int) -> None:
         """Give so many texts, which keep their numbers, hashes that differ."""
