@@ -92,6 +92,68 @@ def test_carriers_stay_small_and_keep_root_and_leaf(depth: int, links: int, tags
         assert (kept[0], kept[-1]) == (frames[0], frames[-1])
 
 
+ANY_TYPE = (None, False, True, 0, 7, -1, 0.0, 7.5, "", "text", b"", b"\x80", [], [7], {}, {"a": 7})
+FOR_CARRIER: dict[str, tuple[object, ...]] = {
+    "version": (),
+    "slot": (0, 7),
+    "follows": (None, 0, 7),
+    "links": (None, [], [7]),
+    "shared": (None, b"\x80"),
+    "traceparent": (None,),
+}
+"""Fields of a carrier, and which of those they may be. Compared with their types: False is no 0."""
+FOR_SHARED: dict[str, tuple[object, ...]] = {
+    "frames": (None, []),
+    **dict.fromkeys(("run", "endpoint", "key"), (None, "", "text")),
+    **dict.fromkeys(("item", "tags"), (None, b"", b"\x80")),
+    "settings": (None, {}, {"a": 7}),
+    "roles": (None, {}),
+    "shard": (None, 0, 7),
+    "share": (None, 0.0),
+}
+
+
+def one_of(value: object, values: tuple[object, ...]) -> bool:
+    return any(type(value) is type(one) and value == one for one in values)
+
+
+@pytest.mark.parametrize("value", ANY_TYPE, ids=repr)
+@pytest.mark.parametrize("name", FOR_CARRIER)
+def test_a_field_of_a_carrier_is_of_its_type_or_refused_by_name(name: str, value: object) -> None:
+    good = {"version": 1, "slot": 3}
+    if one_of(value, FOR_CARRIER[name]):
+        found = unpack_carrier(msgpack.packb({**good, name: value}))
+        if value is None:
+            assert found == unpack_carrier(msgpack.packb(good)) == Carrier(None, slot=3)
+    else:
+        with pytest.raises(WireError, match=f"{name}|a carrier that can't be read"):
+            unpack_carrier(msgpack.packb({**good, name: value}))
+
+
+@pytest.mark.parametrize("value", ANY_TYPE, ids=repr)
+@pytest.mark.parametrize("name", FOR_SHARED)
+def test_a_field_of_what_is_shared_is_of_its_type_or_refused_by_name(name: str, value: object) -> None:
+    def read() -> Carrier:
+        shared = msgpack.packb({name: value})
+        return unpack_carrier(msgpack.packb({"version": 1, "slot": 3, "shared": shared}))
+
+    if one_of(value, FOR_SHARED[name]):
+        found = read()
+        if value is None:
+            assert found == Carrier(None, slot=3)
+    else:
+        with pytest.raises(WireError):
+            read()
+
+
+def test_fields_of_a_carrier_that_are_nil_are_absent_beside_others_that_are_not() -> None:
+    packed = msgpack.packb({"version": 1, "slot": 3, "follows": 5, "links": None, "shared": None, "traceparent": None})
+    assert unpack_carrier(packed) == Carrier(None, slot=3, follows=5)
+    for links in ([0], [-1], [True], [1.0], ["7"], [None], [[7]]):
+        with pytest.raises(WireError, match="links are not call ids"):
+            unpack_carrier(msgpack.packb({"version": 1, "slot": 3, "follows": None, "links": links}))
+
+
 def test_a_context_that_adds_nothing_has_no_bytes() -> None:
     assert pack_context(NOTHING_ADDED) == b""
     assert unpack_context(b"") == NOTHING_ADDED
