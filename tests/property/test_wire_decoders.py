@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embertrace.errors import VersionError, WireError
 from embertrace.event import Frame
-from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch, unpack_batch
+from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, gap_reason, pack_batch, pack_gap, unpack_batch
 from embertrace.wire.carrier import MAX_CARRIER_BYTES, Carrier, Shared, pack_carrier, unpack_carrier
 from embertrace.wire.context import NOTHING_ADDED, pack_context, unpack_context
 from embertrace.wire.control import MAX_LOSSES, Loss, State, pack_control, unpack_control
@@ -60,6 +60,14 @@ def test_a_newer_version_is_told_apart_from_damage() -> None:
         unpack_batch(bytes(message))
     with pytest.raises(VersionError, match="version 7"):
         unpack_carrier(msgpack.packb({"version": 7}))
+
+
+@pytest.mark.parametrize("view", [bytes, memoryview])
+def test_a_gap_says_why_whatever_its_message_was(view: Callable[[bytes], bytes | memoryview]) -> None:
+    told = unpack_batch(view(pack_gap(b"p" * 16, 1, 2, "the disk is full")))
+    assert gap_reason(told.payload) == "the disk is full"
+    for payload in (b"", b"\xc1", b"\x80" * 5000):
+        assert gap_reason(view(payload)) == "dropped"
 
 
 def test_an_oversized_batch_is_refused() -> None:
