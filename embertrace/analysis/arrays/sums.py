@@ -128,9 +128,7 @@ def shares_by_pattern(
     return shares_by_unit(units, codes, (numerator * (whole // denominator)).take(pattern), whole, binary, apart)
 
 
-def shares_by_unit(
-    units: Units, codes: Array, numerator: Array, whole: int, binary: bool, apart: bool = False
-) -> Sums:
+def shares_by_unit(units: Units, codes: Array, numerator: Array, whole: int, binary: bool, apart: bool = False) -> Sums:
     """The same of shares that are given as numerators over `whole`, which 53 bits hold all together."""
     if apart:
         return Sums(units, codes, np.ones(len(codes), np.int64), numerator, whole, binary)
