@@ -41,13 +41,23 @@ settings = Settings()
 (`context.sampling`)."""
 travelling: Mapping[str, Any] = {}
 """Of the settings, those that a remote process must know."""
-_lock = threading.Lock()
+_lock = threading.RLock()
+"""Re-entrant: a finaliser may emit to a function that raises, in the middle of a change."""
+_own = settings
+"""What was said in this process, and nothing that came along with a call."""
+_adopted: Mapping[str, Any] | None = None
 _pinned = False
 _reported: set[str] = set()
 
 
 def configure(new: Settings) -> None:
     """Make `new` the settings of this process."""
+    global _own, _adopted
+    _own, _adopted = new, None
+    _apply(new)
+
+
+def _apply(new: Settings) -> None:
     global settings, travelling
     settings, travelling = new, new.travelling()
     rules = new.redact_keys or new.redact_patterns
@@ -57,8 +67,12 @@ def configure(new: Settings) -> None:
 
 def adopt(travelled: Mapping[str, Any]) -> None:
     """Take on the run's settings that came with a carrier. Raises ConfigError for what can't be used."""
-    if travelled != travelling and (new := settings.adopting(travelled)) != settings:
-        configure(new)
+    global _adopted
+    if travelled != _adopted:
+        new = _own.adopting(travelled)
+        if new != settings:
+            _apply(new)
+        _adopted = travelled
 
 
 def _configure_from_environment() -> None:
@@ -77,20 +91,23 @@ def pin() -> None:
 
 def add_sink(added: Sink) -> None:
     """Send this process's events to a further sink."""
-    with _lock:
-        _register((*sinks, added))
+    _change(lambda known: (*known, added))
 
 
 def remove_sink(removed: Sink) -> None:
     """Stop sending events to a sink; nothing happens if it is not registered."""
-    with _lock:
-        _register(tuple(one for one in sinks if one is not removed))
+    _change(lambda known: tuple(one for one in known if one is not removed))
 
 
-def _register(new: tuple[Sink, ...]) -> None:
+def _change(change: Callable[[tuple[Sink, ...]], tuple[Sink, ...]]) -> None:
     global sinks, sink, enabled
-    sinks, sink = new, as_one(new)
-    enabled = bool(new) or _pinned
+    with _lock:
+        before = None
+        while before is not sinks:  # somebody changed it in between: a finaliser
+            before = sinks
+            after = change(before)
+            one = as_one(after)
+        sinks, sink, enabled = after, one, _pinned or after != ()
 
 
 def destination_of(scope: context.Scope) -> Sink:
@@ -272,7 +289,7 @@ def _frames(event: OperatorEvent, destination: Sink) -> tuple[Frame, ...]:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()  # whichever thread held it is not here
+    _lock = threading.RLock()  # whichever thread held it is not here
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

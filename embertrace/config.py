@@ -127,7 +127,7 @@ class Settings:
     def adopting(self, travelled: Mapping[str, Any]) -> Settings:
         """These settings, with what came from another process. Raises ConfigError.
 
-        `delivery` stays "memory" once that was said, here or there: who says so wants no files.
+        `delivery` stays "memory" where this process said so itself: it wants no files, whoever calls.
         """
         values: dict[str, Any] = {name: getattr(_DEFAULTS, name) for name in TRAVELLING}
         values["delivery"] = self.delivery

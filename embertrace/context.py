@@ -33,7 +33,10 @@ from embertrace.wire.event import Place
 
 
 class Sink(Protocol):
-    """Where packed events go. `put` returns quickly, never raises, and may be called from any thread."""
+    """Where packed events go. `put` returns quickly, and may be called from any thread.
+
+    It raises nothing but RecursionError, where there was no room to begin: the event was not taken then.
+    """
 
     def put(self, packed: bytes) -> None: ...
 
@@ -58,24 +61,19 @@ class Arrival(NamedTuple):
 
 
 class Roots:
-    """How many roots a run has begun or submitted so far. Thread-safe: `next(count)` is one step, and needs no lock."""
+    """How many roots a run has begun or submitted so far. `next(count)` is one step, and needs no lock."""
 
     def __init__(self) -> None:
         self.count = itertools.count()
-        self._withdrawn = 0
-        self._lock = threading.Lock()
+        self._withdrawn = itertools.count()
 
     def withdraw(self) -> None:
         """One that was counted came to nothing."""
-        with self._lock:
-            self._withdrawn += 1
+        next(self._withdrawn)
 
-    @property
     def number(self) -> int:
-        with self._lock:
-            found = next(self.count)  # which counts as one
-            self._withdrawn += 1
-            return found - self._withdrawn + 1
+        """How many, now. One thread at a time asks: that counts as one, begun and withdrawn."""
+        return next(self.count) - next(self._withdrawn)
 
 
 class Scope(NamedTuple):
@@ -211,7 +209,7 @@ _trace_base = b""
 
 
 def _new_base() -> None:
-    """Fresh id ranges: at import, and in a forked child. They begin below 2**63, and so never leave 64 bits."""
+    """Fresh id ranges: at import, and in a forked child. They begin at 2**63 at most, and so never leave 64 bits."""
     global _ids, _trace_base
     _ids = itertools.count(1 + (int.from_bytes(os.urandom(8)) >> 1))
     _trace_base = os.urandom(8)

@@ -26,13 +26,13 @@ Address = tuple[str, ClientKey | None]
 Roles = Mapping[str, Mapping[str, str]]
 
 
-def _nobody(name: str) -> ClientKey | None:
+def _no_key(name: str) -> ClientKey | None:
     return None
 
 
 publish_key: Callable[[ClientKey], object] = keys.register
 """What makes a key known where calls are submitted to; set by `ray`."""
-fetch_key: Callable[[str], ClientKey | None] = _nobody
+fetch_key: Callable[[str], ClientKey | None] = _no_key
 """Where a key that is not known here is asked for by its name; set by `ray`."""
 
 

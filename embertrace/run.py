@@ -66,20 +66,26 @@ class Run(AddressedSink):
         _runs.add(self)
 
     def announce(self) -> None:
-        """Describe the run, once. Happens by itself before its first event."""
+        """Describe the run, once. Happens by itself before its first event; other threads do not wait for that."""
         with _lock:
-            if not self._status and os.getpid() == self._owner:
-                self._status = "running"
+            if self._status or os.getpid() != self._owner:
+                return
+            self._status, self.put = "running", self.emitter.put
+            try:
                 self._describe({**_surroundings(), "config": self.config, "status": "running"})
-        self.put = self.emitter.put
+            except BaseException:  # an interrupt, or no room at the limit of recursion: the next event tries again
+                self._status, self.put = "", self._first_put
+                raise
+            self.put = self.emitter.put  # which is another one once its thread runs
 
     def inherit(self) -> None:
         """In a forked child: what the emitter was to the parent it is no more."""
         self.put = self._first_put
 
     def _first_put(self, packed: bytes) -> None:
-        self.announce()
-        self.put(packed)
+        if not self._status:
+            self.announce()
+        self.emitter.put(packed)
 
     def close(self, status: str = "finished", timeout_s: float | None = None) -> bool:
         """End the run and wait until its events are acknowledged (at most `timeout_s`, default the linger).
@@ -113,7 +119,8 @@ class Run(AddressedSink):
     @property
     def roots(self) -> int:
         """How many root calls were begun or submitted in this run so far, by this process."""
-        return self._begun.number
+        with _lock:
+            return self._begun.number()
 
     def _describe(self, values: Mapping[str, Any]) -> None:
         described = {"id": self.id, "name": self.name, "project": self.project, **values}

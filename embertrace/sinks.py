@@ -36,10 +36,11 @@ def each(sink: Sink) -> tuple[Sink, ...]:
 
 
 class Fan:
-    """Several sinks as one."""
+    """Several sinks as one. Lists come last: they need the least room, so that at the limit of recursion what fails
+    fails before anybody has the event."""
 
     def __init__(self, sinks: tuple[Sink, ...]) -> None:
-        self.sinks = sinks
+        self.sinks = tuple(sorted(sinks, key=lambda sink: isinstance(sink, EventList)))
 
     def put(self, packed: bytes) -> None:
         for sink in self.sinks:
@@ -61,6 +62,8 @@ class CallableSink:
     def put(self, packed: bytes) -> None:
         try:
             self._hand_over(packed)
+        except RecursionError:
+            """There was no room for it, which is the traced program's doing: it does without this event."""
         except Exception:  # whatever a function does, the operator goes on
             self._on_failure(self)
 

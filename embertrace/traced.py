@@ -184,8 +184,14 @@ def _emit_left(parent: Context) -> None:
             call.unended, below.sibling, parent.unended = below.sibling, call, below
             continue
         kind, duration, outcome = call.end
-        data = _result_data(call, outcome) if kind == RESULT else _error_data(outcome)
-        _emit_end(call, kind, duration, data)
+        try:
+            if kind == ERROR and call.held is not None:
+                announce(call)
+            _emit_end(call, kind, duration, _result_data(call, outcome) if kind == RESULT else _error_data(outcome))
+        except RecursionError:
+            raise
+        except Exception:  # it costs this end, and none of the others
+            collect.report_failure("end", call.spec)
         parent.unended = call.sibling
 
 

@@ -4,7 +4,7 @@ Rules:
 - Filters are parameters of their names (run, stage, operator, type, tag, trace, item, since, until); whatever else
   stands in a query's address is an option of its verb.
 - A value is what it is in JSON, where it is JSON, and text elsewhere: `key=17` is a number, `key="17"` and `key=q17`
-  are text. `abstain`, a list, may be said several times.
+  are text. `abstain` may be said several times, and be a list in JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from aggregator.web.asking import Refused, ask, bounded, to_bytes
@@ -28,12 +28,15 @@ from embertrace.wire.bounds import MAX_NESTED, plain_parts
 NAMED = ("run", "stage", "operator", "type", "trace")
 ALIASES = ("runs", "health", "stages", "operators", "flow", "losses", "timeline")
 """Questions that are resources of their own: what a page begins with."""
-NOT_OPTIONS = frozenset((*NAMED, "tag", "item", "since", "until", "format"))
+NOT_OPTIONS = frozenset((*NAMED, "tag", "item", "since", "until", "abstain", "format"))
 
 Text = Annotated[str | None, Query(max_length=1000)]
 Cursor = Annotated[int, Query(ge=0, lt=1 << 63, description="Where an earlier page said that the next begins.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.")]
-Abstain = Annotated[list[str] | None, Query(max_length=1000, description="Answers that count as none.")]
+Abstain = Annotated[
+    list[Annotated[str, StringConstraints(max_length=1000)]] | None,
+    Query(max_length=100, description="Answers that count as none; several times, or a list in JSON."),
+]
 Attempts = Annotated[str, Query(description='Of calls that were tried again: "selected" or "all".')]
 Format = Annotated[
     str | None, Query(alias="format", description="json, or for rows ndjson or arrow; else as Accept says.")
@@ -89,8 +92,11 @@ def read_value(text: str) -> Any:
 
 
 def read_values(texts: list[str] | None) -> list[Any]:
-    """A parameter that may stand several times."""
-    return [read_value(text) for text in texts or ()]
+    """A parameter that may stand several times, each time with one value or a list of them in JSON."""
+    found: list[Any] = []
+    for value in map(read_value, texts or ()):
+        found.extend(value if isinstance(value, list) else [value])
+    return found
 
 
 def _refuse_constant(name: str) -> Any:
@@ -119,21 +125,25 @@ def _add_questions(router: APIRouter, jobs: Jobs) -> None:
         return await _result(jobs, question.model_dump(), wanted, request)
 
     @router.get("/v1/query/{verb}", summary="Any question, in an address")
-    async def query_by_address(verb: str, filters: Filtered, request: Request, wanted: Format = None) -> Response:
+    async def query_by_address(
+        verb: str, filters: Filtered, request: Request, abstain: Abstain = None, wanted: Format = None
+    ) -> Response:
         """As POST /v1/query. Parameters that are no filters are options of the verb."""
         if verb not in VERBS:
             raise Refused(
                 404, "not_found", f"there is no question {verb[:100]!r}; known are {', '.join(sorted(VERBS))}"
             )
-        return await _result(jobs, _question(verb, filters, request), wanted, request)
+        return await _result(jobs, _question(verb, filters, abstain, request), wanted, request)
 
 
 def _add_single_questions(router: APIRouter, jobs: Jobs) -> None:
     for name in ALIASES:
 
         def make(verb: str) -> Any:
-            async def answer(filters: Filtered, request: Request, wanted: Format = None) -> Response:
-                return await _result(jobs, _question(verb, filters, request), wanted, request)
+            async def answer(
+                filters: Filtered, request: Request, abstain: Abstain = None, wanted: Format = None
+            ) -> Response:
+                return await _result(jobs, _question(verb, filters, abstain, request), wanted, request)
 
             return answer
 
@@ -226,10 +236,10 @@ def _add_runs(router: APIRouter, jobs: Jobs) -> None:
         return await _answer(jobs, "producers", {"cursor": cursor, "limit": limit})
 
 
-def _question(verb: str, filters: Filters, request: Request) -> dict[str, Any]:
+def _question(verb: str, filters: Filters, abstain: list[str] | None, request: Request) -> dict[str, Any]:
     options = {name: read_value(value) for name, value in request.query_params.items() if name not in NOT_OPTIONS}
-    if "abstain" in options:
-        options["abstain"] = read_values(request.query_params.getlist("abstain"))
+    if abstain is not None:
+        options["abstain"] = read_values(abstain)
     return {"verb": verb, "filters": filters.entries, "options": options}
 
 

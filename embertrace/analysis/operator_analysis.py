@@ -278,7 +278,7 @@ class _Asked:
         """Where the events are from; nothing is read for that."""
         given = self._given
         if isinstance(given, Source):
-            return given.name
+            return str(getattr(given, "name", "events"))
         return counted(len(given)) if isinstance(given, Sized) else "events"
 
     @property

@@ -19,11 +19,8 @@ from embertrace.wire.event import unpack_event
 class Source(Protocol):
     """Something that can be asked. `answer` takes a query (see `verbs`) and gives a result as plain data.
 
-    `name` says, in a few words, where its events are from. Asking for it costs nothing.
+    One may also have a `name`: in a few words, where its events are from; asking for it costs nothing.
     """
-
-    @property
-    def name(self) -> str: ...
 
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]: ...
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
@@ -38,6 +40,8 @@ Abstained = Annotated[
     typer.Option("--abstain", help="An answer that counts as none; a number also as one. May be given several times."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+"""As people and JSON write one. Python also reads "nan", "1_000", " 5 " and the digits of other scripts."""
 
 
 def analysis_of(
@@ -60,12 +64,15 @@ def analysis_of(
 
 
 def as_values(text: str) -> Iterator[Any]:
-    """What a key or an answer may be that somebody typed: the text, and the number that it is."""
+    """What a key or an answer may be that somebody typed: the text, and the number that it is, if it plainly is one."""
     yield text
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            yield kind(text)
-            return
+    written = _NUMBER.fullmatch(text)
+    if written and any(written.groups()):
+        if math.isfinite(number := float(text)):
+            yield number
+    elif written:
+        with contextlib.suppress(ValueError):  # more digits than Python reads
+            yield int(text)
 
 
 @contextlib.contextmanager

@@ -37,8 +37,8 @@ from embertrace.keys import ClientKey
 
 log = logging.getLogger("embertrace")
 
-_emitters: dict[tuple[str, str | None], Emitter] = {}
-"""By endpoint, and the name of the key."""
+_emitters: dict[tuple[str, str | None, bool], Emitter] = {}
+"""By endpoint, the name of the key, and whether events lie in memory: runs of both kinds may follow each other."""
 _inherited: list[Emitter] = []
 _lock = threading.Lock()
 
@@ -46,9 +46,9 @@ _lock = threading.Lock()
 def emitter_for(endpoint: str, key: ClientKey | None = None) -> Emitter:
     """This process's emitter to `endpoint` with `key`, under the settings of the process when it is first wanted.
 
-    Thread-safe.
+    Where `delivery` differs it is another one. Thread-safe.
     """
-    place = (endpoint, key.name if key is not None else None)
+    place = (endpoint, key.name if key is not None else None, collect.settings.delivery == "memory")
     emitter = _emitters.get(place)
     if emitter is not None and not emitter.closed:
         return emitter

@@ -32,6 +32,8 @@ from embertrace.wire.control import Welcome
 
 log = logging.getLogger("embertrace")
 
+START_AGAIN_S = 1.0
+"""After a start that failed: files and threads that were too many may be fewer then."""
 JOIN_S = 0.2
 """The thread gets at least so long to let go of its sockets: it takes milliseconds."""
 
@@ -72,6 +74,8 @@ class Emitter(AddressedSink):
         )
         self._lock = threading.RLock()
         self._started = False
+        self._start_at = 0.0
+        self._said = False
         self._thread: threading.Thread | None = None
         self._waker: Waker | None = None
         self.put: Callable[[bytes], None] = self._first_put
@@ -90,7 +94,7 @@ class Emitter(AddressedSink):
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put before is acknowledged; whether it was within `timeout_s` seconds."""
         if not self._started:
-            return True
+            return self._spool.next == 1
         wanted = self._spool.next - 1
         self._sender.hurry = True
         self._wake()
@@ -116,8 +120,14 @@ class Emitter(AddressedSink):
         Returns whether everything was acknowledged; what was not is counted in a warning. May be called twice.
         """
         deadline = time.monotonic() + (self.linger_s if timeout_s is None else timeout_s)
-        if not self._started or self._sender.stop:
+        if self._sender.stop:
             return True
+        if not self._started:
+            self._start_at = 0.0
+            if self._spool.next > 1:
+                self._ensure_started()
+            if not self._started:
+                return self._close_without_thread()
         delivered = self.flush(max(0.0, deadline - time.monotonic()))
         if delivered:
             self.adopt(max(0.0, deadline - time.monotonic()))
@@ -127,11 +137,21 @@ class Emitter(AddressedSink):
                 self._progress.wait_for(lambda: self._machine.ended, max(0.0, deadline - time.monotonic()))
         self._sender.stop = True
         self._wake()
-        if self._thread is not None:
-            self._thread.join(max(JOIN_S, deadline - time.monotonic()))
+        assert self._thread is not None, "it was started"
+        self._thread.join(max(JOIN_S, deadline - time.monotonic()))
         if not delivered:
             self._warn_of_the_rest()
         return delivered
+
+    def _close_without_thread(self) -> bool:
+        """The end of an emitter that sends nothing: nothing was put, or its thread could not start."""
+        if self._spool.next == 1:
+            return True
+        self._intake.shut(f"events for {self.endpoint} were emitted after their emitter had ended, and are dropped")
+        self._sender.kept = self._store.close(delivered=False)
+        self._sender.stop = True
+        self._warn_of_the_rest()
+        return False
 
     def _warn_of_the_rest(self) -> None:
         mark, kept = self._machine.mark, self._sender.kept
@@ -168,24 +188,39 @@ class Emitter(AddressedSink):
         self._ensure_started()
 
     def _ensure_started(self) -> None:
-        with self._lock:
-            if self._started or self._sender.stop:
-                return
-            self._started = True
-            self.put = self._intake.put
-        self._start()  # without the lock: it waits for the thread, and a finaliser may run and emit there
+        """Never raises: the event that it is for was taken."""
+        begins = False
+        try:
+            with self._lock:
+                if self._started or self._sender.stop or time.monotonic() < self._start_at:
+                    return
+                begins = self._started = True
+            self._start()  # without the lock: it waits for the thread, and a finaliser may run and emit there
+        except RecursionError:  # no room: the next event tries again
+            self._started = self._started and not begins
+        except (OSError, RuntimeError) as error:  # too many files or threads, or the interpreter is ending
+            self._started = False
+            self._start_at = time.monotonic() + START_AGAIN_S
+            if not self._said:
+                self._said = True
+                log.error("could not start the sender of events to %s, which are held: %s", self.endpoint, error)
 
     def _start(self) -> None:
-        waker = self._waker = Waker()
-        self._thread = self._intake.sender = threading.Thread(
-            target=self._sender.run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
-        )
-        try:
-            self._thread.start()
-        except RuntimeError as error:  # too many threads, or the interpreter is ending
-            self._thread = self._waker = None
-            waker.close()
-            log.error("could not start the sender of events to %s, which are held: %s", self.endpoint, error)
+        """Raises OSError and RuntimeError."""
+        if self._thread is None or self._thread.ident is None:  # it may run although there was no room to wait for it
+            waker = self._waker = Waker()
+            self._thread = self._intake.sender = threading.Thread(
+                target=self._sender.run, args=(waker,), name=f"embertrace {self.endpoint}", daemon=True
+            )
+            try:
+                self._thread.start()
+            except RecursionError:
+                raise
+            except RuntimeError:
+                self._thread = self._waker = None
+                waker.close()
+                raise
+        self.put = self._intake.put
 
     def _wake(self) -> None:
         self._intake.asleep = False

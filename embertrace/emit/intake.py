@@ -56,7 +56,10 @@ class Intake:
             if self._again:
                 self._take_again()
         if self.asleep:
-            self._wake()
+            try:
+                self._wake()
+            except RecursionError:  # it was taken all the same
+                self.asleep = True
         if not settled:
             self._wait()
             self.put(packed, patient=False)
@@ -72,7 +75,8 @@ class Intake:
         while self._again:
             self._busy = True
             try:
-                self._spool.append(self._again.popleft())
+                self._spool.append(self._again[0])
+                self._again.popleft()
             finally:
                 self._busy = False
 

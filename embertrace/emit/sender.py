@@ -68,12 +68,14 @@ class Sender:
 
     def run(self, waker: Waker) -> None:
         """Until `stop`. `waker` is closed at the end."""
-        context: zmq.Context[Socket] = zmq.Context()
-        connection = _Connection(Sockets(context, self._key), self._endpoint, self._host, waker)
-        adopter = None
-        if self._directory is not None:
-            adopter = Adopter(self._directory, self._endpoint, connection.sockets, connection.poller)
+        context: zmq.Context[Socket] | None = None
+        connection: _Connection | None = None
+        adopter: Adopter | None = None
         try:
+            context = zmq.Context()
+            connection = _Connection(Sockets(context, self._key), self._endpoint, self._host, waker)
+            if self._directory is not None:
+                adopter = Adopter(self._directory, self._endpoint, connection.sockets, connection.poller)
             self._loop(connection, adopter, waker)
         except Exception:  # the thread must not die in silence; operators go on, events are held and then dropped
             log.exception("the sender of events to %s stopped", self._endpoint)
@@ -84,8 +86,10 @@ class Sender:
             self.kept = self._store.close(delivered=not self._machine.owes)
             if adopter is not None:
                 adopter.close()
-            connection.close()
-            context.term()
+            if connection is not None:
+                connection.close()
+            if context is not None:
+                context.term()
             waker.close()
             with self._progress:
                 self.stop = True

@@ -29,7 +29,7 @@ from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, record_head,
 from embertrace.emit.storage import NO_ROOM, Nowhere, Room, Storage
 
 Piece = bytes | bytearray
-"""A slice of a room's buffer, which is of the one type or the other."""
+"""A slice of a room's buffer: of one that is mapped, or of what a dead process left."""
 
 
 class Batch(NamedTuple):

@@ -20,6 +20,10 @@ import re
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embertrace.recording.packed import PackedSegment
 
 MANIFEST = "recording.json"
 LOCK = "lock"
@@ -71,7 +75,7 @@ def read_segment(directory: Path, base: int, offset: int = 0, stop: int | None =
     try:
         file = segment_path(directory, base).open("rb", buffering=0)
     except FileNotFoundError:
-        return _unpacked(directory, base, offset, stop)
+        return _packed(directory, base).read(offset, stop)
     with file:
         return _read(file, offset, stop)
 
@@ -79,19 +83,21 @@ def read_segment(directory: Path, base: int, offset: int = 0, stop: int | None =
 class OpenSegment:
     """A segment to be read in pieces, whatever becomes of its file meanwhile; one that is gone already is empty.
 
-    `length` is how many bytes it had when it was opened. One that was packed is unpacked at once, and in memory. All
-    raise OSError.
+    `length` is how many bytes it had when it was opened. Of one that is packed the packed bytes are in memory, and one
+    block of what they unpack to. All raise OSError.
     """
 
     def __init__(self, directory: Path, base: int) -> None:
         self._file: FileIO | None = None
-        self._whole = b""
+        self._packed: PackedSegment | None = None
+        self.length = 0
         try:
             self._file = segment_path(directory, base).open("rb", buffering=0)
+            self.length = os.fstat(self._file.fileno()).st_size
         except FileNotFoundError:
             with contextlib.suppress(FileNotFoundError):
-                self._whole = _unpacked(directory, base, 0, None)
-        self.length = os.fstat(self._file.fileno()).st_size if self._file is not None else len(self._whole)
+                self._packed = _packed(directory, base)
+                self.length = self._packed.length
 
     def __enter__(self) -> OpenSegment:
         return self
@@ -105,7 +111,9 @@ class OpenSegment:
 
     def read(self, offset: int, stop: int) -> bytes:
         """The bytes from an offset up to another, fewer if there are fewer."""
-        return self._whole[offset:stop] if self._file is None else _read(self._file, offset, stop)
+        if self._file is not None:
+            return _read(self._file, offset, stop)
+        return self._packed.read(offset, stop) if self._packed is not None else b""
 
 
 def segment_length(directory: Path, base: int) -> int:
@@ -131,12 +139,12 @@ def _read(file: FileIO, offset: int, stop: int | None) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _unpacked(directory: Path, base: int, offset: int, stop: int | None) -> bytes:
+def _packed(directory: Path, base: int) -> PackedSegment:
     """Of a segment without a plain file. Packing makes the packed one before it removes that: one of them is there."""
     packed = packed_path(directory, base).read_bytes()
-    from embertrace.recording.packed import unpack_segment  # loads numpy, which most writers never need
+    from embertrace.recording.packed import PackedSegment  # loads numpy, which most writers never need
 
-    return unpack_segment(packed, base, offset, stop)
+    return PackedSegment(packed, base)
 
 
 def write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:

@@ -21,7 +21,9 @@ class Follower:
 
     `position` is where it has got to. `damages` are the stretches it had to skip; `removed_segments` how many segments
     retention had removed when it last passed over some. Idle polls cost a look into memory. A segment is open as long
-    as something of it that was durable when it was opened is left.
+    as something of it that was durable when it was opened is left, between polls too: there is no `close`, so one that
+    is kept and not polled holds a descriptor, and the disk space of a segment that retention removed meanwhile (of a
+    packed one, memory instead).
     """
 
     def __init__(self, recording: Recording, start: int = 0) -> None:
@@ -36,8 +38,8 @@ class Follower:
     def poll(self, limit_bytes: int = POLL_BYTES) -> list[Record]:
         """The next durable records, in order; stops once they have `limit_bytes` or more. Empty if there are none.
 
-        Holds about a MiB in memory beside them. Raises RecordingError if the recording was cut back or replaced behind
-        the follower, or can't be read.
+        Holds about a MiB in memory beside them; of a packed segment its packed bytes and some ten MiB. Raises
+        RecordingError if the recording was cut back or replaced behind the follower, or can't be read.
         """
         records: list[Record] = []
         taken = 0

@@ -87,25 +87,47 @@ def pack_segment(raw: bytes, base: int) -> bytes | None:
     return b"".join(parts)
 
 
+class PackedSegment:
+    """The bytes of a packed segment, to be read in pieces. One thread; never raises.
+
+    A block is unpacked when something of it is asked for, and the last one is kept: whoever reads on from where the
+    last piece ended unpacks each of them once, and has one in memory. `length` is that of the segment, unpacked; 0 if
+    no block can be read.
+    """
+
+    def __init__(self, packed: bytes, base: int) -> None:
+        self._packed, self._base = packed, base
+        self._blocks = list(blocks(packed, base))
+        self._kept: tuple[Block, bytes] | None = None
+        self.length = self._blocks[0].whole if self._blocks else 0
+
+    def read(self, offset: int, stop: int | None = None) -> bytes:
+        """The bytes from an offset up to another (or the end), fewer if there are fewer."""
+        last = self.length if stop is None else min(stop, self.length)
+        parts: list[bytes] = []
+        at = offset
+        for block in self._blocks:
+            end = block.offset + block.length
+            if end <= at or block.offset >= last:
+                continue
+            if block.offset > at:
+                parts.append(bytes(block.offset - at))
+                at = block.offset
+            parts.append(self._content(block)[at - block.offset : last - block.offset])
+            at = min(end, last)
+        parts.append(bytes(max(0, last - at)))
+        return b"".join(parts)
+
+    def _content(self, block: Block) -> bytes:
+        if self._kept is None or self._kept[0] != block:
+            self._kept = None  # its memory is free for the next
+            self._kept = block, _unpack_block(self._packed, self._base, block)
+        return self._kept[1]
+
+
 def unpack_segment(packed: bytes, base: int, offset: int = 0, stop: int | None = None) -> bytes:
     """The segment's bytes from an offset up to another (or its end), fewer if there are fewer. Never raises."""
-    parts: list[bytes] = []
-    whole, at = 0, offset
-    for block in blocks(packed, base):
-        whole = block.whole
-        end = block.offset + block.length
-        last = whole if stop is None else min(stop, whole)
-        if end <= at or block.offset >= last:
-            continue
-        if block.offset > at:
-            parts.append(bytes(block.offset - at))
-            at = block.offset
-        content = _unpack_block(packed, base, block)
-        parts.append(content[at - block.offset : last - block.offset])
-        at = min(end, last)
-    last = whole if stop is None else min(stop, whole)
-    parts.append(bytes(max(0, last - at)))
-    return b"".join(parts)
+    return PackedSegment(packed, base).read(offset, stop)
 
 
 def unpacked_length(packed: bytes, base: int) -> int:

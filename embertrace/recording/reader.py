@@ -65,7 +65,8 @@ class Recording:
 
         `start` is the position of a record, the end of one, or 0. Every stretch that can't be read comes as one
         Damage (two where it spans segments); the torn end of a write that was cut short has `tail` set. An empty
-        recording yields nothing. Holds about a MiB in memory. Raises RecordingError if the system can't read a file.
+        recording yields nothing. Holds about a MiB in memory; of a packed segment its packed bytes and some ten MiB.
+        Raises RecordingError if the system can't read a file.
         """
         bases = self.bases()
         first = max(start, self.removed().before)

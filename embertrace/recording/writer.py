@@ -56,8 +56,8 @@ from embertrace.recording.synced import SyncedPosition
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Large enough that headers and names cost nothing; small enough to be read whole, and dropped by retention."""
 PORTION_BYTES = 256 * 1024
-"""What was appended is written when it is as much: it is still in the processor's cache then, and the memory it takes
-is soon used again. Written all at once before the sync, an event took nearly twice the CPU."""
+"""What was appended is written when it is as much, and the memory it takes is soon used again. Written all at once
+before the sync, an event took nearly twice the CPU: probably since by then it had left the processor's cache."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -76,10 +76,10 @@ def gap_payload(reason: str) -> bytes:
     return msgpack.packb({"reason": reason})
 
 
-def gap_reason(payload: bytes) -> str:
+def gap_reason(payload: bytes | memoryview) -> str:
     """What a gap says of itself; "dropped" where that can't be read. Never raises."""
     try:
-        reason = unpack_map(payload, "gap", 16 * MAX_REASON).get("reason")
+        reason = unpack_map(bytes(payload), "gap", 16 * MAX_REASON).get("reason")
     except WireError:
         reason = None
     return reason[:MAX_REASON] if isinstance(reason, str) and reason else "dropped"

@@ -134,14 +134,14 @@ def unpack_carrier(packed: bytes) -> Carrier:
     message = unpack_map(packed, "carrier", MAX_CARRIER_BYTES)
     get = message.get
     found: tuple[Any, ...] = (
-        get("version"), get("slot"), get("follows") or 0, get("links") or [], get("shared") or b"\x80"
+        get("version"), get("slot"), get("follows", 0), get("links", []), get("shared", b"\x80")
     )  # fmt: skip
     version, slot, follows, links, packed_shared = found
     if version != VERSION:
         unsigned(message, "version", "carrier")
         raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
     if (*map(type, found),) != _KINDS or slot < 0 or follows < 0:  # beyond 64 bits is no msgpack
-        _refuse(message)
+        slot, follows, links, packed_shared = _read_each(message)
     if links and any(type(link) is not int or link <= 0 for link in links):
         raise WireError("a carrier whose links are not call ids")
     text = optional(message, "traceparent", str, "carrier")
@@ -152,13 +152,15 @@ def unpack_carrier(packed: bytes) -> Carrier:
     return Carrier(trace_id, shared, slot, follows, tuple(links))
 
 
-def _refuse(message: Mapping[str, Any]) -> None:
-    """Name the field of a carrier that can't be used. Raises WireError."""
+def _read_each(message: Mapping[str, Any]) -> tuple[int, int, list[Any], bytes]:
+    """Slot, follows, links and shared, of which some are nil. Raises WireError naming the one that can't be used."""
     unsigned(message, "version", "carrier")
-    unsigned(message, "slot", "carrier")
-    unsigned(message, "follows", "carrier", 0)
-    field(message, "links", list, "carrier", [])
-    field(message, "shared", bytes, "carrier", b"")
+    return (
+        unsigned(message, "slot", "carrier"),
+        unsigned(message, "follows", "carrier", 0),
+        field(message, "links", list, "carrier", []),
+        field(message, "shared", bytes, "carrier", b"\x80"),
+    )
 
 
 @functools.lru_cache(SHARED_KNOWN)

@@ -151,6 +151,26 @@ def test_answers_that_stand_for_none_are_parameters(served: Served) -> None:
     compared = as_json(served.client.call("compare", **sides, abstain=["B"]))
     assert told("/v1/compare?before=monday&after=tuesday&abstain=B") == compared
     assert compared["n"] < told("/v1/compare?before=monday&after=tuesday")["n"]
+    a_list, b_list = in_path('["A", 1]'), in_path('["B"]')
+    assert told(f"/v1/query/ensemble_disagreement?run=monday&abstain={a_list}") == expected
+    assert told(f"/v1/query/ensemble_disagreement?run=monday&abstain={in_path('[1]')}&abstain=A") == expected
+    assert told(f"/v1/items?run=monday&abstain={a_list}") == items
+    assert told(f"/v1/compare?before=monday&after=tuesday&abstain={b_list}") == compared
+    assert told("/v1/query/ensemble_disagreement?run=monday&abstain=[]") == told(
+        "/v1/query/ensemble_disagreement?run=monday"
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/items?run=monday", "/v1/compare?before=monday&after=tuesday", "/v1/query/item?key=q3", "/v1/flow?run=monday"],
+)
+def test_answers_that_stand_for_none_are_bounded(served: Served, path: str) -> None:
+    def status(*values: str) -> int:
+        return served.http.get(path + "".join(f"&abstain={value}" for value in values)).status
+
+    assert status("A" * 1000) == status(*["A"] * 100) == 200
+    assert status("A", "A" * 1001) == status(*["A"] * 101) == 400
 
 
 def test_items_are_searched_sorted_and_cut_into_pages(served: Served) -> None:

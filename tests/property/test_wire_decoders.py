@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embertrace.errors import VersionError, WireError
 from embertrace.event import Frame
-from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch, unpack_batch
+from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, gap_reason, pack_batch, pack_gap, unpack_batch
 from embertrace.wire.carrier import MAX_CARRIER_BYTES, Carrier, Shared, pack_carrier, unpack_carrier
 from embertrace.wire.context import NOTHING_ADDED, pack_context, unpack_context
 from embertrace.wire.control import MAX_LOSSES, Loss, State, pack_control, unpack_control
@@ -62,6 +62,14 @@ def test_a_newer_version_is_told_apart_from_damage() -> None:
         unpack_carrier(msgpack.packb({"version": 7}))
 
 
+@pytest.mark.parametrize("view", [bytes, memoryview])
+def test_a_gap_says_why_whatever_its_message_was(view: Callable[[bytes], bytes | memoryview]) -> None:
+    told = unpack_batch(view(pack_gap(b"p" * 16, 1, 2, "the disk is full")))
+    assert gap_reason(told.payload) == "the disk is full"
+    for payload in (b"", b"\xc1", b"\x80" * 5000):
+        assert gap_reason(view(payload)) == "dropped"
+
+
 def test_an_oversized_batch_is_refused() -> None:
     with pytest.raises(WireError, match="the limit is"):
         unpack_batch(pack_batch(BATCH, b"p" * 16, 1, 1, b"x" * (MAX_BATCH_BYTES + 1)))
@@ -90,6 +98,68 @@ def test_carriers_stay_small_and_keep_root_and_leaf(depth: int, links: int, tags
     kept = unpack_carrier(packed).shared.frames
     if depth:
         assert (kept[0], kept[-1]) == (frames[0], frames[-1])
+
+
+ANY_TYPE = (None, False, True, 0, 7, -1, 0.0, 7.5, "", "text", b"", b"\x80", [], [7], {}, {"a": 7})
+FOR_CARRIER: dict[str, tuple[object, ...]] = {
+    "version": (),
+    "slot": (0, 7),
+    "follows": (None, 0, 7),
+    "links": (None, [], [7]),
+    "shared": (None, b"\x80"),
+    "traceparent": (None,),
+}
+"""Fields of a carrier, and which of those they may be. Compared with their types: False is no 0."""
+FOR_SHARED: dict[str, tuple[object, ...]] = {
+    "frames": (None, []),
+    **dict.fromkeys(("run", "endpoint", "key"), (None, "", "text")),
+    **dict.fromkeys(("item", "tags"), (None, b"", b"\x80")),
+    "settings": (None, {}, {"a": 7}),
+    "roles": (None, {}),
+    "shard": (None, 0, 7),
+    "share": (None, 0.0),
+}
+
+
+def one_of(value: object, values: tuple[object, ...]) -> bool:
+    return any(type(value) is type(one) and value == one for one in values)
+
+
+@pytest.mark.parametrize("value", ANY_TYPE, ids=repr)
+@pytest.mark.parametrize("name", FOR_CARRIER)
+def test_a_field_of_a_carrier_is_of_its_type_or_refused_by_name(name: str, value: object) -> None:
+    good = {"version": 1, "slot": 3}
+    if one_of(value, FOR_CARRIER[name]):
+        found = unpack_carrier(msgpack.packb({**good, name: value}))
+        if value is None:
+            assert found == unpack_carrier(msgpack.packb(good)) == Carrier(None, slot=3)
+    else:
+        with pytest.raises(WireError, match=f"{name}|a carrier that can't be read"):
+            unpack_carrier(msgpack.packb({**good, name: value}))
+
+
+@pytest.mark.parametrize("value", ANY_TYPE, ids=repr)
+@pytest.mark.parametrize("name", FOR_SHARED)
+def test_a_field_of_what_is_shared_is_of_its_type_or_refused_by_name(name: str, value: object) -> None:
+    def read() -> Carrier:
+        shared = msgpack.packb({name: value})
+        return unpack_carrier(msgpack.packb({"version": 1, "slot": 3, "shared": shared}))
+
+    if one_of(value, FOR_SHARED[name]):
+        found = read()
+        if value is None:
+            assert found == Carrier(None, slot=3)
+    else:
+        with pytest.raises(WireError):
+            read()
+
+
+def test_fields_of_a_carrier_that_are_nil_are_absent_beside_others_that_are_not() -> None:
+    packed = msgpack.packb({"version": 1, "slot": 3, "follows": 5, "links": None, "shared": None, "traceparent": None})
+    assert unpack_carrier(packed) == Carrier(None, slot=3, follows=5)
+    for links in ([0], [-1], [True], [1.0], ["7"], [None], [[7]]):
+        with pytest.raises(WireError, match="links are not call ids"):
+            unpack_carrier(msgpack.packb({"version": 1, "slot": 3, "follows": None, "links": links}))
 
 
 def test_a_context_that_adds_nothing_has_no_bytes() -> None:

@@ -132,8 +132,6 @@ class Elsewhere:
         self._local = LocalSource(story.forest())
         self.asked: list[Any] = []
 
-    name = "elsewhere"
-
     def answer(self, query: Any) -> Any:
         self.asked.append(query)
         return self._local.answer(query)
@@ -151,6 +149,7 @@ def test_another_source_has_the_same_questions_and_takes_no_callables() -> None:
     assert asked.stage("ensemble_1").ensemble_disagreement(answer="str").n == 1
     query = {"verb": "ensemble_disagreement", "filters": [["stage", "ensemble_1"]], "options": {"answer": "str"}}
     assert source.asked == [query]
+    assert repr(asked) == "OperatorAnalysis(events)"
     assert [call.operator_id for call in asked.type("judge").calls] == ["chooser", "chooser"]
     with pytest.raises(QueryError, match="works locally only"):
         asked.where(lambda call: True).items()

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from embertrace.recording import Follower, Limits, Recording, RecordingWriter, Retention, check, pack, packing
+from embertrace.recording import (
+    Follower,
+    Limits,
+    Recording,
+    RecordingWriter,
+    Retention,
+    check,
+    pack,
+    packed,
+    packing,
+    streams,
+)
 from embertrace.recording.files import packed_path, segment_bases, segment_path
 from support.recordings import ONE, append_batch, make_small, records, segments, ticking
 
@@ -30,6 +41,39 @@ def test_a_packed_recording_reads_the_same(tmp_path: Path) -> None:
     middle = before[4].position
     assert records(tmp_path, middle) == before[4:]
     assert pack(tmp_path).packed == 0
+
+
+@pytest.mark.parametrize("limit", [1, 8 * 1024 * 1024])
+@pytest.mark.parametrize("piece", [70, 500, 960 * 1024])
+def test_each_block_is_unpacked_once_and_not_before_it_is_needed(
+    tmp_path: Path, piece: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "BLOCK_BYTES", 300)
+    monkeypatch.setattr("embertrace.recording.reader.PIECE_BYTES", piece)
+    with RecordingWriter(tmp_path, clock_ns=ticking(), segment_bytes=2000) as writer:
+        for number in range(40):
+            append_batch(writer, ONE, 1 + number * 2, 2)
+            writer.sync()
+    pack(tmp_path)
+    there = sum(len(list(packed.blocks(path.read_bytes(), int(path.stem)))) for path in segments(tmp_path))
+    assert there > 2 * len(segments(tmp_path)) > 4
+    join, unpacked = streams.join, []
+
+    def counted(parts: list[bytes], position: int) -> bytes:
+        unpacked.append(position)
+        return join(parts, position)
+
+    monkeypatch.setattr(streams, "join", counted)
+    everything = records(tmp_path)
+    assert len(unpacked) == len(set(unpacked)) == there
+    unpacked.clear()
+    follower = Follower(Recording.open(tmp_path))
+    seen = follower.poll(1)
+    assert len(unpacked) == 1 or piece > 70
+    while found := follower.poll(limit):
+        seen += found
+    assert seen == everything
+    assert len(unpacked) == len(set(unpacked)) == there
 
 
 def test_an_empty_recording_has_one_segment_without_records(tmp_path: Path) -> None:

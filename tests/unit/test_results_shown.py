@@ -50,8 +50,6 @@ class Remote:
     def __init__(self, local: LocalSource) -> None:
         self._local = local
 
-    name = "elsewhere"
-
     def answer(self, query: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._local.answer(query)
 
@@ -69,7 +67,10 @@ def test_an_analysis_says_where_its_events_are_from(tmp_path: pathlib.Path) -> N
     asked = OperatorAnalysis(events)
     assert repr(asked.stage("one").tag("a", 2)) == "OperatorAnalysis(2 events).stage('one').tag('a', 2)"
     assert repr(OperatorAnalysis(iter(events))) == "OperatorAnalysis(events)"
-    assert repr(OperatorAnalysis(Remote(LocalSource(told().forest())))) == "OperatorAnalysis(elsewhere)"
+    remote = Remote(LocalSource(told().forest()))
+    assert repr(OperatorAnalysis(remote)) == "OperatorAnalysis(events)"  # a source needs no name
+    remote.name = "elsewhere"  # type: ignore[attr-defined]
+    assert repr(OperatorAnalysis(remote)) == "OperatorAnalysis(elsewhere)"
     assert repr(et.open(tmp_path / "rec")) == f"OperatorAnalysis(4 events in {tmp_path / 'rec'})"
 
 
