@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from embertrace.analysis.presented import Presented
-from embertrace.analysis.results import NAN, Rows, plain
+from embertrace.analysis.results import NAN, Rows, as_reasons, plain
 from embertrace.analysis.statistics import UNDEFINED, Interval
 
 MAX_SHOWN = 20
@@ -141,7 +141,7 @@ class Comparison(Paired, Presented):
             "unmatched": _sides(self.unmatched),
             "uncompared": plain(self.uncompared),
             "config": config,
-            "left_out": _sides(self.left_out),
+            "left_out": dict(zip(("before", "after"), map(as_reasons, self.left_out), strict=True)),
             "notes": plain(self.notes),
         }
 

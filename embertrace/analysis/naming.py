@@ -47,9 +47,9 @@ class Names:
 
     def __init__(self, selection: Selection) -> None:
         self.trees = selection.trees
-        self._of = _keyless(selection.forest.trees, left_out=False)
+        self._of = selection.forest.trees.once(_keyless)
         if selection.trees is not selection.forest.trees:
-            self._of = _keyless(selection.trees, left_out=True) | self._of
+            self._of = selection.trees.once(_keyless_left_out) | self._of
         self._keyless = set(self._of.values())
 
     def of(self, call: Call) -> tuple[Any, Any]:
@@ -98,9 +98,14 @@ class Names:
         return lambda key: names[key] if isinstance(key, Keyless) else key
 
 
-def _keyless(trees: Trees, left_out: bool) -> dict[int, Keyless]:
-    """The roots without a key, by their calls' ids; of several attempts the first. Kept with the trees."""
-    return trees.keep(("keyless", left_out), lambda: _find_keyless(trees, left_out))
+def _keyless(trees: Trees) -> dict[int, Keyless]:
+    """The roots without a key, by their calls' ids; of several attempts the first."""
+    return _find_keyless(trees, left_out=False)
+
+
+def _keyless_left_out(trees: Trees) -> dict[int, Keyless]:
+    """The same, of trees with attempts that others leave out."""
+    return _find_keyless(trees, left_out=True)
 
 
 def _find_keyless(trees: Trees, left_out: bool) -> dict[int, Keyless]:

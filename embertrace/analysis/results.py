@@ -46,7 +46,7 @@ class _Result(Presented, Drilled):
         return printable("".join([text, *(f" [{note}]" for note in self.notes)]))
 
     def _common(self) -> dict[str, Any]:
-        return {"result": self.kind, "left_out": plain(self.left_out), "notes": plain(self.notes)}
+        return {"result": self.kind, "left_out": as_reasons(self.left_out), "notes": plain(self.notes)}
 
 
 class Estimate(float, _Result):
@@ -259,6 +259,11 @@ def _row_from_data(row: Any) -> Any:
     if isinstance(row, dict):
         return {name: NAN if value is None else value for name, value in row.items()}
     return row
+
+
+def as_reasons(left_out: Mapping[str, int]) -> dict[str, int]:
+    """As plain data, by name: in which order they were met depends on the parts that were merged."""
+    return {_text(reason): left_out[reason] for reason in sorted(left_out)}
 
 
 def plain(value: Any) -> Any:

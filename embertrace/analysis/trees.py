@@ -56,9 +56,10 @@ class Trees:
         self.table, self._executions, self._offsets = taken.events, taken.executions, offsets
         self.texts, self.items = taken.texts, taken.items
         self.kept: dict[Any, Any] = {}
-        """What questions made of answers and may need again; see `keep`."""
+        """What questions counted over all calls: under a rule for answers their keys, votes, kinds and decisions; and
+        accuracies. See `keep`."""
         self.known: dict[Callable[[Trees], Any], Any] = {}
-        """What `once` was asked for."""
+        """What `once` was asked for, by who makes it."""
         taken.contexts.catch_up()
         gone = np.array([taken.events.producer(code) for code in ended], np.int64)
         self.shape = Shape(taken.events, taken.executions, taken.contexts, gone, every_attempt, partial)
@@ -68,14 +69,14 @@ class Trees:
         self.by_id = ById(self)
 
     def once(self, make: Callable[[Trees], T]) -> T:
-        """What follows from these trees alone, whatever rule a question has for answers: it is made once."""
+        """What follows from these trees alone and is no answer to a question: it is made once, whoever asks."""
         if make not in self.known:
             self.known[make] = make(self)
         found: T = self.known[make]
         return found
 
     def keep(self, name: Hashable, make: Callable[[], T]) -> T:
-        """What a question makes of answers, made once: whoever asks for the name again gets the same."""
+        """What a question counts, made once: whoever asks for the name again gets the same."""
         if name not in self.kept:
             self.kept[name] = make()
         found: T = self.kept[name]

@@ -3,12 +3,12 @@
 "Counted anew" is what compares with the peers: payloads were read before (the peers get them as typed columns), and all
 that questions made of answers is made again. What follows from the trees alone, whatever is asked, is known from the
 first question on: who votes where, whom judges judge, of which items that is, which judges say the same. Peers, who
-have no trees, group members by their parents each time; "who votes where anew" is with all that. "Asked again" is what
-a second question costs while nothing new came.
+have no trees, group members by their parents each time; "who votes where anew" is with all that, under the same
+target. "Asked again" is what a second question costs while nothing new came.
 
 Over few events a question is over before the machine's caches know it. So what is held against the seed's loops is a
 mean: of as many questions, each counted anew, as take as long as the loops do. What one alone takes, right after the
-garbage of a large heap was collected, stands beside it.
+garbage of a large heap was collected, stands beside it, under the same target.
 """
 
 from __future__ import annotations
@@ -115,12 +115,13 @@ def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) ->
         untold = timed(lambda verb=verb: answer(forest, {"verb": verb}), runs, lambda: _forget_voters(forest))
         best = min([told[name][verb].median for name in told if verb in told[name]], default=None)
         shown = {name: told[name][verb].shown(1e3, 0) + " ms" for name in told if verb in told[name]}
-        met = anew.median <= ANSWER_S and (best is None or anew.median < best)
         target = "≤ 1 s" + (", faster than both" if best is not None else "")
+        met, untold_met = (one.median <= ANSWER_S and (best is None or one.median < best) for one in (anew, untold))
         said = anew.shown(1e3, 0) + " ms"
         yield Figure("P8", f"{verb}, {events:,} events, counted anew", said, anew.median, target, met, shown)
         if verb in VOTING:
-            yield Figure("P8", "  with who votes where anew", untold.shown(1e3, 0) + " ms", untold.median)
+            told_anew = untold.shown(1e3, 0) + " ms"
+            yield Figure("P8", "  with who votes where anew", told_anew, untold.median, target, untold_met, shown)
         yield Figure("P8", "  asked again, nothing new", again.shown(1e3, 1) + " ms", again.median)
         yield Figure("P8", "  asked first, payloads unread", f"{first.median * 1e3:.0f} ms", first.median)
         if verb in QUESTIONS:
@@ -128,7 +129,8 @@ def _asking(small: pathlib.Path, large: pathlib.Path, events: int, runs: int) ->
 
 
 def _forget_voters(forest: Any) -> None:
-    """All that questions made of the calls, and what the trees say of members."""
+    """All that questions made of the calls, what follows from the trees alone (see `Trees.once`), and who has which
+    children. The trees as such stay: parents, items, scores, and texts that were read."""
     forest.trees.kept.clear()
     forest.trees.known.clear()
     vars(forest.trees.shape).pop("children_of_all", None)
@@ -151,7 +153,8 @@ def _against_seed(verb: str, forest: Any, events: list[Any], runs: int) -> Itera
     said = f"{times:.0f}× ({ours.median / often * 1e3:.2f} ms)"
     what = f"  against the seed's loops, {forest.events:,} events"
     yield Figure("P8", what, said, times, "≥ 100×", times >= TIMES_SEED, shown)
-    yield Figure("P8", "  one alone, caches cold", f"{cold:.0f}× ({alone.median * 1e3:.2f} ms)", cold)
+    said = f"{cold:.0f}× ({alone.median * 1e3:.2f} ms)"
+    yield Figure("P8", "  against the loops, one alone, caches cold", said, cold, "≥ 100×", cold >= TIMES_SEED, shown)
 
 
 def _peers(events: int, runs: int) -> dict[str, dict[str, Timing]]:

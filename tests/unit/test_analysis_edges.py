@@ -9,6 +9,7 @@ import pytest
 import embertrace as et
 from embertrace.analysis import Forest, OperatorAnalysis
 from embertrace.analysis.answers import Answers
+from embertrace.analysis.source import LocalSource
 from embertrace.analysis.verbs import ask
 from embertrace.errors import ConfigError, QueryError
 from support.forests import Story
@@ -139,3 +140,15 @@ def test_a_query_of_the_wrong_shape_is_one_clear_error(query: dict[str, Any], sa
 def test_a_hyphen_is_a_sign_only_in_front_of_a_number(text: str, number: float) -> None:
     rule = Answers("number")
     assert rule.of_value(text) == rule.of_value(number)
+
+
+def test_ensembles_of_many_sizes_are_counted_as_one_by_one() -> None:
+    """The shares of ensembles of p + 1 members have no common denominator that 64 bits hold."""
+    story = Story()
+    for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53):
+        story.question(prime, "b" + "a" * prime, "a")
+    analysis = OperatorAnalysis(LocalSource(story.forest()))
+    for key in ("ensemble_disagreement", "non_unanimous_rate"):
+        at_once, singly = getattr(analysis, key)(), getattr(analysis, key)(answer=lambda answer: answer)
+        assert at_once.to_data() == singly.to_data()
+    assert round(analysis.ensemble_disagreement(), 4) == 0.1050

@@ -115,3 +115,8 @@ def test_what_an_operator_says_cannot_steer_a_terminal() -> None:
     for shown in (str(rows), str(flat), str(groups), repr(Table({hostile: 1}))):
         assert "evil" in shown
         assert not any(char in shown for char in "\x1b\x9b\u202e")
+
+
+def test_what_was_left_out_is_in_one_order_whichever_part_met_it_first() -> None:
+    one, other = Estimate(0.5, left_out={"open": 1, "failed": 2}), Estimate(0.5, left_out={"failed": 2, "open": 1})
+    assert list(one.to_data()["left_out"]) == list(other.to_data()["left_out"]) == ["failed", "open"]

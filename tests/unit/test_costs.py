@@ -98,7 +98,7 @@ def test_costs_that_are_no_numbers_are_counted_once() -> None:
     assert ask(story).cost().left_out == {"costs that are no finite numbers": 4}
 
 
-def test_sums_that_no_float_holds_are_none_and_counted() -> None:
+def test_sums_that_no_float_holds_are_none_and_a_note_counts_them() -> None:
     story = Story()
     for key, usd in ((1, 1e308), (2, -1e308), (3, 1e300)):
         call = story.call("m", "a", item={"key": key, "truth": "a"})
@@ -108,7 +108,7 @@ def test_sums_that_no_float_holds_are_none_and_counted() -> None:
     total = row(rows, "total")
     assert (total["usd"], total["usd_per_correct"]) == (2e300, pytest.approx(2e300 / 3))
     assert (total["tokens_in"], total["tokens_per_correct"], total["correct"]) == (None, None, 3)
-    assert rows.left_out == {"sums that no float holds": 3}
+    assert rows.left_out == {} and "sums larger than a float holds: 3" in rows.notes
     assert [row["cost"] for row in ask(story).items()] == [None, None, 2e300]
 
 

@@ -35,9 +35,6 @@ class Decisions(NamedTuple):
     right: Array
     labelled: Array
 
-    def take(self, at: Array) -> Decisions:
-        return Decisions(*(column[at] for column in self))
-
 
 class Facts(NamedTuple):
     """By call: all that it depends on whether a decision is right, under whichever rule. Outcome, what the call states

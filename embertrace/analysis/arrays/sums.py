@@ -116,23 +116,20 @@ class Sums(NamedTuple):
         return {self.units.unit(code): (n, Fraction(total, self.denominator)) for code, n, total in rows}
 
 
-def sums_of(trees: Trees, places: Array, numerator: Array, denominator: Array) -> Sums | None:
-    """The sums of shares of calls by their units; None where no integer of 53 bits holds them."""
+def shares_by_pattern(
+    units: Units, codes: Array, pattern: Array, numerator: Array, denominator: Array, apart: bool = False
+) -> Sums | None:
+    """The sums of shares by their units, where `pattern` says which of few shares each is; `apart`: no two are of one
+    unit. None where no integer of 53 bits holds them."""
     whole = math.lcm(*counted(denominator)[0].tolist())
-    if whole * max(1, len(places)) >= _EXACT:
+    if whole * max(1, len(codes)) >= _EXACT:
         return None  # before numerators are scaled
     binary = bool(((numerator == 0) | (numerator == denominator)).all())
-    units = units_of_calls(trees)
-    return shares_by_unit(units, units.codes(places), numerator * (whole // denominator), whole, binary)
+    return shares_by_unit(units, codes, (numerator * (whole // denominator)).take(pattern), whole, binary, apart)
 
 
-def shares_by_unit(
-    units: Units, codes: Array, numerator: Array, whole: int, binary: bool, apart: bool = False
-) -> Sums | None:
-    """The sums of shares of which numerators over `whole` and units are given, as `sums_of` has them; `apart`: no two
-    are of one unit."""
-    if whole * max(1, len(codes)) >= _EXACT:
-        return None
+def shares_by_unit(units: Units, codes: Array, numerator: Array, whole: int, binary: bool, apart: bool = False) -> Sums:
+    """The same of shares that are given as numerators over `whole`, which 53 bits hold all together."""
     if apart:
         return Sums(units, codes, np.ones(len(codes), np.int64), numerator, whole, binary)
     return _sums(units, codes, np.bincount(codes), numerator, whole, binary)

@@ -2,8 +2,8 @@
 
 Every score counts, also several of one call: they are summed, not replaced. What an attempt that was left out cost is
 left out, unless all attempts are asked for. Sums are exact; those that no float holds are infinite (as data None), and
-counted. Of a sample they are also estimated for all: each score stands for 1/share, where share is that of its call, or
-its own outside any call.
+counted in a note. Of a sample they are also estimated for all: each score stands for 1/share, where share is that of
+its call, or its own outside any call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from embertrace.analysis.table.shares import WHOLE
 
 SPENT = ("tokens_in", "tokens_out", "usd")
 NOT_A_NUMBER = "costs that are no finite numbers"
-TOO_LARGE = "sums that no float holds"
+TOO_LARGE = "sums larger than a float holds"
 
 
 class Group(NamedTuple):
@@ -96,15 +96,16 @@ class Costs:
     def finish(self) -> Rows:
         """Groups of which nothing was spent are no rows."""
         told = next((name for name, spent in self.finals.items() if spent.judged), None)
-        rows, left_out = [], Counter(self.left_out)
+        rows, too_large = [], 0
         for group in sorted(self.groups):
             spent = self.groups[group]
             if spent.sums:
-                left_out[TOO_LARGE] += sum(math.isinf(rounded(value)) for value in spent.sums.values())
+                too_large += sum(math.isinf(rounded(value)) for value in spent.sums.values())
                 judged = spent if group != TOTAL else self.finals[told] if told is not None else Spent()
                 rows.append({"of": group.of, "name": group.name, **_row(spent, judged, self.is_sample)})
         notes = [f"right answers of the total are those of the {told}"] if rows and told is not None else []
-        return Rows(rows, left_out, notes)
+        notes += [f"{TOO_LARGE}: {too_large}"] if too_large else []
+        return Rows(rows, self.left_out, notes)
 
 
 def _row(spent: Spent, judged: Spent, is_sample: bool) -> dict[str, Any]:

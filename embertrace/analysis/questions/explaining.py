@@ -22,6 +22,7 @@ from embertrace.analysis.query import Selection
 from embertrace.analysis.questions.items import described
 from embertrace.analysis.results import Estimate, Result, Rows, Table
 from embertrace.analysis.table.column import Array
+from embertrace.analysis.trees import Trees
 from embertrace.errors import QueryError
 from embertrace.event import call_hex
 
@@ -83,16 +84,9 @@ class _Watched:
     @property
     def scored(self) -> Array:
         chosen = np.zeros(len(self._selection.scored), bool)
-        chosen[[self._places_of_metrics[metric.origin] for metric in self.scores()]] = True
+        places = self._selection.trees.once(_places_of_metrics)
+        chosen[[places[metric.origin] for metric in self.scores()]] = True
         return chosen
-
-    @property
-    def _places_of_metrics(self) -> dict[Origin, int]:
-        """Of each metric event its place among all of them; kept, as each call that is explained asks for it."""
-        trees = self._selection.trees
-        return trees.keep(
-            "places of metrics", lambda: {metric.origin: place for place, metric in enumerate(trees.metrics)}
-        )
 
     def votes(self, answers: Answers) -> None:
         """None, as where a callable decides: then a question goes through ensembles and judges one by one."""
@@ -132,6 +126,11 @@ class _Watched:
             return iter([self._only.taken] if self._only.kind == kind else [])
         self.seen[kind] = [_Seen(kind, *one) for one in source()]
         return iter([seen.taken for seen in self.seen[kind]])
+
+
+def _places_of_metrics(trees: Trees) -> dict[Origin, int]:
+    """Of each metric event its place among all of them; each call that is explained asks for it."""
+    return {metric.origin: place for place, metric in enumerate(trees.metrics)}
 
 
 class Explained:

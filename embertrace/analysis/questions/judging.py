@@ -72,7 +72,7 @@ def _add_judged(tallies: Tallies, units: Units, judged: JudgedVotes, over: Over)
         counts = comparable[at]
         at, kind = at[counts], kind[counts]
     pattern = votes.pattern.take(at)
-    of = (votes.attempted.take(at)) if over == "attempted" else votes.patterns.answered.take(pattern)
+    of = votes.attempted.take(at) if over == "attempted" else votes.patterns.answered.take(pattern)
     width = int(of.max(initial=0)) + 1
     agreement = votes.patterns.largest.take(pattern) * width + of
     said = (2 * decisions.reason.astype(np.int64) + decisions.labelled) * 2 + decisions.right
@@ -88,7 +88,6 @@ def _add_judged(tallies: Tallies, units: Units, judged: JudgedVotes, over: Over)
         agreement, shares = agreement[decided[kind]], shares[decided[kind]]
     for code, among in grouped(agreement, shares):
         sums = shares_by_unit(units, among >> 1, among & 1, 1, binary=True, apart=apart and votes.apart)
-        assert sums is not None  # of shares that are 0 or 1
         tallies.named(_named(code, width)).add_sums(sums)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from embertrace.analysis.answers import Answers
 from embertrace.analysis.arrays.chains import Spans, Waits, spans_of, waits_of
 from embertrace.analysis.arrays.rolls import Roll, name_of, roll_of
-from embertrace.analysis.arrays.sums import sums_of
+from embertrace.analysis.arrays.sums import shares_by_unit, units_of_calls
 from embertrace.analysis.arrays.votes import Votes
 from embertrace.analysis.ensembles import Ensemble
 from embertrace.analysis.query import Selection
@@ -60,14 +60,12 @@ class Stragglers:
     def add_all(self, name: Name, trees: Trees, ensembles: Array, is_last: Array, billionths: Array) -> None:
         """The same of many ensembles, by their places."""
         last, share = self._at(name)
-        ones = np.ones(len(ensembles), np.int64)
+        units = units_of_calls(trees)
         for start in range(0, len(ensembles), MOST_AT_ONCE):
             part = slice(start, start + MOST_AT_ONCE)
-            for tally, values, of in ((last, is_last, ones), (share, billionths, ones * BILLION)):
-                sums = sums_of(trees, ensembles[part], values[part], of[part])
-                assert sums is not None
-                tally.add_sums(sums)
-        share.binary = False
+            codes = units.codes(ensembles[part])
+            last.add_sums(shares_by_unit(units, codes, is_last[part], 1, binary=True))
+            share.add_sums(shares_by_unit(units, codes, billionths[part], BILLION, binary=False))
 
     def merge(self, other: Stragglers) -> Stragglers:
         for mine, theirs in ((self.last, other.last), (self.owed, other.owed)):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from embertrace.analysis.answers import Answers, Rule
-from embertrace.analysis.arrays.sums import Alike, shares_by_unit, units_of_calls
+from embertrace.analysis.arrays.sums import Alike, shares_by_pattern, units_of_calls
 from embertrace.analysis.arrays.votes import Votes
 from embertrace.analysis.calls import Call
 from embertrace.analysis.correctness import Correctness, Grade
@@ -78,12 +78,11 @@ def _add_votes(tally: Tally, selection: Selection, votes: Votes, share: bool) ->
         divided = several.take(pattern)
         pattern, unit = pattern[divided], unit[divided]
     occurs = np.flatnonzero(several & (often > 0))
-    numerator, whole = 1 * (distinct > 1), 1
+    numerator, denominator = 1 * (distinct > 1), np.ones(len(often), np.int64)
     if share:
-        whole = math.lcm(*set((answered[occurs] - 1).tolist()))
-        numerator[occurs] = (distinct[occurs] - 1) * (whole // (answered[occurs] - 1))
-    binary = {0, whole}.issuperset(numerator[occurs].tolist())
-    sums = shares_by_unit(units_of_calls(selection.trees), unit, numerator.take(pattern), whole, binary, votes.apart)
+        numerator[occurs], denominator[occurs] = distinct[occurs] - 1, answered[occurs] - 1
+    units = units_of_calls(selection.trees)
+    sums = shares_by_pattern(units, unit, pattern, numerator, denominator, votes.apart)
     if sums is None:
         return None
     tally.add_sums(sums)
