@@ -261,9 +261,9 @@ def _row_from_data(row: Any) -> Any:
     return row
 
 
-def as_reasons(left_out: Mapping[str, int]) -> dict[str, int]:
+def as_reasons(left_out: Mapping[str, int]) -> dict[str, Any]:
     """As plain data, by name: in which order they were met depends on the parts that were merged."""
-    return {_text(reason): left_out[reason] for reason in sorted(left_out)}
+    return {_text(reason): plain(left_out[reason]) for reason in sorted(left_out)}
 
 
 def plain(value: Any) -> Any:
