@@ -141,7 +141,8 @@ def overview(forest: Forest) -> Overview:
     """The answers of the events in `forest`."""
     everything = Selection(forest)
     ended = [call for call in everything.calls if call.ended]
-    durations = Counter(call.duration_ns for call in ended if call.duration_ns is not None)
+    timed = [(duration, call) for call in ended if (duration := call.duration_ns) is not None]
+    durations = Counter(duration for duration, _ in timed)
     return Overview(
         disagreement=_disagreement(everything),
         judge_accuracy=judging.judge_accuracy(everything).finish(),
@@ -149,7 +150,7 @@ def overview(forest: Forest) -> Overview:
         error_share=sum(call.outcome == "error" for call in ended) / len(ended) if ended else NAN,
         latency_s={f"p{q}": quantile(durations, q / 100) / 1e9 for q in (50, 95)},
         stages=_stages(everything),
-        slowest=_slowest(ended),
+        slowest=_slowest(timed),
         errors=_errors(everything.calls),
     )
 
@@ -189,10 +190,11 @@ def _stages(everything: Selection) -> Rows:
     return Rows(rows)
 
 
-def _slowest(ended: list[Call]) -> Rows:
-    timed = [call for call in ended if call.duration_ns is not None]
-    slowest = nlargest(MAX_ROWS, timed, key=lambda call: (call.duration_ns or 0, call.origin))
-    return Rows({**_described(call), "duration_s": call.duration_s, "outcome": call.outcome} for call in slowest)
+def _slowest(timed: list[tuple[int, Call]]) -> Rows:
+    least = min(nlargest(MAX_ROWS, (duration for duration, _ in timed)), default=0)
+    long = (one for one in timed if one[0] >= least)  # where a call came from takes longer than to compare durations
+    slowest = nlargest(MAX_ROWS, long, key=lambda one: (one[0], one[1].origin))
+    return Rows({**_described(call), "duration_s": call.duration_s, "outcome": call.outcome} for _, call in slowest)
 
 
 def _errors(calls: list[Call]) -> Rows:
