@@ -188,7 +188,7 @@ class EventCollector:
         try:
             destination.put(pack_event(_raw(event, destination)))
         except WireError:  # too large, which a fault of ours made it: it is not the user's
-            report_failure("emit an event of", event.operator_id)
+            report_failure("emit", event.operator_id)
 
     @classmethod
     def register(cls, collector: Callable[[OperatorEvent], object]) -> None:

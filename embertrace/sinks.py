@@ -62,8 +62,8 @@ class CallableSink:
     def put(self, packed: bytes) -> None:
         try:
             self._hand_over(packed)
-        except RecursionError:
-            """There was no room for it, which is the traced program's doing: it does without this event."""
+        except RecursionError:  # the traced program left no room for it, and that is no fault of the function's
+            pass
         except Exception:  # whatever a function does, the operator goes on
             self._on_failure(self)
 
