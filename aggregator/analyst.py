@@ -39,8 +39,11 @@ from embertrace.recording import Follower, Recording
 TAKE_OVER_S = 8.0
 """An analyst that takes in a large recording looks for the end of its input between two portions only."""
 TRY_AGAIN_S = 0.1
-POLL_MS = 20
-"""How often it looks for new events: what was emitted is visible well within a person's patience, at 0.1% of a core."""
+LOOK_MS, SOON_MS = 250, 20
+"""How often it looks for new events, and how often while many come or a reader waits for one. A question has it look at
+once, so this is only how much there may be to read then; each look costs a wake-up."""
+MANY_BYTES = 256 * 1024
+"""Of what a look found: read in about a millisecond."""
 GAUGES_S = 1.0
 """How often it says how it fares."""
 INPUT_BYTES = 65536
@@ -94,6 +97,7 @@ class Loop:
         self._door, self._http, self._handing = door, http, handing
         self._damages = 0
         self._gauges_at = 0.0
+        self._look_ms = LOOK_MS
         self._looked = False
         """Whether what was recorded before this process began was looked at, so that who comes next need not wait."""
         self._wanted: int | None = None
@@ -108,7 +112,7 @@ class Loop:
         """Until standard input ends."""
         behind = True
         while True:
-            ready = dict(self._poller.poll(0 if behind else POLL_MS))
+            ready = dict(self._poller.poll(0 if behind else self._look_ms))
             if STDIN in ready and not self._hear():
                 return
             rpc, http = self._door.socket in ready, self._http is not None and self._http.wanted in ready
@@ -136,15 +140,18 @@ class Loop:
         return bool(heard)
 
     def _take_in(self) -> bool:
-        """One portion of what is new; whether there was any."""
+        """One portion of what is new; whether there is more."""
         follower, state = self._follower, self._state
+        start = follower.position
         records = follower.poll()
         state.extend(records, follower.position)
         self._handing.see(records)
         state.extend(follower.damages[self._damages :], follower.position)
         self._damages = len(follower.damages)
         state.forest.removed_segments = follower.removed_segments
-        return bool(records)
+        is_soon = follower.position - start >= MANY_BYTES or self._handing.waits
+        self._look_ms = SOON_MS if is_soon else LOOK_MS
+        return bool(records) and follower.position < state.recording.synced()
 
     def _serve_http(self, http: HttpDoor) -> None:
         if not http.running:
