@@ -33,6 +33,9 @@ from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Control, State, Welc
 log = logging.getLogger("aggregator")
 
 DRAIN_MESSAGES = 1024
+LULL_S, NAP_S = 0.02, 0.005
+"""What comes after such a lull waits a moment for others: producers of one machine send at the same times, a
+millisecond or two apart (see emit.producer), and a sync takes more than all else that is done for a batch."""
 DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
 PULL_HWM = 4
@@ -123,7 +126,7 @@ class Ingest:
         self._retained_base = writer.base
         self._retaining_failed = False
         self._clock = clock
-        self._tick_at = clock()
+        self._tick_at = self._drained_at = clock()
         self._poller = zmq.Poller()
         self._poller.register(doors.control, zmq.POLLIN)
         self._poller.register(doors.push, zmq.POLLIN)
@@ -243,6 +246,9 @@ class Ingest:
 
     def _drain_push(self) -> None:
         taken = 0
+        if self._clock() - self._drained_at >= LULL_S:
+            time.sleep(NAP_S)
+        self._drained_at = self._clock()
         for _ in range(DRAIN_MESSAGES):
             try:
                 message = self.doors.push.recv(zmq.NOBLOCK, copy=False).buffer
