@@ -66,4 +66,4 @@ def send_now(socket: Socket | None, message: bytes) -> None:
 
 def receive_now(socket: Socket) -> bytes | None:
     """A message that is there, or None."""
-    return socket.recv(zmq.NOBLOCK) if socket.get(zmq.EVENTS) & INPUT else None
+    return socket.recv(zmq.NOBLOCK) if int(socket.get(zmq.EVENTS)) & INPUT else None
