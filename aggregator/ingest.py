@@ -34,8 +34,8 @@ log = logging.getLogger("aggregator")
 
 DRAIN_MESSAGES = 1024
 LULL_S, NAP_S = 0.02, 0.005
-"""What comes after such a lull waits a moment for others: producers of one machine send at the same times, a
-millisecond or two apart (see emit.producer), and a sync takes more than all else that is done for a batch."""
+"""Who waited so long for a batch waits a moment for others: producers of one machine send at the same times, a few
+milliseconds apart (see emit.producer), and a sync takes about as much CPU as all else that is done for a batch."""
 DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
 PULL_HWM = 4
@@ -126,7 +126,7 @@ class Ingest:
         self._retained_base = writer.base
         self._retaining_failed = False
         self._clock = clock
-        self._tick_at = self._drained_at = clock()
+        self._tick_at = clock()
         self._poller = zmq.Poller()
         self._poller.register(doors.control, zmq.POLLIN)
         self._poller.register(doors.push, zmq.POLLIN)
@@ -150,6 +150,7 @@ class Ingest:
     def _round(self, wait_ms: int) -> bool:
         if self._space_tried_at is not None:
             return self._round_without_space(wait_ms)
+        waited_since = self._clock()
         ready = dict(self._poller.poll(wait_ms))
         if not ready:
             if self._tick():
@@ -158,6 +159,8 @@ class Ingest:
         if self.doors.control in ready:
             self._drain_control()
         if self.doors.push in ready:
+            if self._clock() - waited_since >= LULL_S:
+                time.sleep(NAP_S)
             self._drain_push()
         if self._handed is not None and self._handed.wanted in ready:
             self._drain_handed(self._handed)
@@ -246,9 +249,6 @@ class Ingest:
 
     def _drain_push(self) -> None:
         taken = 0
-        if self._clock() - self._drained_at >= LULL_S:
-            time.sleep(NAP_S)
-        self._drained_at = self._clock()
         for _ in range(DRAIN_MESSAGES):
             try:
                 message = self.doors.push.recv(zmq.NOBLOCK, copy=False).buffer
