@@ -40,10 +40,12 @@ TAKE_OVER_S = 8.0
 """An analyst that takes in a large recording looks for the end of its input between two portions only."""
 TRY_AGAIN_S = 0.1
 LOOK_MS, SOON_MS = 250, 20
-"""How often it looks for new events, and how often while many come or a reader waits for one. A question has it look at
-once, so this is only how much there may be to read then; each look costs a wake-up."""
+"""How often it looks for new events, and how often while many come, somebody asks, or a label is to be seen. A question
+has it look at once; so this is only how much there may be to read then, and each look costs a wake-up."""
 MANY_BYTES = 256 * 1024
 """Of what a look found: read in about a millisecond."""
+ASKED_S = 1.0
+"""Who asked so lately may well ask again: what comes meanwhile is read before, not while he waits."""
 GAUGES_S = 1.0
 """How often it says how it fares."""
 INPUT_BYTES = 65536
@@ -97,6 +99,7 @@ class Loop:
         self._door, self._http, self._handing = door, http, handing
         self._damages = 0
         self._gauges_at = 0.0
+        self._asked_at = float("-inf")
         self._look_ms = LOOK_MS
         self._looked = False
         """Whether what was recorded before this process began was looked at, so that who comes next need not wait."""
@@ -117,7 +120,7 @@ class Loop:
                 return
             rpc, http = self._door.socket in ready, self._http is not None and self._http.wanted in ready
             if (rpc or http) and self._wanted is None:
-                self._wanted = self._state.recording.synced()
+                self._wanted, self._asked_at = self._state.recording.synced(), time.monotonic()
             behind = self._take_in()
             if not behind or self._follower.position >= (self._wanted or 0):
                 self._wanted = None
@@ -149,8 +152,8 @@ class Loop:
         state.extend(follower.damages[self._damages :], follower.position)
         self._damages = len(follower.damages)
         state.forest.removed_segments = follower.removed_segments
-        is_soon = follower.position - start >= MANY_BYTES or self._handing.waits
-        self._look_ms = SOON_MS if is_soon else LOOK_MS
+        is_asked = self._handing.waits or time.monotonic() - self._asked_at < ASKED_S
+        self._look_ms = SOON_MS if is_asked or follower.position - start >= MANY_BYTES else LOOK_MS
         return bool(records) and follower.position < state.recording.synced()
 
     def _serve_http(self, http: HttpDoor) -> None:

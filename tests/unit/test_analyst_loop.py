@@ -56,6 +56,7 @@ def analyst_of(directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_a_question_has_it_look_at_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However seldom it looks while nobody asks."""
     monkeypatch.setattr(analyst, "LOOK_MS", 10 * DEADLINE_MS)
+    monkeypatch.setattr(analyst, "SOON_MS", 10 * DEADLINE_MS)
     with (
         RecordingWriter(tmp_path, name="n", clock_ns=ticking()) as writer,
         analyst_of(tmp_path, monkeypatch) as ask,
