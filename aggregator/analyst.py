@@ -2,7 +2,8 @@
 
 `python -m aggregator.analyst ORDERS` (JSON, see child), started and restarted by the server. It prints where it
 listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable: what
-readers say of items it hands over to be recorded (see handing), and so reads again.
+readers say of items it hands over to be recorded (see handing), and so reads again. It looks for what is new now and
+then, and whenever it is asked.
 
 One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of
 what is new; so no question sees half an event, and none needs a lock. A question waits until all is taken in that was

@@ -1,8 +1,8 @@
 """The ingest process: PULL and ROUTER → collector → recording → answers. One thread, one loop.
 
 Rules:
-- It receives in bounded drains, then makes everything durable with one sync (group commit), then answers. Nothing is
-  acknowledged before that sync returned.
+- It receives in bounded drains, after a lull a moment late, then makes everything durable with one sync (group
+  commit), then answers. Nothing is acknowledged before that sync returned.
 - It decodes no event. What is framed and passes its checksums is recorded, whatever the events hold.
 - What retention lets go goes when a segment was sealed, and once a minute. A removal that fails costs nothing but
   space: it is said once and tried again.
