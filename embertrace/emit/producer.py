@@ -46,7 +46,7 @@ BATCH_BYTES = 64 * 1024
 """A batch worth a send of its own: at this size loopback TCP moves gigabytes per second."""
 BATCH_S = 0.1
 """How long an event waits for others at most, half as long on average: with all that follows below what a person
-notices. On its way into the recording a batch costs about a millisecond of CPU, of which its events are a small part."""
+notices. On its way into the recording a batch costs a millisecond of CPU, of which its events are a small part."""
 WINDOW_BYTES = 1024 * 1024
 """Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
 HELLO_S = 1.0
