@@ -23,8 +23,8 @@ Rules:
   that does not match; and a reader stops there. So it does at any damage: it returns what was written first, never
   more.
 - Adler-32 is the sum of the bytes beside the sum of those sums: zeros where bytes were lower it, and a flipped byte
-  changes it. Against what changes several bytes at once it is weaker than a CRC where events are short; but of 150 bytes
-  it takes 80 ns, and a CRC 200.
+  changes it. Against what changes several bytes at once it is weaker than a CRC where events are short; but for 150
+  bytes it takes 80 ns, and a CRC 200.
 - Seqs in an extent have no holes. What is dropped comes after the last record, and closes the extent; the count is
   written to two places in turn, so that one of them is whole at any moment.
 - Version 1 had CRCs, and a seq in each record. What is of another version is left to those who can read it.
@@ -76,8 +76,11 @@ def begin(buffer: mmap.mmap, producer: bytes, first_seq: int) -> None:
 
 record_head = _HEAD.pack
 checksum = zlib.adler32
-"""A record is `record_head(len(event), checksum(event)) + event`. Neither is a function of our own: calling one takes a
-tenth of the time that putting an event does."""
+
+
+def record(event: bytes) -> bytes:
+    """An event as a record. Written out where each call counts: one of this takes a tenth of what a put does."""
+    return record_head(len(event), checksum(event)) + event
 
 
 def write_dropped(buffer: mmap.mmap, count: int) -> None:
@@ -87,7 +90,7 @@ def write_dropped(buffer: mmap.mmap, count: int) -> None:
     buffer[at : at + 12] = packed + _CRC.pack(zlib.crc32(packed))
 
 
-def count(buffer: mmap.mmap, at: int, stop: int, most: int) -> tuple[int, int]:
+def count(buffer: mmap.mmap, at: int, stop: int, most: int = MAX_SEQ) -> tuple[int, int]:
     """How many records (`most` at most) lie between two places, and where the next one would begin."""
     last, length_at = stop - HEAD_BYTES, _LENGTH.unpack_from
     for number in range(most):

@@ -12,12 +12,12 @@ Rules:
 - After `shut` every event is dropped, and that is counted here only.
 
 Any thread may `write`, at any time: one call in C takes a record whole, or raises ValueError and changes nothing, since
-the last extent is full or sealed. A sealed one takes nothing any more; until then nobody knows how many events it will
-have. How many there are, and where they lie, is found out by whoever asks, from record to record: any thread may.
+the last extent is full or sealed. A sealed one takes nothing any more: only then is it settled how many events it has.
+How many there are, and where they lie, is found out by whoever asks, any thread, by going from record to record.
 
-One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares. They need
-no lock between them: one only appends (and allocates where nothing was prepared), the other only reads what is appended,
-removes from the front, and has rooms ready.
+One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
+two need no lock between them: one only appends (and allocates where nothing was prepared), the other only reads what
+is appended, removes from the front, and has rooms ready.
 """
 
 from __future__ import annotations
@@ -27,20 +27,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from embertrace.emit.extent import (
-    HEAD_BYTES,
-    HEADER_BYTES,
-    begin,
-    checksum,
-    count,
-    read,
-    record_head,
-    write_dropped,
-)
+from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, MAX_SEQ, begin, count, read, record, write_dropped
 from embertrace.emit.storage import NO_ROOM, Nowhere, Room, Storage
-
-ALL = 1 << 62
-"""More records than there can be."""
 
 
 class Batch(NamedTuple):
@@ -85,13 +73,13 @@ class Extent:
     @property
     def events_end(self) -> int:
         """The seq after its last event."""
-        return self._count(ALL)
+        return self._count()
 
     @property
     def end(self) -> int:
         """The seq after its last event and all that was dropped behind it."""
         dropped = self.dropped  # asked first: once one is dropped no event is added
-        return self._count(ALL) + dropped
+        return self._count() + dropped
 
     def has(self, seq: int) -> bool:
         """Whether the event `seq`, which is not before the first one, lies here. Counts no more than it must."""
@@ -120,7 +108,7 @@ class Extent:
         except ValueError:  # it was freed meanwhile
             return 0
 
-    def _count(self, most: int) -> int:
+    def _count(self, most: int = MAX_SEQ) -> int:
         """Look whether more events, `most` at most, follow those known; the seq after the last one."""
         seq, at = self._end
         if at + HEAD_BYTES >= self._stop:
@@ -206,7 +194,7 @@ class Spool:
         if not self.fits(packed):
             return False
         try:
-            self.write(record_head(len(packed), checksum(packed)) + packed)
+            self.write(record(packed))
         except ValueError:
             return self._roll() and self.take(packed)
         return True

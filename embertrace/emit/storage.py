@@ -1,7 +1,7 @@
 """Where the extents of a spool lie: what a spool asks for, and the answer that is only memory.
 
-A room is space for one extent: a mapping, written at its position, and full where that is the end. Whoever has it frees it
-when nothing in it is needed.
+A room is space for one extent: a mapping, written at its position, and full where that is the end. Whoever has it frees
+it when nothing in it is needed.
 """
 
 from __future__ import annotations

@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
 
 from embertrace.emit import Emitter
-from embertrace.emit.extent import HEAD_BYTES, Buffer, record_head
 from embertrace.emit.files import Files
 from embertrace.emit.spool import Spool
 from embertrace.emit.spool_directory import Meta
@@ -52,13 +50,6 @@ for number in range(10**9):
         ready()
 """
 """Emits until it is killed; ready after the first five hundred."""
-
-
-def write_record(buffer: Buffer, at: int, seq: int, packed: bytes) -> int:
-    """Write one record of an extent as a spool does; where the next one begins."""
-    end = at + HEAD_BYTES + len(packed)
-    buffer[at:end] = record_head(len(packed), zlib.crc32(packed), seq) + packed
-    return end
 
 
 @contextlib.contextmanager
