@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from embertrace.emit import extent
 from embertrace.errors import VersionError
+from support.spools import extent_of
 
 PRODUCER = b"p" * 16
 EVENTS = st.lists(st.binary(min_size=1, max_size=200), max_size=20)
@@ -19,13 +20,7 @@ FIRST = st.integers(1, 2**62)
 
 def written(events: list[bytes], first: int = 1, dropped: int = 0, size: int = 8192) -> bytearray:
     """The bytes of an extent with these events."""
-    buffer = mmap.mmap(-1, size)
-    extent.begin(buffer, PRODUCER, first)
-    for packed in events:
-        buffer.write(extent.record(packed))
-    for count in range(1, dropped + 1):
-        extent.write_dropped(buffer, count)
-    return bytearray(buffer)
+    return bytearray(extent_of(PRODUCER, first, events, dropped, size))
 
 
 def read(data: bytes) -> list[bytes] | None:
