@@ -137,5 +137,5 @@ def test_an_extent_of_another_version_is_not_taken_for_damaged() -> None:
     with pytest.MonkeyPatch.context() as older:
         older.setattr(extent, "VERSION", 1)
         data = written([b"one"])
-    with pytest.raises(VersionError, match="version 1, .* version 2"):
+    with pytest.raises(VersionError, match=r"version 1, .* version 2"):
         extent.scan(bytes(data))

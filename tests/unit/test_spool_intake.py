@@ -1,4 +1,4 @@
-"""The door of a spool: what it is that threads, finalisers, interrupts and forks can come in between of, and what not."""
+"""The door of a spool: whoever comes in between (threads, finalisers, interrupts, forks), each event is there once."""
 
 from __future__ import annotations
 
@@ -114,51 +114,54 @@ def test_the_sender_never_waits_nor_does_an_event_that_can_not_fit() -> None:
     assert world.spool.dropped == 2
 
 
-def test_threads_put_at_once_while_extents_roll() -> None:
-    """Each event once, and those of a thread in its order; others count, cut and trim meanwhile."""
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_threads_put_at_once_while_extents_roll(restless: None) -> None:
+    """Each event once, and those of a thread in its order; others count, cut, trim and prepare meanwhile."""
     spool = Spool(Small(1000), PRODUCER)
-    intake, threads, each = door(spool), 4, 10_000
-    ready = threading.Barrier(threads + 2)
-    done = threading.Event()
+    intake, names, each = door(spool), range(4), 10_000
+    begin, done = threading.Barrier(len(names) + 2), threading.Event()
     asked: list[int] = []
 
     def put_all(name: int) -> None:
-        ready.wait(30)
+        begin.wait(30)
         for number in range(each):
             intake.put(b"%04d%016d" % (name, number))
 
     def look_on() -> None:
-        ready.wait(30)
+        begin.wait(30)
         while not done.is_set():
             asked.append(spool.next)
             assert spool.held_bytes >= 0
             assert spool.events_after(0) >= 0
 
-    workers = [threading.Thread(target=put_all, args=(name,)) for name in range(threads)]
+    workers = [threading.Thread(target=put_all, args=(name,)) for name in names]
     onlooker = threading.Thread(target=look_on)
     for thread in (*workers, onlooker):
         thread.start()
-    ready.wait(30)
+    begin.wait(30)
     found: list[bytes] = []
-    while len(found) < threads * each:
+    while len(found) < len(names) * each and (
+        any(worker.is_alive() for worker in workers) or spool.gave_out(spool.oldest)
+    ):
         found += held(spool, 20)
-        spool.trim(len(found) // 2)
-        spool.prepare()
-        if not any(worker.is_alive() for worker in workers):
-            spool.trim(len(found))
-            found += held(spool, 20)
-            break
         spool.trim(len(found))
+        spool.prepare()
     done.set()
     for thread in (*workers, onlooker):
         thread.join(30)
     assert spool.dropped == 0
-    assert spool.next == threads * each + 1
-    for name in range(threads):
-        assert [packed for packed in found if packed.startswith(b"%04d" % name)] == [
-            b"%04d%016d" % (name, number) for number in range(each)
-        ]
-    assert len(found) == threads * each
+    assert len(found) == spool.next - 1 == len(names) * each
+    for name in names:
+        own = [packed for packed in found if packed.startswith(b"%04d" % name)]
+        assert own == [b"%04d%016d" % (name, number) for number in range(each)]
     assert asked == sorted(asked)
 
 
