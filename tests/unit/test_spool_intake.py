@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -261,27 +262,87 @@ class Trial:
         assert {extent.room for extent in self.spool._extents} - {NO_ROOM} | {*self.spool._ready} == self.storage._rooms
 
 
+def at_point(number: int, act: Callable[[], object], events: tuple[str, ...]) -> tuple[Any, Iterator[int]]:
+    """A profile function that acts once, at such a point of the spool's code; and the points that are left to it."""
+    left = iter(range(number, -1, -1))
+
+    def profile(frame: Any, event: str, argument: object) -> None:
+        is_ours = frame.f_code.co_filename.endswith(("intake.py", "spool.py", "extent.py"))
+        if is_ours and event in events and next(left, None) == 0:
+            act()
+
+    return profile, left
+
+
+@contextlib.contextmanager
+def profiled(function: Any) -> Iterator[None]:
+    sys.setprofile(function)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def test_what_gets_in_amid_a_slow_put_is_counted() -> None:
+    """By a thread that holds the `write` of the extent that is left: it gets in whole, or is refused."""
+    for number in itertools.count():
+        trial = Trial()
+        trial.intake.put(b"x" * 2000)
+        stale, taken = trial.spool.write, []
+
+        def write(stale: Any = stale, taken: list[int] = taken) -> None:
+            with contextlib.suppress(ValueError):
+                taken.append(stale(record(b"s" * 10)))
+
+        profile, left = at_point(number, write, ("call", "return", "c_call", "c_return"))
+        with profiled(profile):
+            trial.put()
+        trial.intake.put(b"d" * 20)
+        assert trial.spool.next - 1 == 5 + len(taken)
+        batches = [trial.spool.cut(seq, 100_000, 1) for seq in range(1, trial.spool.next)]
+        found = b"".join(batch.payload for batch in batches if isinstance(batch, Batch))
+        whole = b"a" * 1000 + b"b" * 3000 + b"x" * 2000 + b"s" * 10 * len(taken) + b"c" * 3000 + b"d" * 20
+        assert found == whole
+        if next(left, None) is not None:
+            assert number > 40, "there were points"
+            break
+
+
+def test_whoever_cuts_while_another_puts_and_drops_sees_no_hole_where_an_event_is() -> None:
+    outcomes = set()
+    for number in itertools.count():
+        trial = Trial()
+
+        def put_and_drop(trial: Trial = trial) -> None:
+            trial.spool.write(record(b"c"))
+            trial.spool.drop()
+
+        profile, left = at_point(number, put_and_drop, ("call", "return", "c_call", "c_return"))
+        with profiled(profile):
+            found = trial.spool.cut(3, 1000, 10)
+        outcomes.add(found)
+        if next(left, None) is not None:
+            break
+    assert outcomes == {None, Batch(3, 1, b"c")}
+
+
 def test_an_interrupt_at_any_point_of_a_slow_put_loses_that_event_at_most() -> None:
     """It may come when a function begins, and when one was called."""
-    for calls in itertools.count():
-        trial, left = Trial(), iter(range(calls, -1, -1))
+    for number in itertools.count():
+        trial, raised = Trial(), False
 
-        def profile(frame: Any, event: str, argument: object, left: Iterator[int] = left) -> None:
-            is_ours = frame.f_code.co_filename.endswith(("intake.py", "spool.py", "extent.py"))
-            if is_ours and event in ("call", "return", "c_return") and next(left, None) == 0:
-                raise KeyboardInterrupt
+        def interrupt() -> None:
+            raise KeyboardInterrupt
 
-        raised = False
-        sys.setprofile(profile)
+        profile, left = at_point(number, interrupt, ("call", "return", "c_return"))
         try:
-            trial.put()
+            with profiled(profile):
+                trial.put()
         except KeyboardInterrupt:
             raised = True
-        finally:
-            sys.setprofile(None)
         trial.check(raised)
         if next(left, None) is not None:
-            assert calls > 20, "there were points"
+            assert number > 20, "there were points"
             break
 
 
