@@ -91,6 +91,8 @@ class Intake:
     def shut(self, late: str = "") -> None:
         """From now on everything is dropped and counted; `late` is said once if there is anything."""
         with self._lock:
+            if not self._busy:
+                self._take_again()
             self._spool.shut()
             self._write = self._spool.write
             self._late = late

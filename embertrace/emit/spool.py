@@ -267,7 +267,8 @@ class Spool:
             dropped = extent.dropped  # asked first: once one is dropped no event is added
             if extent.has(seq):
                 events, payload = extent.read(seq, left, max_events - (seq - from_seq), at_least_one=not payloads)
-                payloads.append(payload)
+                if events:  # none where no more fits, or somebody wrote into our file
+                    payloads.append(payload)
                 left -= len(payload) + HEAD_BYTES * events
                 seq += events
                 if extent.has(seq):
