@@ -183,7 +183,7 @@ class Spool:
         return self._extents[-1].room.buffer.write
 
     def append(self, packed: bytes) -> int:
-        """Take in one event, or drop it where there is no room; its seq."""
+        """Take in one event, or drop it where there is no room; its seq, unless others write meanwhile."""
         seq = self.next
         if not self.take(packed):
             self.drop()

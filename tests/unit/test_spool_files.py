@@ -9,6 +9,7 @@ import pathlib
 import pytest
 
 from embertrace.emit import adopter, files, spool_directory
+from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES
 from embertrace.emit.files import Files, in_order, load
 from embertrace.emit.spool import Batch, Hole, Spool
 from embertrace.emit.spool_directory import Meta, claim, create, held_bytes, streams, sweep
@@ -103,6 +104,18 @@ def test_a_lost_extent_is_a_hole(tmp_path: pathlib.Path) -> None:
     assert len(events) + hole.events == 30_000
     before = hole.first_seq - 1
     assert events == numbered(before) + numbered(len(events) - before, before + hole.events)
+
+
+def test_who_writes_into_the_file_of_a_living_process_makes_no_events(tmp_path: pathlib.Path) -> None:
+    spool = Spool(files_in(tmp_path), PRODUCER)
+    spool.append(b"whole")
+    spool.append(b"damaged")
+    (path,) = (tmp_path / PRODUCER.hex()).glob("*.ext")
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES + HEAD_BYTES + len(b"whole"))
+        file.write(b"\xff\xff\xff\x7f")
+    assert spool.cut(1, 10_000, 10) == Batch(1, 1, b"whole")
+    assert spool.cut(2, 10_000, 10) is None
 
 
 def test_events_that_can_never_fit_are_dropped(tmp_path: pathlib.Path) -> None:
