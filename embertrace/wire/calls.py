@@ -45,11 +45,16 @@ _NO_INPUTS = b"\x00" + _NIL + NO_CONTEXT + b"\xc4"
 class Placed(Protocol):
     """A call, as far as its place in the tree goes."""
 
-    trace_id: bytes
-    call_id: int
-    attempt: int
-    slot: int
-    names: tuple[str, str, str]
+    @property
+    def trace_id(self) -> bytes: ...
+    @property
+    def call_id(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def slot(self) -> int: ...
+    @property
+    def names(self) -> tuple[str, str, str]: ...
 
 
 def pack_place(call: Placed, parent: Placed | None) -> bytes:
