@@ -103,9 +103,9 @@ class Sender:
         while not self.stop:
             self._spool.prepare()
             hurry, self.hurry = self.hurry, False
-            seen = self._spool.next
+            seen = self._spool.frontier
             if hurry:
-                self._awaited = seen - 1
+                self._awaited = self._spool.next - 1
             if self.ending:
                 machine.end()
             connection.perform(machine.tick(time.monotonic(), hurry))
@@ -114,7 +114,9 @@ class Sender:
             self._sleep(connection, adopter, waker, seen)
             self._hear(connection)
 
-    def _sleep(self, connection: _Connection, adopter: Adopter | None, waker: Waker, seen: int) -> None:
+    def _sleep(
+        self, connection: _Connection, adopter: Adopter | None, waker: Waker, seen: tuple[int, int, int]
+    ) -> None:
         """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
         machine = self._machine
         wait = machine.wait_s(time.monotonic())
@@ -122,7 +124,7 @@ class Sender:
             look = adopter.wait_s(time.monotonic())
             wait = look if wait is None else min(wait, look)
         self._intake.asleep = machine.may_send and (wait is None or wait > BATCH_S)
-        if self._intake.asleep and self._spool.next != seen:  # it came between sending and falling asleep
+        if self._intake.asleep and self._spool.frontier != seen:  # it came between sending and falling asleep
             wait = 0.0
         if wait is not None and self._may_rest(adopter):
             waker.sleep(wait)
