@@ -124,8 +124,8 @@ class Sender:
             look = adopter.wait_s(time.monotonic())
             wait = look if wait is None else min(wait, look)
         self._intake.asleep = machine.may_send and (wait is None or wait > BATCH_S)
-        if self._intake.asleep and self._spool.frontier != seen:  # it came between sending and falling asleep
-            wait = 0.0
+        if self._spool.frontier != seen:  # it came between sending and falling asleep
+            wait = 0.0 if self._intake.asleep else BATCH_S if wait is None else min(wait, BATCH_S)
         if wait is not None and self._may_rest(adopter):
             waker.sleep(wait)
         else:
