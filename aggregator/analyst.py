@@ -2,7 +2,8 @@
 
 `python -m aggregator.analyst ORDERS` (JSON, see child), started and restarted by the server. It prints where it
 listens, one line of JSON; it ends when its standard input does. It only ever reads, and only what is durable: what
-readers say of items it hands over to be recorded (see handing), and so reads again.
+readers say of items it hands over to be recorded (see handing), and so reads again. It looks for what is new now and
+then, and whenever it is asked.
 
 One loop owns the forest. Questions come by two doors, RPC and HTTP, and are answered in it, between two portions of
 what is new; so no question sees half an event, and none needs a lock. A question waits until all is taken in that was
@@ -39,8 +40,13 @@ from embertrace.recording import Follower, Recording
 TAKE_OVER_S = 8.0
 """An analyst that takes in a large recording looks for the end of its input between two portions only."""
 TRY_AGAIN_S = 0.1
-POLL_MS = 20
-"""How often it looks for new events: what was emitted is visible well within a person's patience, at 0.1% of a core."""
+LOOK_MS, SOON_MS = 250, 20
+"""How often it looks for new events, and how often while many come, somebody asks, or a label is to be seen. A question
+has it look at once; so this is only how much there may be to read then, and each look costs a wake-up."""
+MANY_BYTES = 256 * 1024
+"""Of what a look found: read in about a millisecond."""
+ASKED_S = 1.0
+"""Who asked so lately may well ask again: what comes meanwhile is read before, not while he waits."""
 GAUGES_S = 1.0
 """How often it says how it fares."""
 INPUT_BYTES = 65536
@@ -94,6 +100,8 @@ class Loop:
         self._door, self._http, self._handing = door, http, handing
         self._damages = 0
         self._gauges_at = 0.0
+        self._asked_at = float("-inf")
+        self._look_ms = LOOK_MS
         self._looked = False
         """Whether what was recorded before this process began was looked at, so that who comes next need not wait."""
         self._wanted: int | None = None
@@ -108,12 +116,12 @@ class Loop:
         """Until standard input ends."""
         behind = True
         while True:
-            ready = dict(self._poller.poll(0 if behind else POLL_MS))
+            ready = dict(self._poller.poll(0 if behind else self._look_ms))
             if STDIN in ready and not self._hear():
                 return
             rpc, http = self._door.socket in ready, self._http is not None and self._http.wanted in ready
             if (rpc or http) and self._wanted is None:
-                self._wanted = self._state.recording.synced()
+                self._wanted, self._asked_at = self._state.recording.synced(), time.monotonic()
             behind = self._take_in()
             if not behind or self._follower.position >= (self._wanted or 0):
                 self._wanted = None
@@ -136,15 +144,18 @@ class Loop:
         return bool(heard)
 
     def _take_in(self) -> bool:
-        """One portion of what is new; whether there was any."""
+        """One portion of what is new; whether there is more."""
         follower, state = self._follower, self._state
+        start = follower.position
         records = follower.poll()
         state.extend(records, follower.position)
         self._handing.see(records)
         state.extend(follower.damages[self._damages :], follower.position)
         self._damages = len(follower.damages)
         state.forest.removed_segments = follower.removed_segments
-        return bool(records)
+        is_asked = self._handing.waits or time.monotonic() - self._asked_at < ASKED_S
+        self._look_ms = SOON_MS if is_asked or follower.position - start >= MANY_BYTES else LOOK_MS
+        return bool(records) and follower.position < state.recording.synced()
 
     def _serve_http(self, http: HttpDoor) -> None:
         if not http.running:

@@ -62,6 +62,11 @@ class Handing:
         if len(self._waiting) >= MAX_WAITING:
             raise TooMany(f"{MAX_WAITING} labels wait to be recorded")
 
+    @property
+    def waits(self) -> bool:
+        """Whether something that was handed over is not durable yet, as far as was seen."""
+        return bool(self._waiting)
+
     def give(self, event: RawEvent) -> Answer:
         """Hand it over; {producer, seq, position} comes once it is durable. Raises as `check`."""
         self.check()

@@ -1,8 +1,8 @@
 """The ingest process: PULL and ROUTER → collector → recording → answers. One thread, one loop.
 
 Rules:
-- It receives in bounded drains, then makes everything durable with one sync (group commit), then answers. Nothing is
-  acknowledged before that sync returned.
+- It receives in bounded drains, after a lull a moment late, then makes everything durable with one sync (group
+  commit), then answers. Nothing is acknowledged before that sync returned.
 - It decodes no event. What is framed and passes its checksums is recorded, whatever the events hold.
 - What retention lets go goes when a segment was sealed, and once a minute. A removal that fails costs nothing but
   space: it is said once and tried again.
@@ -33,6 +33,9 @@ from embertrace.wire.control import MAX_CONTROL_BYTES, Ack, Control, State, Welc
 log = logging.getLogger("aggregator")
 
 DRAIN_MESSAGES = 1024
+LULL_S, NAP_S = 0.02, 0.005
+"""Who waited so long for a batch waits a moment for others: producers of one machine send at the same times, a few
+milliseconds apart (see emit.producer), and a sync takes about as much CPU as all else that is done for a batch."""
 DRAIN_BYTES = 16 * 1024 * 1024
 """One drain, one sync: large enough that the sync does not limit, small enough that answers come soon."""
 PULL_HWM = 4
@@ -147,6 +150,7 @@ class Ingest:
     def _round(self, wait_ms: int) -> bool:
         if self._space_tried_at is not None:
             return self._round_without_space(wait_ms)
+        waited_since = self._clock()
         ready = dict(self._poller.poll(wait_ms))
         if not ready:
             if self._tick():
@@ -155,6 +159,8 @@ class Ingest:
         if self.doors.control in ready:
             self._drain_control()
         if self.doors.push in ready:
+            if self._clock() - waited_since >= LULL_S:
+                time.sleep(NAP_S)
             self._drain_push()
         if self._handed is not None and self._handed.wanted in ready:
             self._drain_handed(self._handed)

@@ -67,6 +67,11 @@ class Adopter:
             self._look_at = now + LOOK_S
             self._look(now, recording)
 
+    @property
+    def is_adopting(self) -> bool:
+        """Whether a stream is on its way."""
+        return self._adoption is not None
+
     def wait_s(self, now: float) -> float:
         """How long nothing is due unless a message comes; LOOK_S at most."""
         return self._adoption.wait_s(now) if self._adoption is not None else min(max(self._look_at - now, 0.0), LOOK_S)

@@ -15,7 +15,10 @@ does what it answers (actions). The rules, all of them:
    finds out that it is not. But one that ends within a batch, or a hole, tells that an earlier cut of it, sent over a
    socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
 4. No batch goes out while WINDOW_BYTES are unacknowledged. One of up to BATCH_BYTES goes out when half of that waits,
-   or BATCH_S after the first event, or at once when somebody waits for it (`hurry`).
+   or at once when somebody waits for it (`hurry`); else at the next beat, a multiple of BATCH_S of the clock. So the
+   processes of a machine send at the same times, and an aggregator writes, syncs and answers once for all of them. In
+   a steady stream nobody need be told of the first event; and while no more than one small batch is on its way, what
+   there is to hear is soon enough at the next beat (`may_rest`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch. A hole
    that goes on growing is told in one piece once its beginning is acknowledged: nobody hurries for what is lost.
 6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
@@ -41,9 +44,9 @@ from embertrace.wire.control import Ack, Alive, Control, End, Hello, Refuse, Wel
 
 BATCH_BYTES = 64 * 1024
 """A batch worth a send of its own: at this size loopback TCP moves gigabytes per second."""
-BATCH_S = 0.05
-"""How long the first event of a batch waits for others: below what a person notices. On its way into the recording a
-batch costs some 0.4 ms of CPU: at a few hundred events a second, batches each 20 ms cost more than what is in them."""
+BATCH_S = 0.1
+"""How long an event waits for others at most, half as long on average: with all that follows below what a person
+notices. On its way into the recording a batch costs a millisecond of CPU, of which its events are a small part."""
 WINDOW_BYTES = 1024 * 1024
 """Unacknowledged bytes on the way: bounds what the aggregator buffers per producer, and what a reconnect repeats."""
 HELLO_S = 1.0
@@ -99,7 +102,8 @@ class Producer:
         """What was sent and not acknowledged: first seq, last seq, bytes."""
         self._in_flight_bytes = 0
         self._in_growing_hole = False
-        self._waiting_since: float | None = None
+        self._beat: float | None = None
+        """When the batch that is gathered goes out, even if it is empty so far; None where nothing came for a beat."""
         self._started = now
         self._moved = now
         self._hello_due = now
@@ -133,6 +137,13 @@ class Producer:
     def may_send(self) -> bool:
         """Whether an event that is taken in now could be sent: somebody is there, and nothing must be heard first."""
         return self.welcomed is not None and self._in_flight_bytes < WINDOW_BYTES and not self._in_growing_hole
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether what is said to this process need not be heard before the batch goes out that is gathered."""
+        is_little = len(self._in_flight) <= 1 and self._in_flight_bytes < BATCH_BYTES // 2
+        is_steady = self.welcomed is not None and not self._asked and not self._ending
+        return self._beat is not None and is_steady and is_little
 
     def tick(self, now: float, hurry: bool = False) -> list[Action]:
         """Time passed, or events were taken in."""
@@ -179,8 +190,8 @@ class Producer:
             due.append(max(self._moved, self._hello_due - HELLO_S) + HELLO_S)
         if self.welcomed is not None and self._heartbeat_s and not self.ended:
             due.append(self._said + self._heartbeat_s)
-        if self._waiting_since is not None and self._in_flight_bytes < WINDOW_BYTES and self.welcomed is not None:
-            due.append(self._waiting_since + BATCH_S)
+        if self._beat is not None and self._in_flight_bytes < WINDOW_BYTES and self.welcomed is not None:
+            due.append(self._beat)
         return max(0.0, min(due) - now) if due else None
 
     def _is_stuck(self, now: float) -> bool:
@@ -280,10 +291,10 @@ class Producer:
             self._in_growing_hole = isinstance(found, Hole) and bool(self._in_flight) and not self._in_flight[-1][2]
             if found is None or self._in_growing_hole:
                 break
-            if self._waiting_since is None:
-                self._waiting_since = now
+            if self._beat is None:
+                self._beat = _next_beat(now)
             is_small = isinstance(found, Batch) and len(found.payload) < BATCH_BYTES // 2
-            if is_small and not hurry and now - self._waiting_since < BATCH_S:
+            if is_small and not hurry and now < self._beat:
                 return actions
             actions.append(Push(self._pack(found)))
             if not self._in_flight:
@@ -292,8 +303,12 @@ class Producer:
             self._sent = found.first_seq + found.events - 1
             self._in_flight.append((found.first_seq, self._sent, size))
             self._in_flight_bytes += size
-        has_sent_all = not self._held.gave_out(self._sent + 1)
-        self._waiting_since = None if has_sent_all or self._in_growing_hole else now
+        if self._in_growing_hole:
+            self._beat = None
+        elif actions or self._held.gave_out(self._sent + 1):
+            self._beat = _next_beat(now)
+        elif self._beat is not None and now >= self._beat:
+            self._beat = None
         return actions
 
     def _pack(self, found: Batch | Hole) -> bytes:
@@ -306,6 +321,10 @@ class Producer:
             return []
         self._reported.add(text)
         return [Report(text)]
+
+
+def _next_beat(now: float) -> float:
+    return (now // BATCH_S + 1) * BATCH_S
 
 
 __all__ = ["Action", "Connect", "Held", "Producer", "Push", "Report", "Say"]

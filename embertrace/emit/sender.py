@@ -1,7 +1,8 @@
 """The sender: the one thread that owns an emitter's sockets, and does what the producer's state machine says.
 
 Rules:
-- It sleeps until there is something to send, to hear, or to repeat; it allocates extents ahead, and frees them.
+- It sleeps until there is something to send, to hear, or to repeat; while it gathers a small batch and nobody waits
+  for anything, what there is to hear can wait. It allocates extents ahead, and frees them.
 - What a dead socket may have lost, the protocol repeats; a handshake that the other side refuses is said once.
 - Others talk to it by three flags (`hurry`, `ending`, `stop`) and a wake, and hear of it through `progress`.
 """
@@ -65,6 +66,8 @@ class Sender:
         self._intake = intake
         self._progress = progress
         self._directory = directory
+        self._awaited = 0
+        """The last seq that somebody wants to be acknowledged."""
 
     def run(self, waker: Waker) -> None:
         """Until `stop`. `waker` is closed at the end."""
@@ -101,17 +104,19 @@ class Sender:
             self._spool.prepare()
             hurry, self.hurry = self.hurry, False
             seen = self._spool.frontier
+            if hurry:
+                self._awaited = self._spool.next - 1
             if self.ending:
                 machine.end()
             connection.perform(machine.tick(time.monotonic(), hurry))
             if adopter is not None:
                 adopter.step(time.monotonic(), machine.recording if machine.welcomed else None)
-            self._sleep(connection, adopter, seen)
-            waker.clear()
-            connection.look_at_handshakes()
+            self._sleep(connection, adopter, waker, seen)
             self._hear(connection)
 
-    def _sleep(self, connection: _Connection, adopter: Adopter | None, seen: tuple[int, int, int]) -> None:
+    def _sleep(
+        self, connection: _Connection, adopter: Adopter | None, waker: Waker, seen: tuple[int, int, int]
+    ) -> None:
         """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
         machine = self._machine
         wait = machine.wait_s(time.monotonic())
@@ -120,9 +125,17 @@ class Sender:
             wait = look if wait is None else min(wait, look)
         self._intake.asleep = machine.may_send and (wait is None or wait > BATCH_S)
         if self._spool.frontier != seen:  # it came between sending and falling asleep
-            wait = BATCH_S if wait is None else min(wait, BATCH_S)
-        connection.poller.poll(None if wait is None else int(wait * 1000) + 1)
+            wait = 0.0 if self._intake.asleep else BATCH_S if wait is None else min(wait, BATCH_S)
+        if wait is not None and self._may_rest(adopter):
+            waker.sleep(wait)
+        else:
+            connection.wait(wait)
         self._intake.asleep = False
+
+    def _may_rest(self, adopter: Adopter | None) -> bool:
+        """Whether nobody waits for an answer: none to flush, none for room, and no orphan is on its way."""
+        is_awaited = self._machine.mark < self._awaited or not self._spool.has_room
+        return self._machine.may_rest and not is_awaited and (adopter is None or not adopter.is_adopting)
 
     def _hear(self, connection: _Connection) -> None:
         heard = False
@@ -154,6 +167,7 @@ class _Connection:
         self._refused: set[str] = set()
         self.clock = Clock()
         self._push: Socket | None = None
+        self._waker = waker
         self.poller = zmq.Poller()
         self.poller.register(waker.fileno(), zmq.POLLIN)
         self._dial()
@@ -171,7 +185,15 @@ class _Connection:
             elif isinstance(action, Report):
                 log.warning("the aggregator at %s %s", self._endpoint, action.text)
 
-    def look_at_handshakes(self) -> None:
+    def wait(self, seconds: float | None) -> None:
+        """Until something is heard of anybody; for at most so long, where that is said."""
+        ready = {socket for socket, _ in self.poller.poll(None if seconds is None else int(seconds * 1000) + 1)}
+        if self._waker.fileno() in ready:
+            self._waker.clear()
+        if self._watch.socket in ready:
+            self._look_at_handshakes()
+
+    def _look_at_handshakes(self) -> None:
         """Say, once, why the other side does not talk to us."""
         reason = self._watch.failure()
         if reason is not None and reason not in self._refused:

@@ -14,6 +14,7 @@ Socket = zmq.Socket[bytes]
 
 CONTROL_HWM = 4
 """Hellos that pile up while nobody listens say all the same."""
+INPUT = int(zmq.POLLIN)
 PUSH_HWM = 0
 """Unlimited: the window bounds what a PUSH socket holds."""
 RECONNECT_MS, RECONNECT_MAX_MS = 100, 250
@@ -65,7 +66,4 @@ def send_now(socket: Socket | None, message: bytes) -> None:
 
 def receive_now(socket: Socket) -> bytes | None:
     """A message that is there, or None."""
-    try:
-        return socket.recv(zmq.NOBLOCK)
-    except zmq.Again:
-        return None
+    return socket.recv(zmq.NOBLOCK) if int(socket.get(zmq.EVENTS)) & INPUT else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 
 
@@ -13,6 +14,8 @@ class Waker:
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._woken, select.POLLIN)
 
     def fileno(self) -> int:
         return self._woken.fileno()
@@ -20,6 +23,11 @@ class Waker:
     def wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it is awake already; closed: it has stopped
             self._waker.send(b"\0")
+
+    def sleep(self, seconds: float) -> None:
+        """Until it is woken, at most so long."""
+        if self._poll.poll(int(seconds * 1000) + 1):
+            self.clear()
 
     def clear(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -19,6 +19,7 @@ import zmq
 from embertrace import emit
 from embertrace.client import Client
 from embertrace.emit import Emitter
+from embertrace.emit.waker import Waker
 from embertrace.errors import AggregatorError
 from embertrace.event import METRIC
 from embertrace.wire.batch import BATCH, MAX_BATCH_BYTES, pack_batch
@@ -54,6 +55,23 @@ def test_every_event_arrives_once_in_order_from_many_threads(tmp_path: pathlib.P
     for number in range(4):
         own = [name for _, name in stream if name.startswith(f"{number}/")]
         assert own == [f"{number}/{i}" for i in range(2000)]
+
+
+def test_who_waits_for_an_answer_is_not_told_with_the_next_batch(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender hears nothing while it rests: here it rests until it is woken."""
+    rest = Waker.sleep
+    monkeypatch.setattr(Waker, "sleep", lambda self, seconds: rest(self, 3600.0))
+    with aggregator(tmp_path / "rec") as (ready, _):
+        emitter = emitter_to(ready["endpoint"])
+        for name in range(5):
+            emitter.put(event(name))
+            assert emitter.flush(30)
+        emitter.put(event("last"))
+        assert emitter.close(30)
+    (stream,) = recorded(tmp_path / "rec").values()
+    assert [seq for seq, _ in stream] == [*range(1, 7)]
 
 
 def test_an_aggregator_killed_in_mid_stream_loses_nothing(tmp_path: pathlib.Path) -> None:

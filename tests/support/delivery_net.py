@@ -111,9 +111,12 @@ class Dealer:
     def send(self, message: bytes, flags: int = 0) -> None:
         self.line.control.send((self.line.address, message))
 
+    def get(self, option: int) -> int:
+        """Whether there is something to receive."""
+        assert option == zmq.EVENTS
+        return int(zmq.POLLIN) if self.line.inbox else 0
+
     def recv(self, flags: int = 0) -> bytes:
-        if not self.line.inbox:
-            raise zmq.Again
         return self.line.inbox.popleft()
 
     def close(self, linger: int = 0) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aggregator.collector import Collector, Identity
-from embertrace.emit.producer import HELLO_S, Connect, Producer, Push, Say
+from embertrace.emit.producer import BATCH_BYTES, BATCH_S, HELLO_S, Connect, Producer, Push, Say
 from embertrace.emit.spool import Spool
 from embertrace.emit.storage import Memory
 from embertrace.recording import KIND_NAMES
@@ -86,6 +88,48 @@ def test_a_hole_that_goes_on_growing_wakes_nobody() -> None:
     assert pushed(machine.tick(0.4)) == [(3, 5)]
     assert pushed(machine.tick(0.5, hurry=True)) == [(6, 6)]
     assert machine.may_send
+
+
+def test_processes_of_one_machine_send_at_the_same_times() -> None:
+    """So an aggregator syncs and answers once for all of them. Whoever sends wakes at the next beat by itself."""
+    beats = []
+    for began in (0.01, 0.07):
+        machine, spool = greeted(0)
+        machine.receive(welcome(0), 0.0)
+        machine.receive(Ack(ME, 0), 0.0)
+        spool.append(b"x")
+        assert pushed(machine.tick(began)) == []
+        beat = began + machine.wait_s(began)
+        assert beat - began <= BATCH_S
+        assert pushed(machine.tick(beat)) == [(1, 1)]
+        spool.append(b"x")
+        following = beat + machine.wait_s(beat)
+        assert pushed(machine.tick(following)) == [(2, 2)], "nobody had to say that it came"
+        machine.receive(Ack(ME, 2), following)
+        assert pushed(machine.tick(following + 1.0)) == []
+        assert machine.wait_s(following + 1.0) > BATCH_S, "nothing came for a beat"
+        beats.append((beat, following))
+    assert beats[0] == pytest.approx(beats[1])
+
+
+def test_while_little_is_on_its_way_its_answer_can_wait() -> None:
+    machine, spool = greeted(1)
+    assert not machine.may_rest, "nobody answered yet"
+    machine.receive(welcome(0), 0.0)
+    assert not machine.may_rest, "an alive waits for its answer: the clocks are compared"
+    machine.receive(Ack(ME, 0), 0.0)
+    assert machine.may_rest
+    spool.append(b"x")
+    machine.tick(1 * BATCH_S)
+    assert not machine.may_rest, "the one before it was to be answered by now"
+    machine.receive(Ack(ME, 2), 1.5 * BATCH_S)
+    assert machine.may_rest
+    spool.append(b"x" * BATCH_BYTES)
+    machine.tick(1.6 * BATCH_S)
+    assert not machine.may_rest, "so much may come that the answer lets it go on"
+    machine.receive(Ack(ME, 3), 1.7 * BATCH_S)
+    machine.end()
+    assert not machine.may_rest
 
 
 def test_acks_that_acknowledge_nothing_new_are_no_progress() -> None:
