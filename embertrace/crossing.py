@@ -191,7 +191,12 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Shared
         if isinstance(packed, bytes):
             trace_id, slot, follows, links, packed_shared = split_carrier(packed)
             origin = _origins.get(packed_shared)
-            if origin is None or not _holds(origin, trace_id):
+            if (
+                origin is None
+                or origin.settings is not collect.settings
+                or origin.emitter.closed
+                or (origin.parent is not None and origin.parent.place[0] != trace_id)
+            ):
                 origin = _new_origin(packed_shared, trace_id)
             if origin is not None:
                 _, emitter, parent, shared = origin
@@ -207,13 +212,6 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Shared
         collect.report_failure("receive", "another process")
     context.current.set(context.NOWHERE)
     return None
-
-
-def _holds(origin: _Origin, trace_id: bytes | None) -> bool:
-    """Whether what was worked out for others is still so, and is for calls of this trace too."""
-    settings, emitter, parent, _ = origin
-    is_its_trace = parent is None or parent.place[0] == trace_id
-    return settings is collect.settings and is_its_trace and not emitter.closed
 
 
 def _new_origin(packed: bytes, trace_id: bytes | None) -> _Origin | None:

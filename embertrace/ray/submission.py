@@ -98,7 +98,7 @@ class Departure(NamedTuple):
 
     def done(self, references: Any) -> None:
         """Ray took it. What is submitted next in this execution context follows it."""
-        first = references[0] if isinstance(references, list) and references else references
+        first = references[0] if type(references) is list and references else references
         if isinstance(first, (ObjectRef, ObjectRefGenerator)):
             call_id = call_id_of(first)
             if self.links or self.place.lists:
@@ -133,8 +133,10 @@ def _decided(
 def _links(args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> tuple[int, ...]:
     """The calls whose ObjectRefs are among the arguments, or in lists, tuples and dictionaries LINK_DEPTH levels below
     them."""
-    found: dict[int, None] = {}
     level: Sequence[Any] = [*args, *kwargs.values()] if kwargs else args
+    if _HOLDING_NONE.issuperset(map(type, level)):
+        return ()
+    found: dict[int, None] = {}
     for _ in range(LINK_DEPTH + 1):
         inner: list[Any] = []
         for value in level if len(level) <= MAX_LINKED_ELEMENTS else level[:MAX_LINKED_ELEMENTS]:

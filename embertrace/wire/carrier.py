@@ -48,9 +48,9 @@ VERSION = 1
 MAGIC = b"\x89ETC"
 MAX_CARRIER_BYTES = 4096
 """Small beside the 100 KB up to which Ray inlines an argument into the task itself."""
-_HEADER = struct.Struct("<4sBBH16sQQ")
+_HEADER = struct.Struct("<5sxH16sQQ")
+_BEGINNING = MAGIC + bytes([VERSION])
 _NO_TRACE = bytes(16)
-_NO_LINKS: tuple[int, ...] = ()
 
 Parts = tuple[bytes | None, int, int, tuple[int, ...], bytes]
 """Trace id, slot, follows, links, and packed what is shared."""
@@ -99,7 +99,7 @@ def pack_shared(shared: Shared) -> bytes:
 def join_carrier(parts: Parts) -> bytes:
     """The bytes of a carrier with at most MAX_LINKS links. They may be too many: then `pack_carrier` cuts."""
     trace_id, slot, follows, links, shared = parts
-    header = _HEADER.pack(MAGIC, VERSION, 0, len(links), trace_id or _NO_TRACE, slot, follows)
+    header = _HEADER.pack(_BEGINNING, len(links), trace_id or _NO_TRACE, slot, follows)
     return header + struct.pack(f"<{len(links)}Q", *links) + shared if links else header + shared
 
 
@@ -130,26 +130,22 @@ def split_carrier(packed: bytes) -> Parts:
     size = len(packed)
     if not _HEADER.size <= size <= MAX_CARRIER_BYTES:
         raise WireError(f"a carrier of {size} bytes; it has from {_HEADER.size} to {MAX_CARRIER_BYTES}")
-    magic, version, _, count, trace_id, slot, follows = _HEADER.unpack_from(packed)
-    if magic != MAGIC:
-        raise WireError(f"a carrier that begins with {magic!r}; it must begin with {MAGIC!r}")
-    if version != VERSION:
-        raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
-    links, end = _NO_LINKS, _HEADER.size
-    if count:
-        links, end = _unpack_links(packed, count)
-    return None if trace_id == _NO_TRACE else trace_id, slot, follows, links, packed[end:]
-
-
-def _unpack_links(packed: bytes, count: int) -> tuple[tuple[int, ...], int]:
-    """The links, and where they end."""
+    beginning, count, trace_id, slot, follows = _HEADER.unpack_from(packed)
+    if beginning != _BEGINNING:
+        if beginning[:4] != MAGIC:
+            raise WireError(f"a carrier that begins with {beginning[:4]!r}; it must begin with {MAGIC!r}")
+        raise VersionError(f"a carrier of version {beginning[4]}; this library speaks version {VERSION}")
+    if trace_id == _NO_TRACE:
+        trace_id = None
+    if not count:
+        return trace_id, slot, follows, (), packed[_HEADER.size :]
     end = _HEADER.size + 8 * count
-    if end > len(packed):
-        raise WireError(f"a carrier of {len(packed)} bytes can't hold {count} links")
+    if end > size:
+        raise WireError(f"a carrier of {size} bytes can't hold {count} links")
     links = struct.unpack_from(f"<{count}Q", packed, _HEADER.size)
     if 0 in links:
         raise WireError("a carrier whose links are not call ids")
-    return links, end
+    return trace_id, slot, follows, links, packed[end:]
 
 
 def unpack_carrier(packed: bytes) -> Carrier:
