@@ -128,7 +128,7 @@ def depart(place: Place, position: Position, slot: int, links: tuple[int, ...] =
     At the root, outside any item, the call's trace begins here and now, so that all its attempts share it.
     """
     parent, scope, follows = position
-    trace_id = parent.place[0] if parent is not None else scope.trace_id or context.new_trace_id()
+    trace_id = parent.trace_id if parent is not None else scope.trace_id or context.new_trace_id()
     packed = join_carrier((trace_id, slot, follows, links[:MAX_LINKS], place.packed))
     if len(packed) > MAX_CARRIER_BYTES:
         return pack_carrier(Carrier(trace_id, place.shared, slot, follows, links))
@@ -168,7 +168,8 @@ class _Origin(NamedTuple):
 
     settings: Settings
     """Those of the process while such a call runs."""
-    emitter: emit.Emitter
+    endpoint: str
+    key: ClientKey | None
     parent: Context | None
     """The innermost of the calls that they were submitted in, or None: shared by all that arrive, as it counts nothing
     but its slots, which are foreign ones."""
@@ -178,7 +179,7 @@ class _Origin(NamedTuple):
 _origins: dict[bytes, _Origin] = {}
 """By what is shared, packed: a worker serves the items of a few callers at a time."""
 ORIGINS_KNOWN = 64
-os.register_at_fork(after_in_child=_origins.clear)
+os.register_at_fork(after_in_child=_origins.clear)  # the calls in it count on in the parent
 
 
 def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Shared | None:
@@ -194,12 +195,12 @@ def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Shared
             if (
                 origin is None
                 or origin.settings is not collect.settings
-                or origin.emitter.closed
-                or (origin.parent is not None and origin.parent.place[0] != trace_id)
+                or (origin.parent is not None and origin.parent.trace_id != trace_id)
             ):
                 origin = _new_origin(packed_shared, trace_id)
             if origin is not None:
-                _, emitter, parent, shared = origin
+                _, endpoint, key, parent, shared = origin
+                emitter = emit.emitter_for(endpoint, key)
                 scope = Scope(
                     shared.run, shared.item, shared.tags, emitter, trace_id, context.foreign, None,
                     None if call_id is None else Arrival(call_id, slot, attempt, links), shared.share,
@@ -226,10 +227,9 @@ def _new_origin(packed: bytes, trace_id: bytes | None) -> _Origin | None:
             collect.log.warning("a call came from behind key %r, which is not known here", shared.key)
             return None
         keys.register(key)
-    collect.adopt(shared.settings)  # first: the emitter goes by them
+    collect.adopt(shared.settings)
     collect.pin()
-    emitter = emit.emitter_for(shared.endpoint, key)
-    origin = _Origin(collect.settings, emitter, context.above(shared.frames, trace_id), shared)
+    origin = _Origin(collect.settings, shared.endpoint, key, context.above(shared.frames, trace_id), shared)
     if len(_origins) >= ORIGINS_KNOWN:
         _origins.clear()
     _origins[packed] = origin

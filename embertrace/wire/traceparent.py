@@ -30,5 +30,7 @@ def unpack_traceparent(text: str) -> Traceparent:
     match = _FORM.fullmatch(text)
     version, trace, parent, flags, more = match.groups() if match is not None else ("ff", "", "", "", None)
     if version == "ff" or trace == _NO_TRACE or parent == _NO_SPAN or (more and version == "00"):
-        raise WireError(f"traceparent is {text[:80]!r}; it must look like 00-<32 hex digits>-<16 hex digits>-01")
+        raise WireError(
+            f"traceparent is {text[:80]!r}; it must look like 00-<32 digits, hex>-<16 digits>-01, no id zero"
+        )
     return Traceparent(bytes.fromhex(trace), int(parent, 16), bool(int(flags, 16) & _SAMPLED))
