@@ -118,6 +118,10 @@ class Scope(NamedTuple):
         return self.chosen(sampling.share) if chooses else self.passed_over()
 
 
+Names = tuple[str, str, str]
+"""Operator id, type and stage."""
+
+
 class Context:
     """One active call. Its identity never changes; `slots` hands out the positions of its children.
 
@@ -138,37 +142,40 @@ class Context:
     """Children that a filter keeps from being recorded."""
     is_recorded = True
     """False where a filter keeps this call itself from it."""
+    attempt = 0
+    slots: Iterator[int] | None = None
+    """Hands out the positions of its children; None before the first. See `next_slot`."""
     parent: Context | None
-    place: Place
-    slots: Iterator[int]
+    names: Names
+    trace_id: bytes
+    call_id: int
+    slot: int
     scope: Scope
     """What its children share. Its whole position would refer back to the call, and what refers to itself is freed
     late, by the garbage collector: that took a twentieth of a traced call."""
 
     @property
-    def trace_id(self) -> bytes:
-        return self.place[0]
+    def place(self) -> Place:
+        """What all its events say of it."""
+        parent_id, parent_attempt = self.below
+        return self.trace_id, self.call_id, parent_id, self.attempt, parent_attempt, self.slot, *self.names
 
     @property
-    def call_id(self) -> int:
-        return self.place[1]
-
-    @property
-    def attempt(self) -> int:
-        return self.place[3]
+    def below(self) -> tuple[int, int]:
+        """Call id and attempt of its parent; zeros for a root."""
+        return (0, 0) if self.parent is None else (self.parent.call_id, self.parent.attempt)
 
     @property
     def operator_id(self) -> str:
-        return self.place[6]
+        return self.names[0]
 
     @property
     def stage(self) -> str:
-        return self.place[8]
+        return self.names[2]
 
     @property
     def frame(self) -> Frame:
-        _, call_id, _, attempt, _, slot, operator_id, operator_type, stage = self.place
-        return Frame(operator_id, operator_type, stage, call_id, attempt, slot)
+        return Frame(*self.names, self.call_id, self.attempt, self.slot)
 
     def frames(self) -> tuple[Frame, ...]:
         """Root → this call."""
@@ -235,8 +242,6 @@ def new_trace_id() -> bytes:
 
 
 C = TypeVar("C", bound=Context)
-Names = tuple[str, str, str]
-"""Operator id, type and stage."""
 
 
 def begin(kind: type[C], parent: Context | None, scope: Scope, names: Names) -> C:
@@ -246,18 +251,15 @@ def begin(kind: type[C], parent: Context | None, scope: Scope, names: Names) -> 
     """
     call = kind()
     call.parent = parent
-    call.slots = itertools.count()
-    if parent is not None:
-        trace_id, parent_id, _, parent_attempt, _, _, _, _, _ = parent.place
+    call.names = names
+    call.trace_id = (scope.trace_id or new_trace_id()) if parent is None else parent.trace_id
+    arrival = scope.arrival
+    if arrival is None:
+        call.slot = next_slot(parent, scope)
+        call.call_id = next(_ids)
     else:
-        trace_id, parent_id, parent_attempt = scope.trace_id or new_trace_id(), 0, 0
-    if scope.arrival is not None:
-        call_id, slot, attempt, _ = scope.arrival
+        call.call_id, call.slot, call.attempt, _ = arrival
         scope = scope.begun_here()
-    else:
-        call_id, attempt = next(_ids), 0
-        slot = next(parent.slots) if parent is not None else next_slot(None, scope)
-    call.place = (trace_id, call_id, parent_id, attempt, parent_attempt, slot, *names)
     call.scope = scope
     current.set((call, scope, 0))
     return call
@@ -271,7 +273,10 @@ def resume(call: Context) -> None:
 def next_slot(parent: Context | None, scope: Scope) -> int:
     """The place of the next call begun or submitted here: under its parent, or among the roots."""
     if parent is not None:
-        return next(parent.slots)
+        slots = parent.slots
+        if slots is None:  # of several that come at once, each gets the one that is kept
+            slots = parent.__dict__.setdefault("slots", itertools.count())
+        return next(slots)
     if scope.begun is not None:
         next(scope.begun.count)
     return next(scope.roots)
@@ -319,15 +324,13 @@ foreign = ForeignSlots()
 def above(frames: tuple[Frame, ...], trace_id: bytes | None) -> Context | None:
     """Active calls of another process, the innermost of which is the parent of what this one begins."""
     context: Context | None = None
-    parent_id = parent_attempt = 0
     for operator_id, operator_type, stage, call_id, attempt, slot in frames:
         assert trace_id is not None, "frames belong to a trace"
         inner = Context()
         inner.parent, inner.scope, inner.slots = context, NO_SCOPE, foreign
-        inner.place = (
-            trace_id, call_id, parent_id, attempt, parent_attempt, slot, operator_id, operator_type, stage
-        )  # fmt: skip
-        context, parent_id, parent_attempt = inner, call_id, attempt
+        inner.names = (operator_id, operator_type, stage)
+        inner.trace_id, inner.call_id, inner.attempt, inner.slot = trace_id, call_id, attempt, slot
+        context = inner
     return context
 
 
@@ -336,7 +339,7 @@ def end(outer: Position, context: Context) -> None:
     scope = outer[1]
     if scope.arrival is not None:  # it has begun: this was it
         scope = scope.begun_here()
-    current.set((outer[0], scope, context.place[1]))
+    current.set((outer[0], scope, context.call_id))
 
 
 def _after_fork_in_child() -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from embertrace import collect, context, lineage, payload
 from embertrace.context import Context, Position, Scope, Sink
+from embertrace.wire.calls import NO_CONTEXT, frame_context
 from embertrace.wire.context import Added, pack_context
 
 
@@ -58,26 +59,28 @@ class Call(Context):
     destination: Sink
     """NOBODY where this call is not recorded."""
     started_ns: int
+    packed_place: bytes
+    """What all its events say of it; not before the first one is told."""
 
 
-_latest_root: tuple[tuple[object, ...], bytes] = ((), b"")
+_latest_root: tuple[tuple[object, ...], bytes] = ((), NO_CONTEXT)
 """What the latest root's event added, and of what it was made: roots of one run or item mostly come in a row."""
 
 
 def added(parent: Context | None, scope: Scope, tags: Mapping[str, Any], member: bool, destination: Sink) -> bytes:
-    """What readers can't take from the parent's call event: all of it where that was not sent to them from here."""
+    """What readers can't take from the parent's call event, framed: all where that was not sent to them from here."""
     global _latest_root
     if parent is not None and parent.announced is destination:
         packed = payload.pack(tags, lineage.TAGS_BYTES, context.redaction) if tags else b""
-        return pack_context(Added(tags=packed, member=member))
+        return frame_context(pack_context(Added(tags=packed, member=member)))
     if parent is not None or not member:
-        return pack_context(whole(parent, scope)._replace(member=member))
-    known, packed = _latest_root
+        return frame_context(pack_context(whole(parent, scope)._replace(member=member)))
+    known, framed = _latest_root
     told = (scope.run, scope.item, scope.tags, scope.share)
     if known != told:
-        packed = pack_context(whole(None, scope))
-        _latest_root = told, packed
-    return packed
+        framed = frame_context(pack_context(whole(None, scope)))
+        _latest_root = told, framed
+    return framed
 
 
 def whole(parent: Context | None, scope: Scope) -> Added:

@@ -20,6 +20,13 @@ from embertrace.event import DEFAULT_STAGE, cut_name
 
 Answer = str | Callable[[Any], Any]
 Metric = Callable[[Any, Any], Any]
+Identity = tuple[tuple[str, str, str], Mapping[str, Any]]
+"""Operator id, type and stage, and the tags."""
+
+INSTANCES_KNOWN = 1024
+"""So many classes and names are remembered: to look through a class's bases would be most of a traced call."""
+_NAMES = (str, type(None))
+"""What instances state mostly; anything else might have an equality of its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,32 +60,48 @@ class Spec:
     """Names of the positional parameters, `self` left out."""
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def identity(self, instance: object) -> tuple[tuple[str, str, str], Mapping[str, Any]]:
-        """Id, type and stage, and the tags, of a call on `instance` (None for a function)."""
-        return self._of_function if instance is None else self._identity(instance)
+    def identity(self, instance: object) -> Identity:
+        """Id, type and stage, and the tags, of a call on `instance` (None for a function).
+
+        An instance is asked each time: what it says of itself may change. What follows from that is remembered.
+        """
+        if instance is None:
+            return self._of_function
+        metadata = getattr(instance, "metadata", None)
+        name = getattr(instance, "name", None) if self.named_by_instance else None
+        stated, hint = getattr(metadata, "id", None), getattr(metadata, "type_hint", None)
+        tags = getattr(metadata, "tags", None)
+        key = (type(instance), name, stated, hint)
+        is_plain = type(name) in _NAMES and type(stated) in _NAMES and type(hint) in _NAMES
+        if not is_plain or (tags is not None and (type(tags) is not dict or tags)):
+            return self._identify(*key, tags)
+        known = self._known.get(key)
+        if known is None:
+            known = self._identify(*key, None)
+            if len(self._known) < INSTANCES_KNOWN:
+                self._known[key] = known
+        return known
 
     @functools.cached_property
-    def _of_function(self) -> tuple[tuple[str, str, str], Mapping[str, Any]]:
-        return self._identity(None)
+    def _of_function(self) -> Identity:
+        return self._identify(None, None, None, None, None)
 
-    def _identity(self, instance: object) -> tuple[tuple[str, str, str], Mapping[str, Any]]:
-        metadata = getattr(instance, "metadata", None)
+    @functools.cached_property
+    def _known(self) -> dict[tuple[object, ...], Identity]:
+        """By class and what an instance states, where that is names alone."""
+        return {}
+
+    def _identify(self, cls: Any, name: Any, stated: Any, hint: Any, stated_tags: Any) -> Identity:
         tags = self.tags
-        stated = getattr(metadata, "tags", None)
-        if isinstance(stated, Mapping) and stated:
-            tags = {**stated, **tags}
-        own = getattr(instance, "name", None) if self.named_by_instance else None
+        if isinstance(stated_tags, Mapping) and stated_tags:
+            tags = {**stated_tags, **tags}
         operator_id = (
             self.name
-            or getattr(metadata, "id", None)
-            or (own if isinstance(own, str) else None)
-            or (_of_class(type(instance))[0] if self.named_by_instance else self.function_name)
+            or stated
+            or (name if isinstance(name, str) else None)
+            or (short_name(cls) if self.named_by_instance else self.function_name)
         )
-        operator_type = (
-            self.type
-            or getattr(metadata, "type_hint", None)
-            or (_of_class(type(instance))[1] if instance is not None else self.function_type)
-        )
+        operator_type = self.type or hint or (self.function_type if cls is None else type_of_class(cls))
         stage = self.stage or tags.get("stage") or DEFAULT_STAGE
         if "stage" in tags:
             tags = {key: value for key, value in tags.items() if key != "stage"}
@@ -102,21 +125,6 @@ def describe(spec: Spec, function: Callable[..., Any], is_method: bool | None = 
         parameters=names[1:] if is_method else names,
         defaults={name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty},
     )
-
-
-CLASSES_KNOWN = 1024
-"""So many are remembered: looking through a class's bases would be the largest part of a traced call."""
-_classes: dict[type, tuple[str, str]] = {}
-
-
-def _of_class(cls: type) -> tuple[str, str]:
-    """Name and type of a class's instances."""
-    known = _classes.get(cls)
-    if known is None:
-        known = short_name(cls), type_of_class(cls)
-        if len(_classes) < CLASSES_KNOWN:
-            _classes[cls] = known
-    return known
 
 
 def short_name(named: Any) -> str:

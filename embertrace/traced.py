@@ -20,12 +20,13 @@ from typing import Any
 from embertrace import collect, context
 from embertrace.config import Capture
 from embertrace.context import NO_SCOPE, NOBODY, Context, Position
-from embertrace.event import CALL, ERROR, RESULT
+from embertrace.event import ERROR, RESULT
 from embertrace.running import Call, added
 from embertrace.spec import Spec, argument, extract_answer
 from embertrace.unrecorded import announce, decide, filter_out, pass_over
+from embertrace.wire.calls import NO_CONTEXT, pack_call, pack_end, pack_place
 from embertrace.wire.context import Added, pack_context
-from embertrace.wire.event import MAX_LINKS, pack_event
+from embertrace.wire.event import MAX_LINKS
 
 MAX_TRACEBACK_FRAMES = 64
 """The innermost frames of each traceback; recursion repeats the others, and every level of it would format them all."""
@@ -63,9 +64,10 @@ def enter(
         call.owner, call.spec, call.outer, call.destination = instance, spec, outer, destination
         links = scope.arrival.links[:MAX_LINKS] if scope.arrival is not None else None
         is_known = parent is not None and parent.announced is destination and not tags and spec.member
-        about = b"" if is_known else added(parent, scope, tags, spec.member, destination)
+        about = NO_CONTEXT if is_known else added(parent, scope, tags, spec.member, destination)
         data = b"" if (spec.capture or collect.settings.capture) != "all" else collect.pack_arguments(args, kwargs)
-        destination.put(pack_event((CALL, time.time_ns(), *call.place, None, 0, follows, links, about, data)))
+        call.packed_place = place = pack_place(call, parent)
+        destination.put(pack_call(time.time_ns(), place, follows, links, about, data))
         call.announced = destination
         if spec.metrics:
             call.arguments = (args, kwargs)
@@ -164,10 +166,10 @@ def _score(spec: Spec, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 
 def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
-    slots = next(call.slots) - call.withdrawn
+    slots = 0 if call.slots is None else next(call.slots) - call.withdrawn
     try:
         about = pack_context(Added(withheld=call.withheld)) if call.withheld else b""
-        call.destination.put(pack_event((kind, time.time_ns(), *call.place, duration, slots, 0, None, about, data)))
+        call.destination.put(pack_end(kind, time.time_ns(), call.packed_place, duration, slots, about, data))
     except RecursionError:
         call.withdrawn += 1  # it is left, and counts its slots once more
         raise

@@ -18,9 +18,10 @@ from typing import Any
 
 from embertrace import collect, context, payload
 from embertrace.context import NO_SCOPE, NOBODY, Context, Names, Position, Scope
-from embertrace.event import CALL, METRIC
+from embertrace.event import METRIC
 from embertrace.running import Call, Held, added, whole
 from embertrace.spec import Spec
+from embertrace.wire.calls import pack_call, pack_place
 from embertrace.wire.context import pack_context
 from embertrace.wire.event import pack_event
 
@@ -137,5 +138,5 @@ def _announce(call: Call, held: Held) -> None:
     keeps_arguments = (spec.capture or collect.settings.capture) == "all"
     about = added(parent, held.scope, held.tags, spec.member, destination)
     data = collect.pack_arguments(held.args, held.kwargs) if keeps_arguments else b""
-    packed = pack_event((CALL, begun_ns, *call.place, None, 0, call.outer[2], None, about, data))
-    destination.put(packed)
+    call.packed_place = pack_place(call, parent)
+    destination.put(pack_call(begun_ns, call.packed_place, call.outer[2], None, about, data))

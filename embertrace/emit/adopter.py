@@ -23,6 +23,7 @@ from embertrace.emit.adoption import Adoption, is_settled
 from embertrace.emit.files import load
 from embertrace.emit.sockets import Sockets
 from embertrace.emit.spool_directory import Claim, Meta
+from embertrace.errors import VersionError
 
 log = logging.getLogger("embertrace")
 
@@ -101,7 +102,7 @@ class Adopter:
             if is_settled(claim):
                 claim.delete()
                 return True
-        except OSError:  # it can't be read today
+        except (OSError, VersionError):  # it can't be read today, or not by us
             pass
         self._owing.add(claim.path.name)
         return False
@@ -129,14 +130,18 @@ def expire(claim: Claim, meta: Meta | None, now: float) -> bool:
     """Delete a stream that could not be delivered for too long, and say so. `now` in Unix seconds."""
     if claim.orphaned_s(now) < KEEP_S:
         return False
-    events = 0
+    events = unread = 0
     for path in claim.extents():
         try:
             extent = load(path, claim.producer)
-        except OSError:  # it can't be counted, nor delivered
+        except (OSError, VersionError):  # it can't be counted, nor delivered
+            unread += 1
             continue
-        events += len(extent.starts) - 1 if extent is not None else 0
+        events += extent.events_end - extent.first if extent is not None else 0
     where = f"meant for {meta.endpoint}" if meta is not None else "whose destination can't be read"
-    log.warning("deleted up to %d events %s: nobody could deliver them for 7 days (%s)", events, where, claim.path)
+    more = f", and {unread} files of them that this release can't read," if unread else ""
+    log.warning(
+        "deleted up to %d events%s %s: nobody could deliver them for 7 days (%s)", events, more, where, claim.path
+    )
     claim.delete()
     return True

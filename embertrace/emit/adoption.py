@@ -5,7 +5,8 @@ Rules:
   stream is complete, and deletes it once that is confirmed. If it dies midway, the next one does it again, and the
   aggregator refuses what it has.
 - An extent without a whole header, or of another producer, is left out, and the seqs it had become a gap where later
-  ones are there. A stream of which nothing can be read is deleted.
+  ones are there. A stream of which nothing can be read is deleted; one with extents of another version is left to those
+  who can read them.
 - Without progress for SILENCE_S, or after a refusal, the stream is left to others as it is.
 - Each step does little and never waits: this may run beside a program's own events.
 """
@@ -79,7 +80,7 @@ class Adoption:
             extent = load(self._paths.pop(0), self.claim.producer)
             if extent is not None:
                 self._found.append(extent)
-                self.events += len(extent.starts) - 1
+                self.events += extent.events_end - extent.first
             return False
         if not self._found:
             self.claim.delete()
@@ -124,7 +125,10 @@ class Adoption:
 
 
 def is_settled(claim: Claim) -> bool:
-    """Whether everything in a claimed stream was acknowledged, as its owner wrote: nobody needs it. Raises OSError."""
+    """Whether everything in a claimed stream was acknowledged, as its owner wrote: nobody needs it.
+
+    Raises OSError, and VersionError.
+    """
     mark = claim.acknowledged()
     if not mark:
         return False

@@ -2,6 +2,7 @@
 
 Rules:
 - `put` writes into the spool and returns (see intake): no socket is touched, and no file but now and then a new extent.
+  An event is never empty.
 - One daemon thread, the sender's, does the rest. It starts with the first event.
 - A forked child has its own producer: an emitter inherited by fork hands its events to the child's (see `emit`).
 """
@@ -180,6 +181,7 @@ class Emitter(AddressedSink):
     def abandon(self, forward: Callable[[bytes], None]) -> None:
         """In a forked child: give up everything (untouched, it is the parent's) and pass events on."""
         self.put = forward
+        self._intake.abandon(forward)
         self._thread = None
         self._started = False
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from embertrace.emit import spool_directory
-from embertrace.emit.extent import Buffer, scan
+from embertrace.emit.extent import scan
 from embertrace.emit.spool import Extent
 from embertrace.emit.spool_directory import EXTENT, Claim, Meta
 from embertrace.emit.storage import EXTENT_BYTES, Memory, Room, extent_bytes_for
@@ -168,14 +168,13 @@ class _MappedFile:
     """A file that counts as long as it is in `rooms`."""
 
     def __init__(self, rooms: set[_MappedFile], path: Path, buffer: mmap.mmap) -> None:
-        self.buffer: Buffer = buffer
-        self._mapped = buffer
+        self.buffer = buffer
         self._path = path
         self._rooms = rooms
 
     def free(self) -> None:
         self._rooms.discard(self)
-        self._mapped.close()
+        self.buffer.close()
         try:
             self._path.unlink()
         except OSError:  # it goes with the stream's directory
@@ -183,41 +182,46 @@ class _MappedFile:
 
 
 class LeftFile:
-    """An extent that a dead process left. Read, not mapped: a bad block is an error here, and a SIGBUS there."""
+    """An extent that a dead process left. Its bytes are read into memory: a bad block is an error here, and a SIGBUS in
+    a mapped file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int) -> None:
         self._path = path
-        self._bytes: bytearray | None = None
-        self._size = -1
+        self._size = size
+        self._buffer: mmap.mmap | None = None
 
     @property
-    def buffer(self) -> Buffer:
-        """Its bytes, kept until `free` or `forget`. Raises OSError."""
-        if self._bytes is None:
-            with self._path.open("rb") as file:
-                self._bytes = bytearray(file.read(EXTENT_BYTES))
-            if self._size not in (-1, len(self._bytes)):
+    def buffer(self) -> mmap.mmap:
+        """Its bytes, kept until `free`, with the position behind them. Raises OSError."""
+        if self._buffer is None:
+            data = _read(self._path)
+            if len(data) != self._size:
                 raise OSError(errno.EIO, "somebody changed it", str(self._path))
-            self._size = len(self._bytes)
-        return self._bytes
-
-    def forget(self) -> None:
-        """Read it again when it is wanted."""
-        self._bytes = None
+            self._buffer = mmap.mmap(-1, self._size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._buffer.write(data)
+        return self._buffer
 
     def free(self) -> None:
-        self._bytes = None
+        self._buffer = None
         self._path.unlink(missing_ok=True)
 
 
 def load(path: Path, producer: bytes) -> Extent | None:
-    """What is whole in an extent's file; None where that is nothing, or not the producer's. Raises OSError."""
-    room = LeftFile(path)
-    found = scan(bytes(room.buffer))
-    room.forget()
+    """What is whole in an extent's file; None where that is nothing, or not the producer's.
+
+    Raises OSError, and VersionError. What it has read is read again when it is wanted.
+    """
+    data = _read(path)
+    found = scan(data)
     if found is None or found.producer != producer:
         return None
-    return Extent(room, found.first_seq, found.starts, found.dropped)
+    return Extent(LeftFile(path, len(data)), found.first_seq, found.end, found.events, found.dropped)
+
+
+def _read(path: Path) -> bytes:
+    """Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(EXTENT_BYTES)
 
 
 def in_order(extents: Iterable[Extent]) -> list[Extent]:

@@ -67,6 +67,7 @@ class Held(Protocol):
     def oldest(self) -> int: ...
     @property
     def next(self) -> int: ...
+    def gave_out(self, seq: int) -> bool: ...
     def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None: ...
     def trim(self, mark: int) -> None: ...
 
@@ -116,7 +117,7 @@ class Producer:
     @property
     def owes(self) -> bool:
         """Whether something that was taken in is not yet acknowledged."""
-        return self.mark < self._held.next - 1
+        return self._held.gave_out(self.mark + 1)
 
     @property
     def ended(self) -> bool:
@@ -261,7 +262,8 @@ class Producer:
         return [Connect(welcome.push_port, welcome.host), *self._send(now, hurry=True)]
 
     def _acknowledge(self, mark: int) -> None:
-        mark = min(mark, self._held.next - 1)
+        if mark > self._sent:
+            mark = min(mark, self._held.next - 1)
         if mark <= self.mark:
             return
         self.mark = mark
@@ -273,7 +275,7 @@ class Producer:
     def _send(self, now: float, hurry: bool) -> list[Action]:
         actions: list[Action] = []
         self._in_growing_hole = False
-        while self._sent < self._held.next - 1 and self._in_flight_bytes < WINDOW_BYTES:
+        while self._in_flight_bytes < WINDOW_BYTES:
             found = self._held.cut(self._sent + 1, BATCH_BYTES, MAX_BATCH_EVENTS)
             self._in_growing_hole = isinstance(found, Hole) and bool(self._in_flight) and not self._in_flight[-1][2]
             if found is None or self._in_growing_hole:
@@ -290,7 +292,7 @@ class Producer:
             self._sent = found.first_seq + found.events - 1
             self._in_flight.append((found.first_seq, self._sent, size))
             self._in_flight_bytes += size
-        has_sent_all = self._sent >= self._held.next - 1
+        has_sent_all = not self._held.gave_out(self._sent + 1)
         self._waiting_since = None if has_sent_all or self._in_growing_hole else now
         return actions
 

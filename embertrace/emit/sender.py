@@ -100,7 +100,7 @@ class Sender:
         while not self.stop:
             self._spool.prepare()
             hurry, self.hurry = self.hurry, False
-            seen = self._spool.next
+            seen = self._spool.frontier
             if self.ending:
                 machine.end()
             connection.perform(machine.tick(time.monotonic(), hurry))
@@ -111,7 +111,7 @@ class Sender:
             connection.look_at_handshakes()
             self._hear(connection)
 
-    def _sleep(self, connection: _Connection, adopter: Adopter | None, seen: int) -> None:
+    def _sleep(self, connection: _Connection, adopter: Adopter | None, seen: tuple[int, int, int]) -> None:
         """Until something happens or is due. Who puts an event wakes a sleeper, but nobody who only gathers a batch."""
         machine = self._machine
         wait = machine.wait_s(time.monotonic())
@@ -119,7 +119,7 @@ class Sender:
             look = adopter.wait_s(time.monotonic())
             wait = look if wait is None else min(wait, look)
         self._intake.asleep = machine.may_send and (wait is None or wait > BATCH_S)
-        if self._spool.next != seen:  # it came between sending and falling asleep
+        if self._spool.frontier != seen:  # it came between sending and falling asleep
             wait = BATCH_S if wait is None else min(wait, BATCH_S)
         connection.poller.poll(None if wait is None else int(wait * 1000) + 1)
         self._intake.asleep = False

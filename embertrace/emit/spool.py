@@ -3,13 +3,17 @@
 Rules:
 - Events lie in extents (see extent), in rooms that a storage gives out. What `take` returned True for is written.
 - Every event has a seq, counted from 1. One that is dropped burns its seq, and is counted and remembered as a hole, so
-  that whoever reads the stream learns exactly what is missing. A drop closes its extent: seqs inside one have no holes.
+  that whoever reads the stream learns exactly what is missing. A drop seals its extent: seqs inside one have no holes.
   What there was no room for is dropped, and so is what no extent can hold: an event that is too large, or empty.
 - Events and drops are written before they can be cut. Drops are written into the extent before them: those before the
   first one are known to this process alone, and told by the first seq of the first extent once there is one.
 - `cut` reads a batch (or a hole) from any seq still held and changes nothing; `trim` forgets what is acknowledged.
 - An extent is freed as a whole, the last one never: it tells which seqs were given out.
 - After `shut` every event is dropped, and that is counted here only.
+
+Any thread may `write`, at any time: one call in C takes a record whole, or raises ValueError and changes nothing, since
+the last extent is full or sealed. A sealed one takes nothing any more: only then is it settled how many events it has.
+How many there are, and where they lie, is found out by whoever asks, any thread, by going from record to record.
 
 One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
 two need no lock between them: one only appends (and allocates where nothing was prepared), the other only reads what
@@ -18,18 +22,13 @@ is appended, removes from the front, and has rooms ready.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
+import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
-from zlib import crc32
 
-from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, begin, record_head, write_dropped
+from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES, MAX_SEQ, begin, count, read, record, write_dropped
 from embertrace.emit.storage import NO_ROOM, Nowhere, Room, Storage
-
-Piece = bytes | bytearray
-"""A slice of a room's buffer: of one that is mapped, or of what a dead process left."""
 
 
 class Batch(NamedTuple):
@@ -48,41 +47,88 @@ class Hole(NamedTuple):
     reason: str = "dropped (spool full)"
 
 
-class Extent:
-    """The index of one extent: its events have the seqs from `first` on, and `dropped` more follow them.
+Place = tuple[int, int]
+"""A seq, and where its record begins, or would if it were there."""
 
-    `starts` has the offset of each record, and at the end that of the next. Up to `limit` there is room for more.
+
+class Extent:
+    """One extent: its events have the seqs from `first` on, and `dropped` more follow them.
+
+    Places that were found are kept. Each is true for good: a thread may put an older one over a newer one, and none of
+    them needs a lock.
     """
 
-    __slots__ = ("before", "dropped", "first", "limit", "room", "starts")
+    __slots__ = ("_cut", "_end", "_stop", "dropped", "first", "room")
 
-    def __init__(self, room: Room, first: int, starts: array[int], dropped: int = 0, limit: int = 0) -> None:
+    def __init__(self, room: Room, first: int, stop: int, events: int = 0, dropped: int = 0) -> None:
+        """No record lies behind `stop`; so many `events`, if they are known, end there."""
         self.room = room
         self.first = first
-        self.before = first - 1
-        self.starts = starts
         self.dropped = dropped
-        self.limit = limit
+        self._stop = stop
+        start = (first, HEADER_BYTES)
+        self._end: Place = (first + events, stop) if events else start
+        self._cut: tuple[Place, Place] = (start, start)
 
     @property
     def events_end(self) -> int:
         """The seq after its last event."""
-        return self.first + len(self.starts) - 1
+        return self._count()
 
     @property
     def end(self) -> int:
         """The seq after its last event and all that was dropped behind it."""
-        return self.first + len(self.starts) - 1 + self.dropped
+        dropped = self.dropped  # asked first: once one is dropped no event is added
+        return self._count() + dropped
+
+    def has(self, seq: int) -> bool:
+        """Whether the event `seq`, which is not before the first one, lies here. Counts no more than it must."""
+        known, _ = self._end
+        return seq < known or seq < self._count(seq + 1 - known)
+
+    def read(self, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[int, bytes]:
+        """How many events from `seq` on, which is here, lie within both limits (of records), and the events."""
+        at, buffer = self._place_of(seq), self.room.buffer
+        stop = min(self._stop, buffer.tell())
+        events = read(buffer, at, min(at + max(max_bytes, 0), stop), max_events)
+        if not events and at_least_one:
+            events = read(buffer, at, count(buffer, at, stop, 1)[1], 1)
+        payload = b"".join(events)
+        after = (seq + len(events), at + len(payload) + HEAD_BYTES * len(events))
+        self._cut = ((seq, at), after)
+        self._end = max(self._end, after)
+        return len(events), payload
 
     def bytes_from(self, seq: int) -> int:
         """Bytes of its events from `seq` on."""
-        place = min(max(seq - self.first, 0), len(self.starts) - 1)
-        return self.starts[-1] - self.starts[place] - HEAD_BYTES * (len(self.starts) - 1 - place)
+        end = self.events_end
+        seq = min(max(seq, self.first), end)
+        try:
+            return self._place_of(end) - self._place_of(seq) - HEAD_BYTES * (end - seq)
+        except ValueError:  # it was freed meanwhile
+            return 0
+
+    def _count(self, most: int = MAX_SEQ) -> int:
+        """Look whether more events, `most` at most, follow those known; the seq after the last one."""
+        seq, at = self._end
+        if at + HEAD_BYTES >= self._stop:
+            return seq
+        try:
+            more, at = count(self.room.buffer, at, self._stop, most)
+        except ValueError:  # it was freed meanwhile, and counted before
+            return seq
+        if more:
+            self._end = (seq + more, at)
+        return seq + more
+
+    def _place_of(self, seq: int) -> int:
+        known, at = max(place for place in ((self.first, HEADER_BYTES), *self._cut, self._end) if place[0] <= seq)
+        return at if known == seq else count(self.room.buffer, at, self._stop, seq - known)[1]
 
 
 def _nothing(first: int) -> Extent:
     """An extent without room: what is dropped before (or after) there is any belongs to it."""
-    return Extent(NO_ROOM, first, array("I", (0,)))
+    return Extent(NO_ROOM, first, 0)
 
 
 class Spool:
@@ -94,7 +140,6 @@ class Spool:
         self._producer = producer
         self._ready: deque[Room] = deque()
         self._extents = deque(held) or deque([_nothing(1)])
-        self._last = self._extents[-1]
         self._trimmed = self._extents[0].first - 1
 
     @property
@@ -103,17 +148,27 @@ class Spool:
 
     @property
     def next(self) -> int:
-        return self._last.end
+        return self._extents[-1].end
+
+    def gave_out(self, seq: int) -> bool:
+        """Whether `seq`, which is not below `oldest`, is below `next`: cheaper to ask, since nothing needs counting."""
+        last = self._extents[-1]
+        return seq < last.first or last.has(seq) or seq < last.end
+
+    @property
+    def frontier(self) -> tuple[int, int, int]:
+        """Another one after each put and each drop; costs nothing to ask."""
+        last = self._extents[-1]
+        return last.first, last.dropped, last.room.buffer.tell()
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the events held."""
-        return sum(extent.bytes_from(self._trimmed + 1) for extent in tuple(self._extents))
+        return sum(extent.bytes_from(self._trimmed + 1) for extent in list(self._extents))
 
     def events_after(self, mark: int) -> int:
         """How many of the seqs above `mark` are of events, not of what was dropped."""
-        extents = tuple(self._extents)
-        return sum(max(0, extent.events_end - max(extent.first, mark + 1)) for extent in extents)
+        return sum(max(0, extent.events_end - max(extent.first, mark + 1)) for extent in list(self._extents))
 
     @property
     def has_room(self) -> bool:
@@ -122,8 +177,13 @@ class Spool:
 
     # Whoever emits.
 
+    @property
+    def write(self) -> Callable[[bytes], int]:
+        """Takes in one record, or raises ValueError where it has no room in the last extent; from any thread."""
+        return self._extents[-1].room.buffer.write
+
     def append(self, packed: bytes) -> int:
-        """Take in one event, or drop it where there is no room; its seq."""
+        """Take in one event, or drop it where there is no room; its seq, unless others write meanwhile."""
         seq = self.next
         if not self.take(packed):
             self.drop()
@@ -131,20 +191,18 @@ class Spool:
 
     def take(self, packed: bytes) -> bool:
         """Take in one event; False, and nothing has changed, where there is no room for it."""
-        extent, size = self._last, len(packed)
-        starts = extent.starts
-        at = starts[-1]
-        end = at + HEAD_BYTES + size
-        if end > extent.limit or not size:
-            return self.fits(packed) and self._roll() and self.take(packed)
-        extent.room.buffer[at:end] = record_head(size, crc32(packed), extent.before + len(starts)) + packed
-        starts.append(end)
+        if not self.fits(packed):
+            return False
+        try:
+            self.write(record(packed))
+        except ValueError:
+            return self._roll() and self.take(packed)
         return True
 
     def drop(self) -> None:
         """Burn a seq: its event is not kept."""
-        extent = self._last
-        extent.limit = 0
+        self.seal()
+        extent = self._extents[-1]
         if extent.room is not NO_ROOM:  # first: what is sent of a stream must be in its files, should it be adopted
             write_dropped(extent.room.buffer, extent.dropped + 1)
         extent.dropped += 1
@@ -154,78 +212,75 @@ class Spool:
         """Whether an event is of a size that can be taken, if not now then once something is acknowledged."""
         return 0 < len(packed) <= self._storage.extent_bytes - HEADER_BYTES - HEAD_BYTES
 
+    def seal(self) -> None:
+        """Let nobody write into the last extent any more, whatever `write` they hold."""
+        self._extents[-1].room.buffer.seek(0, os.SEEK_END)
+
     def shut(self) -> None:
         """From now on everything is dropped, and counted here only: the extents are somebody else's from now on."""
+        self.seal()
         self._storage = Nowhere()
         self._ready.clear()
-        self._begin(_nothing(self.next))
+        self._extents.append(_nothing(self.next))
 
     def _roll(self) -> bool:
         """Begin another extent, in a room that was made ready or else in one allocated here."""
-        try:
-            room: Room | None = self._ready.popleft()
-        except IndexError:
-            room = self._storage.allocate()
+        room = self._room()
         if room is None:
             return False
+        self.seal()  # before its events are counted
         first = self.next
         begin(room.buffer, self._producer, first)
-        self._begin(Extent(room, first, array("I", (HEADER_BYTES,)), limit=self._storage.extent_bytes))
+        self._extents.append(Extent(room, first, len(room.buffer)))
+        self._ready.popleft()
         return True
 
-    def _begin(self, extent: Extent) -> None:
-        self._extents.append(extent)
-        self._last = extent
+    def _room(self) -> Room | None:
+        """The room for the next extent. It stays ready until it is one: whatever comes in between, it is not lost."""
+        if self._ready and self._ready[0] is self._extents[-1].room:  # an interrupt came right then
+            self._ready.popleft()
+        if not self._ready:
+            room = self._storage.allocate()
+            if room is None:
+                return None
+            self._ready.append(room)
+        return self._ready[0]
 
     # Whoever sends.
 
     def prepare(self) -> None:
         """Allocate ahead: the next room is ready well before the last one is full. The first is not made here."""
-        last = self._last
-        if last.room is not NO_ROOM and not self._ready and last.starts[-1] * 4 >= last.limit:
-            room = self._storage.allocate()
-            if room is not None:
-                self._ready.append(room)
+        room = self._extents[-1].room
+        if room is not NO_ROOM and not self._ready and room.buffer.tell() * 4 >= len(room.buffer):
+            ahead = self._storage.allocate()
+            if ahead is not None:
+                self._ready.append(ahead)
 
     def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None:
         """What comes next from `from_seq`: a batch within both limits (one event at least), a hole, or nothing.
 
-        `from_seq` must not be below `oldest`.
+        `from_seq` must not be below `oldest`. The bytes are those of the records.
         """
-        pieces: list[Piece] = []
+        payloads: list[bytes] = []
         seq, left = from_seq, max_bytes
-        for place in range(len(self._extents)):
-            extent = self._extents[place]
-            if seq >= extent.end:
-                continue
-            if seq < extent.events_end:
-                found, used = _read(extent, seq, left, max_events - len(pieces), at_least_one=not pieces)
-                pieces += found
-                left -= used
-                seq += len(found)
-            if seq < extent.events_end or (pieces and extent.dropped):
+        for extent in list(self._extents):
+            dropped = extent.dropped  # asked first: once one is dropped no event is added
+            if extent.has(seq):
+                events, payload = extent.read(seq, left, max_events - (seq - from_seq), at_least_one=not payloads)
+                if events:  # none where no more fits, or somebody wrote into our file
+                    payloads.append(payload)
+                left -= len(payload) + HEAD_BYTES * events
+                seq += events
+                if extent.has(seq):
+                    break
+            if dropped and seq < extent.end:
+                if seq == from_seq:
+                    return Hole(seq, extent.end - seq)
                 break
-            if extent.dropped:
-                return Hole(seq, extent.end - seq)
-        return Batch(from_seq, len(pieces), b"".join(pieces)) if pieces else None
+        return Batch(from_seq, seq - from_seq, b"".join(payloads)) if payloads else None
 
     def trim(self, mark: int) -> None:
         """Forget everything up to `mark`."""
         self._trimmed = max(self._trimmed, mark)
         while len(self._extents) > 1 and self._extents[0].end <= mark + 1:
             self._extents.popleft().room.free()
-
-
-def _read(extent: Extent, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[list[Piece], int]:
-    """Events from `seq` on within both limits, and their bytes."""
-    starts, first = extent.starts, seq - extent.first
-    most = min(len(starts) - 1, first + max_events)
-
-    def size(stop: int) -> int:
-        return starts[stop] - starts[first] - HEAD_BYTES * (stop - first)
-
-    stop = first + bisect_right(range(first + 1, most + 1), max_bytes, key=size)
-    if stop == first and at_least_one and most > first:
-        stop += 1
-    buffer, places = extent.room.buffer, zip(starts[first:stop], starts[first + 1 : stop + 1], strict=True)
-    return [buffer[begin + HEAD_BYTES : end] for begin, end in places], size(stop)

@@ -21,6 +21,7 @@ from embertrace.emit.extent import scan
 from embertrace.emit.files import map_ahead
 from embertrace.emit.spool_directory import EXTENT, LOCK, ORPHANED, Meta
 from embertrace.emit.storage import EXTENT_BYTES
+from embertrace.errors import VersionError
 
 Owner = Literal["alive", "dead", "unknown"]
 """Whether the process that emitted a stream, or one that adopted it, holds it; unknown where we may not look."""
@@ -91,7 +92,7 @@ def _count(files: list[Path], deadline: float) -> int | None:
             return None
         try:
             found = scan(file.read_bytes())
-        except OSError:
+        except (OSError, VersionError):
             return None
         events += found.events if found is not None else 0
     return events

@@ -23,7 +23,10 @@ def pack_plain(value: Any, limit: int) -> bytes | None:
                 return None
         elif kind not in _SCALARS and not _is_plain((value,) if kind is dict else value, PLAIN_PARTS, kind):
             return None
-        packer = _spare_packers.pop() if _spare_packers else msgpack.Packer()
+        try:
+            packer = _spare_packers.pop()
+        except IndexError:
+            packer = msgpack.Packer()
         packed: bytes = packer.pack(value)
     except Exception:  # integers and surrogates that need an extension; what another thread changes meanwhile
         return None

@@ -37,6 +37,10 @@ class Stream:
     def oldest(self) -> int:
         return self._entries[0].first_seq if self._entries else self.next
 
+    def gave_out(self, seq: int) -> bool:
+        """Whether there is anything at `seq`."""
+        return seq < self.next
+
     def append(self, first_seq: int, events: int, payload: bytes | None, reason: str = "") -> None:
         """Take in a batch, or a gap (`payload` is None) and why. What lies before `next` is already in and left out."""
         if first_seq < self.next:

@@ -1,6 +1,7 @@
 """Every byte layout that crosses a process: event, batch, control, carrier, RPC. No I/O.
 
     event     one event: a flat msgpack array, with context and data as opaque binary
+    calls     the two events of a traced call, put together from parts
     context   what an event adds to its parent's context
     batch     one PUSH message: a 48-byte header and consecutive events, or a declared gap
     control   hello, welcome, acknowledgement, refusal, end, locate: the return path

@@ -90,14 +90,28 @@ def pack_event(event: RawEvent | tuple[Any, ...]) -> bytes:
     Raises WireError for one that no batch could hold: it would stop all that follow it. What it is made of is bounded
     so that this does not happen.
     """
+    return check_size(_pack(event))
+
+
+def pack_elements(elements: tuple[Any, ...]) -> bytes:
+    """Some of an event's elements (at most 15), one after the other."""
+    return _pack(elements)[1:]  # without the header of an array
+
+
+def check_size(packed: bytes) -> bytes:
+    """Raises WireError as `pack_event`."""
+    if len(packed) > MAX_EVENT_BYTES:
+        raise WireError(f"an event of {len(packed)} bytes; the limit is {MAX_EVENT_BYTES}")
+    return packed
+
+
+def _pack(value: tuple[Any, ...]) -> bytes:
     try:
         packer = _spare_packers.pop()
     except IndexError:
         packer = msgpack.Packer()
-    packed: bytes = packer.pack(event)
+    packed: bytes = packer.pack(value)
     _spare_packers.append(packer)
-    if len(packed) > MAX_EVENT_BYTES:
-        raise WireError(f"an event of {len(packed)} bytes; the limit is {MAX_EVENT_BYTES}")
     return packed
 
 

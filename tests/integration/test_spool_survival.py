@@ -20,13 +20,13 @@ import pytest
 
 from embertrace import emit
 from embertrace.client import Client
-from embertrace.emit import Emitter, drain, extent, spool_directory
+from embertrace.emit import Emitter, drain, spool_directory
 from embertrace.emit.spool_directory import Meta
 from embertrace.event import METRIC
 from embertrace.wire.event import RawEvent, pack_event
 from support.aggregators import aggregator, recorded
 from support.ports import free_endpoint
-from support.spools import FOREVER, emitting, kill, returned, write_record
+from support.spools import FOREVER, emitting, extent_of, kill, returned
 
 DEADLINE_S = 60.0
 
@@ -117,10 +117,7 @@ def test_what_a_session_left_under_its_own_key_is_drained_to_another_aggregator_
         recording = client.locate().recording
     meta = Meta("tcp://127.0.0.1:1", key="embedded-0123", recording=recording)
     left = spool_directory.create(tmp_path / "spools", b"p" * 16, meta)
-    buffer = bytearray(4096)
-    extent.begin(buffer, b"p" * 16, 1)
-    write_record(buffer, extent.HEADER_BYTES, 1, event("kept"))
-    (left.path / "00000000.ext").write_bytes(buffer)
+    (left.path / "00000000.ext").write_bytes(extent_of(b"p" * 16, 1, [event("kept")]))
     left.release()
     (stream,) = drain(tmp_path / "spools").streams
     assert "key 'embedded-0123'" in (stream.left or "")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from embertrace import payload
 from embertrace.emit import extent, spool_directory
-from embertrace.errors import RecordingError, SecurityError, WireError
+from embertrace.errors import RecordingError, SecurityError, VersionError, WireError
 from embertrace.event import Frame
 from embertrace.keys import ClientKey, ServerKey, allowed
 from embertrace.lineage import to_operator_event, unpack_mapping
@@ -51,7 +51,7 @@ from embertrace.wire.event import MAX_LINKS, RawEvent, iter_events, pack_event, 
 from embertrace.wire.rpc import Answer, Request, pack_answer, pack_request, unpack_answer, unpack_request
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 from support.mutations import STRANGE, mutate, nested_ext
-from support.spools import write_record
+from support.spools import extent_of
 
 ID = b"p" * 16
 FRAMES = (Frame("ensemble", "ensemble", "vote", 7, 0, 1), Frame("judge", "judge", "end", 2**64 - 1, 3, 0))
@@ -112,14 +112,6 @@ ARRAYS = 1024 * MAX_LINKS * 8
 BAG = msgpack.packb
 
 
-def _extent() -> bytes:
-    buffer = bytearray(200)
-    extent.begin(buffer, ID, 3)
-    write_record(buffer, extent.HEADER_BYTES, 3, b"event")
-    extent.write_dropped(buffer, 2)
-    return bytes(buffer)
-
-
 DECODERS = {
     "event": Decoder(unpack_event, WireError, [pack_event(EVENT)], ARRAYS + 512 * 1024),
     "events": Decoder(lambda b: list(iter_events(b, 3)), (), [EVENTS], ARRAYS + 512 * 1024),
@@ -130,7 +122,7 @@ DECODERS = {
     "gap reason": Decoder(gap_reason, (), [gap_payload("dropped (spool full)")]),
     "whereabouts": Decoder(whereabouts, (), [pack_control(Hello(ID, 1, 2, host="h", pid=3))]),
     "offset": Decoder(unpack_offset, (), [pack_offset(Offset(3, -5, 7))]),
-    "extent": Decoder(extent.scan, (), [_extent()]),
+    "extent": Decoder(extent.scan, VersionError, [extent_of(ID, 3, [b"event"], dropped=2, size=200)]),
     "control": Decoder(unpack_control, WireError, [pack_control(message) for message in CONTROLS]),
     "carrier": Decoder(unpack_carrier, WireError, [pack_carrier(CARRIER), pack_carrier(Carrier(None))]),
     "request": Decoder(unpack_request, WireError, [pack_request(Request(1, "query", QUERY))]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,23 +45,29 @@ def test_a_spool_holds_every_seq_as_event_or_hole(steps: list[tuple[str, int]], 
 
 def test_what_can_be_sent_is_written_before() -> None:
     """Another thread sends meanwhile: an adopter must not find less in the files than was sent of them."""
-    seen: list[int] = []
+    seen: list[tuple[int, int]] = []
 
-    class Watched(bytearray):
+    class Watched(mmap.mmap):
+        def write(self, data) -> int:  # type: ignore[no-untyped-def]
+            before = spool.next
+            written = super().write(data)
+            seen.append((before, spool.next))
+            return written
+
         def __setitem__(self, place, value) -> None:  # type: ignore[no-untyped-def]
-            seen.append(spool.next)
             super().__setitem__(place, value)
+            seen.append((spool.next, spool.next))
 
     class Once(Memory):
         def allocate(self) -> Room | None:
             room = super().allocate()
             if room is not None:
-                room.buffer = Watched(self.extent_bytes)  # type: ignore[misc]
+                room.buffer = Watched(-1, self.extent_bytes)  # type: ignore[misc]
             return room
 
     spool = Spool(Once(4000), PRODUCER)
     spool.append(b"an event")
     spool.drop()
     spool.drop()
-    assert seen == [1, 1, 2, 3], "the header, the event, and each of the drops"
+    assert seen == [(1, 1), (1, 2), (2, 2), (3, 3)], "the header, the event, and each of the drops before it counts"
     assert spool.next == 4

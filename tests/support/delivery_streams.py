@@ -6,6 +6,7 @@ A stream's files outlive its process, torn at any byte of what it was writing; i
 from __future__ import annotations
 
 import io
+import mmap
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -55,14 +56,14 @@ class File:
     """An extent's file. Looks like a path to who reads it."""
 
     def __init__(self, stream: Stream, number: int, size: int) -> None:
-        self.content = bytearray(size)
+        self.content = mmap.mmap(-1, size)
         self._stream = stream
         self._number = number
         stream.files[number] = self
 
     def open(self, mode: str) -> io.BytesIO:
         assert mode == "rb"
-        return io.BytesIO(self.content)
+        return io.BytesIO(self.content[:])
 
     def unlink(self, missing_ok: bool = False) -> None:
         if self._stream.files.pop(self._number, None) is not None:
@@ -165,7 +166,7 @@ class Process:
         is_dropped = self.spool.dropped > dropped
         for number, file in self.stream.files.items():
             old = before.get(number, bytes(len(file.content)))
-            at = file.content.find(packed) - HEAD_BYTES if not is_dropped else -1
+            at = file.content.find(packed, 0) - HEAD_BYTES if not is_dropped else -1
             changed = [place for place in range(len(old)) if old[place] != file.content[place]]
             changed.sort(key=lambda place: (at <= place < at + 4, place))
             for place in changed[int(part * (len(changed) + 1)) :]:

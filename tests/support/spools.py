@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from embertrace.emit import Emitter
-from embertrace.emit.extent import HEAD_BYTES, Buffer, record_head
+from embertrace.emit import Emitter, extent
 from embertrace.emit.files import Files
 from embertrace.emit.spool import Spool
 from embertrace.emit.spool_directory import Meta
@@ -54,11 +53,15 @@ for number in range(10**9):
 """Emits until it is killed; ready after the first five hundred."""
 
 
-def write_record(buffer: Buffer, at: int, seq: int, packed: bytes) -> int:
-    """Write one record of an extent as a spool does; where the next one begins."""
-    end = at + HEAD_BYTES + len(packed)
-    buffer[at:end] = record_head(len(packed), zlib.crc32(packed), seq) + packed
-    return end
+def extent_of(producer: bytes, first_seq: int, events: Iterable[bytes], dropped: int = 0, size: int = 8192) -> bytes:
+    """The bytes of an extent with these events, and so many drops behind them."""
+    buffer = mmap.mmap(-1, size)
+    extent.begin(buffer, producer, first_seq)
+    for packed in events:
+        buffer.write(extent.record(packed))
+    for count in range(1, dropped + 1):
+        extent.write_dropped(buffer, count)
+    return buffer[:]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from embertrace import collect, emit, run
 from embertrace.config import Settings
 from embertrace.context import Roots
 from embertrace.emit import Emitter, emitter
+from embertrace.emit.producer import BATCH_S
 from embertrace.sinks import EventList, Fan
+from embertrace.wire.control import Welcome
 
 NOBODY_THERE = "tcp://127.0.0.1:1"
 
@@ -105,6 +109,25 @@ def test_an_event_that_was_taken_is_not_refused_for_want_of_room_to_wake_the_sen
     held._intake.put(b"x")
     assert held._intake.asleep, "the next event wakes it"
     assert held.stats().emitted == 1
+
+
+def test_the_sender_does_not_fall_asleep_over_an_event_that_came_meanwhile() -> None:
+    held = Emitter(NOBODY_THERE, spool_bytes=1 << 20, linger_s=0.0)
+    now = time.monotonic()
+    held._machine.tick(now)
+    held._machine.receive(Welcome("rec", "name", 0, 1, 2, held.producer, number=1), now)
+    waits: list[float] = []
+    connection: Any = SimpleNamespace(poller=SimpleNamespace(poll=waits.append))
+    seen = held._spool.frontier
+    held._sender._sleep(connection, None, seen)
+    held._intake.put(b"x")
+    held._sender._sleep(connection, None, seen)
+    seen = held._spool.frontier
+    held._spool.drop()
+    held._sender._sleep(connection, None, seen)
+    idle, after_put, after_drop = waits
+    assert idle > 100 * BATCH_S
+    assert after_put == after_drop == int(BATCH_S * 1000) + 1
 
 
 def test_runs_that_want_no_files_have_another_emitter(tmp_path: Any) -> None:

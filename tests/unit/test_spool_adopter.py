@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import pathlib
 import random
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import zmq
 
-from embertrace.emit import spool_directory
-from embertrace.emit.adopter import LOOK_S, Adopter
+from embertrace.emit import extent, spool_directory
+from embertrace.emit.adopter import KEEP_S, LOOK_S, Adopter, expire
 from embertrace.emit.sockets import Sockets
 from embertrace.emit.spool_directory import Meta
+from embertrace.emit.survey import survey
+from support.spools import extent_of
 
 ENDPOINT = "tcp://127.0.0.1:5557"
 RECORDING = "rec"
@@ -67,6 +70,41 @@ def test_a_stream_goes_where_it_belongs(changed: dict[str, Any], is_taken: bool,
     again = spool_directory.claim(left.path)
     assert again is not None, "an adopter that ends lets go"
     again.release()
+
+
+@pytest.fixture
+def older(tmp_path: pathlib.Path) -> spool_directory.Claim:
+    """A stream that a process of another release left, with an event of this one's format beside it."""
+    left = spool_directory.create(tmp_path, b"p" * 16, MINE)
+    (left.path / "00000000.ext").write_bytes(extent_of(b"p" * 16, 1, [b"event"]))
+    with pytest.MonkeyPatch.context() as release:
+        release.setattr(extent, "VERSION", 1)
+        (left.path / "00000001.ext").write_bytes(extent_of(b"p" * 16, 2, [b"event"]))
+    return left
+
+
+def test_a_stream_of_another_release_is_left_to_those_who_can_read_it(
+    older: spool_directory.Claim, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    older.release()
+    caplog.set_level(logging.INFO)
+    adopter = Adopter(tmp_path, ENDPOINT, Opened(), zmq.Poller())
+    for _ in range(5):
+        adopter.step(0.0, RECORDING)
+    adopter.close()
+    assert "an extent of version 1, and this release reads version 2" in caplog.text
+    assert not look(tmp_path, recording="another"), "nor is it taken for settled"
+    assert len(list(older.path.glob("*.ext"))) == 2
+    (stream,) = survey(tmp_path, math.inf)
+    assert (stream.owner, stream.events) == ("dead", None), "who can't count them says so"
+
+
+def test_what_can_not_be_read_is_named_where_it_is_deleted_after_a_week(
+    older: spool_directory.Claim, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not expire(older, MINE, 1_000_000.0)
+    assert expire(older, MINE, 1_000_000.0 + KEEP_S)
+    assert "deleted up to 1 events, and 1 files of them that this release can't read, meant for tcp" in caplog.text
 
 
 def test_a_stream_without_a_whole_event_is_deleted(tmp_path: pathlib.Path) -> None:

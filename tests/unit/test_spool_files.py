@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
-import threading
 
 import pytest
 
 from embertrace.emit import adopter, files, spool_directory
+from embertrace.emit.extent import HEAD_BYTES, HEADER_BYTES
 from embertrace.emit.files import Files, in_order, load
-from embertrace.emit.intake import Intake
 from embertrace.emit.spool import Batch, Hole, Spool
 from embertrace.emit.spool_directory import Meta, claim, create, held_bytes, streams, sweep
-from embertrace.emit.storage import EXTENT_BYTES, Memory, Nowhere
+from embertrace.emit.storage import EXTENT_BYTES, Nowhere
 
 PRODUCER = bytes(range(16))
 META = Meta("tcp://127.0.0.1:5557")
@@ -105,6 +104,18 @@ def test_a_lost_extent_is_a_hole(tmp_path: pathlib.Path) -> None:
     assert len(events) + hole.events == 30_000
     before = hole.first_seq - 1
     assert events == numbered(before) + numbered(len(events) - before, before + hole.events)
+
+
+def test_who_writes_into_the_file_of_a_living_process_makes_no_events(tmp_path: pathlib.Path) -> None:
+    spool = Spool(files_in(tmp_path), PRODUCER)
+    spool.append(b"whole")
+    spool.append(b"damaged")
+    (path,) = (tmp_path / PRODUCER.hex()).glob("*.ext")
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES + HEAD_BYTES + len(b"whole"))
+        file.write(b"\xff\xff\xff\x7f")
+    assert spool.cut(1, 10_000, 10) == Batch(1, 1, b"whole")
+    assert spool.cut(2, 10_000, 10) is None
 
 
 def test_events_that_can_never_fit_are_dropped(tmp_path: pathlib.Path) -> None:
@@ -270,78 +281,6 @@ def test_what_somebody_died_over_is_swept_after_a_while(tmp_path: pathlib.Path) 
     os.utime(left, (now - 7200, now - 7200))
     sweep(tmp_path, now)
     assert sorted(tmp_path.iterdir()) == sorted([young, other])
-
-
-class Patience:
-    """An intake over a small memory spool, with its parts."""
-
-    def __init__(self, block_s: float) -> None:
-        self.spool = Spool(Memory(4000), PRODUCER)
-        self.progress = threading.Condition()
-        self.intake = Intake(self.spool, lambda: None, self.progress, block_s)
-
-    def fill(self) -> None:
-        while self.spool.take(b"x" * 100):
-            pass
-
-
-def test_a_full_spool_blocks_until_there_is_room() -> None:
-    world = Patience(block_s=60.0)
-    world.fill()
-    full = world.spool.next - 1
-    put = threading.Thread(target=world.intake.put, args=(b"y" * 100,))
-    put.start()
-    put.join(0.05)
-    assert put.is_alive()
-    with world.progress:
-        world.spool.trim(full)
-        world.progress.notify_all()
-    put.join(60)
-    assert not put.is_alive()
-    assert world.spool.dropped == 0
-    assert world.spool.next == full + 2
-
-
-def test_who_waited_in_vain_delays_nobody_again() -> None:
-    world = Patience(block_s=0.02)
-    world.fill()
-    waits = []
-    waiting = world.progress.wait_for
-    world.progress.wait_for = lambda *args: waits.append(args) or waiting(*args)  # type: ignore[method-assign]
-    for _ in range(5):
-        world.intake.put(b"y" * 100)
-    assert len(waits) == 1
-    assert world.spool.dropped == 5
-    world.spool.trim(world.spool.next - 1)
-    world.fill()
-    world.intake.put(b"y" * 100)
-    assert len(waits) == 2
-
-
-def test_the_sender_never_waits_nor_does_an_event_that_can_not_fit() -> None:
-    world = Patience(block_s=60.0)
-    world.fill()
-    world.intake.put(b"y" * 4000)
-    world.intake.sender = threading.current_thread()
-    world.intake.put(b"y" * 100)
-    assert world.spool.dropped == 2
-
-
-def test_a_put_within_a_put_waits_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = Patience(block_s=0.0)
-    take = world.spool.take
-    nested = [b"third", b"second"]
-
-    def interrupted(packed: bytes) -> bool:
-        if nested:
-            world.intake.put(nested.pop())  # as a finaliser would, in the middle
-        return take(packed)
-
-    monkeypatch.setattr(world.spool, "take", interrupted)
-    world.intake.put(b"first")
-    found = world.spool.cut(1, 1000, 10)
-    assert isinstance(found, Batch)
-    assert found.payload == b"firstsecondthird"
 
 
 def test_after_the_end_everything_is_dropped_and_the_files_stay_as_they_were(tmp_path: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 import subprocess
@@ -227,6 +228,76 @@ def test_an_instance_is_wrapped_and_keeps_its_attributes() -> None:
         assert operator(1) == 2
     assert operator.name == "frozen"
     assert [(e.operator_id, e.stage) for e in events] == [("frozen", "s")] * 2
+
+
+class Stating:
+    """What an operator states about itself, in whatever types."""
+
+    def __init__(self, id: Any = None, type_hint: Any = None, tags: Any = None) -> None:
+        self.id, self.type_hint, self.tags = id, type_hint, tags
+
+
+def test_instances_are_asked_each_time_who_they_are() -> None:
+    @et.trace()
+    class Rater:
+        metadata: Any = None
+        name: Any = None
+
+        def __call__(self) -> None: ...
+
+    rater = Rater()
+    stated: list[tuple[Any, Any]] = [
+        (None, None),
+        ("ann", None),
+        ("bob", None),
+        (5, None),  # no name
+        ("bob", Stating(id="r-1")),
+        ("bob", Stating(id=7, type_hint="judge")),
+        (None, Stating(id=["a"], tags=[])),
+        ("bob", Stating(tags={"stage": "second", "model": "m"})),
+        ("bob", Stating(type_hint="judge", tags={})),
+        ("bob", None),
+    ]
+    with et.collect_events() as events:
+        for rater.name, rater.metadata in stated:
+            rater()
+    assert [(one.operator_id, one.operator_type, one.stage) for one in events if one.event_type == "call"] == [
+        ("Rater", "Rater", "default"),
+        ("ann", "Rater", "default"),
+        ("bob", "Rater", "default"),
+        ("Rater", "Rater", "default"),
+        ("r-1", "Rater", "default"),
+        ("7", "judge", "default"),
+        ("['a']", "Rater", "default"),
+        ("bob", "Rater", "second"),
+        ("bob", "judge", "default"),
+        ("bob", "Rater", "default"),
+    ]
+    assert events[14].context["tags"] == {"model": "m"}
+
+
+def test_children_that_threads_begin_at_once_get_slots_of_their_own() -> None:
+    many, start = 8, threading.Barrier(8)
+
+    @et.trace()
+    def child() -> None: ...
+
+    @et.trace()
+    def parent() -> None:
+        def run() -> None:
+            start.wait()
+            child()
+
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(run,)) for _ in range(many)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    with et.collect_events() as events:
+        parent()
+    assert sorted(one.slot for one in events if one.event_type == "call" and one.parent_call_id) == [*range(many)]
+    assert events[-1].slots == many
 
 
 def test_answers_are_extracted_before_anything_is_cut() -> None:
