@@ -22,7 +22,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -86,7 +86,7 @@ class Scope(NamedTuple):
     """Where the events go; None means wherever this process sends its own."""
     trace_id: bytes | None = None
     """Of the item; a root outside any item begins a trace of its own."""
-    roots: itertools.count[int] = itertools.count()
+    roots: Iterator[int] = itertools.count()
     """Numbers the roots of an item, or of the run outside items."""
     begun: Roots | None = None
     """All roots of the run; None where nobody counts them."""
@@ -96,6 +96,11 @@ class Scope(NamedTuple):
     """The share of items that are recorded, these calls among them; 0 where they are not. None: not yet decided."""
     aside: Scope | None = None
     """Of calls that are not recorded: what their scope would be, with the sink that gets the errors among them."""
+
+    def begun_here(self) -> Scope:
+        """This scope once the call that arrives has begun."""
+        run, item, tags, sink, trace_id, roots, begun, _, share, aside = self
+        return Scope(run, item, tags, sink, trace_id, roots, begun, None, share, aside)
 
     def chosen(self, share: float) -> Scope:
         """This scope where its calls are recorded, as that share of all."""
@@ -138,7 +143,7 @@ class Context:
     is_recorded = True
     """False where a filter keeps this call itself from it."""
     attempt = 0
-    slots: itertools.count[int] | None = None
+    slots: Iterator[int] | None = None
     """Hands out the positions of its children; None before the first. See `next_slot`."""
     parent: Context | None
     names: Names
@@ -254,7 +259,7 @@ def begin(kind: type[C], parent: Context | None, scope: Scope, names: Names) -> 
         call.call_id = next(_ids)
     else:
         call.call_id, call.slot, call.attempt, _ = arrival
-        scope = scope._replace(arrival=None)
+        scope = scope.begun_here()
     call.scope = scope
     current.set((call, scope, 0))
     return call
@@ -295,30 +300,37 @@ def withhold(parent: Context) -> None:
 _withdrawing = threading.Lock()
 
 
-def foreign_slots() -> itertools.count[int]:
+class ForeignSlots:
     """Slots for children of a call that other processes begin children of too; above FOREIGN_SLOT, by time.
 
     Ten bits of an id tell apart those of one millisecond: to ask the system for random ones takes longer than all else.
+    One is enough for a process. It has no lock, which a forked child might find taken.
     """
-    return itertools.count(FOREIGN_SLOT + (time.time_ns() // 1_000_000 << 10) + (next(_ids) & 0x3FF))
+
+    _latest = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        now = FOREIGN_SLOT + (time.time_ns() // 1_000_000 << 10) + (next(_ids) & 0x3FF)
+        self._latest = slot = max(now, self._latest + 1)
+        return slot
 
 
-def arrive(frames: tuple[Frame, ...], trace_id: bytes | None, scope: Scope, follows: int) -> None:
-    """Take the position a carrier describes: below `frames`, in `scope`, after `follows`."""
-    current.set((_chain(frames, trace_id), scope, follows))
+foreign = ForeignSlots()
 
 
-def _chain(frames: tuple[Frame, ...], trace_id: bytes | None) -> Context | None:
+def above(frames: tuple[Frame, ...], trace_id: bytes | None) -> Context | None:
     """Active calls of another process, the innermost of which is the parent of what this one begins."""
     context: Context | None = None
     for operator_id, operator_type, stage, call_id, attempt, slot in frames:
         assert trace_id is not None, "frames belong to a trace"
         inner = Context()
-        inner.parent, inner.scope, inner.names = context, NO_SCOPE, (operator_id, operator_type, stage)
+        inner.parent, inner.scope, inner.slots = context, NO_SCOPE, foreign
+        inner.names = (operator_id, operator_type, stage)
         inner.trace_id, inner.call_id, inner.attempt, inner.slot = trace_id, call_id, attempt, slot
         context = inner
-    if context is not None:
-        context.slots = foreign_slots()
     return context
 
 
@@ -326,21 +338,22 @@ def end(outer: Position, context: Context) -> None:
     """Back to where the call began, which now follows it."""
     scope = outer[1]
     if scope.arrival is not None:  # it has begun: this was it
-        scope = scope._replace(arrival=None)
+        scope = scope.begun_here()
     current.set((outer[0], scope, context.call_id))
 
 
 def _after_fork_in_child() -> None:
     """The calls that were active go on in the parent: here they are inherited, as if they had come with a carrier."""
-    global _withdrawing
+    global _withdrawing, foreign
     _withdrawing = threading.Lock()
-    set_ground(ground._replace(roots=foreign_slots(), begun=None))
+    foreign = ForeignSlots()
+    set_ground(ground._replace(roots=foreign, begun=None))
     context, scope, follows = current.get()
     if scope is not NO_SCOPE:
-        scope = scope._replace(roots=foreign_slots(), begun=None)
+        scope = scope._replace(roots=foreign, begun=None)
     current.set((context, scope, follows))
     while context is not None:
-        context.slots, context.announced = foreign_slots(), None
+        context.slots, context.announced = foreign, None
         context = context.parent
 
 

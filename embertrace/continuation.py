@@ -55,7 +55,7 @@ def continue_trace(header: str | None) -> Iterator[None]:
             if context.sampling is not None and context.sampling.share < 1 and scope.share is None and not scope.item:
                 scope = scope.chosen(context.sampling.share) if known.sampled else scope.passed_over()
             span = Frame(EXTERNAL, EXTERNAL, DEFAULT_STAGE, known.parent)
-            context.arrive((span,), known.trace_id, scope, 0)
+            context.current.set((context.above((span,), known.trace_id), scope, 0))
     try:
         yield
     finally:

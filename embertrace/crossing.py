@@ -3,14 +3,17 @@
 Rules:
 - A carrier is made only where the events of the calling code reach an aggregator: one that is configured, or the
   temporary one of a `collect_events` block, which starts with the first carrier made inside it.
-- `depart` and `take` never raise. A missing, malformed or newer carrier makes a root, and costs one warning.
+- `take` never raises. A missing, malformed or newer carrier makes a root, and costs one warning.
 - Whoever takes a position clears it again: workers serve many calls.
+- What follows from where calls are submitted (`Place`), or from what their carriers share (`_Origin`), is worked out
+  once: between two tasks the caches hold other things, so what counts is how little code runs for each.
 """
 
 from __future__ import annotations
 
+import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from embertrace import collect, context, continuation, emit, gather, keys
@@ -19,7 +22,17 @@ from embertrace.context import Arrival, Context, Position, Scope, Sink
 from embertrace.errors import WireError
 from embertrace.keys import ClientKey
 from embertrace.sinks import AddressedSink, EventList, each
-from embertrace.wire.carrier import Carrier, Shared, pack_carrier, pack_shared, unpack_carrier
+from embertrace.wire.carrier import (
+    MAX_CARRIER_BYTES,
+    Carrier,
+    Shared,
+    join_carrier,
+    pack_carrier,
+    pack_shared,
+    split_carrier,
+    unpack_shared,
+)
+from embertrace.wire.event import MAX_LINKS
 
 Address = tuple[str, ClientKey | None]
 """Where an aggregator is, and the key for it."""
@@ -42,79 +55,56 @@ def reaches(scope: Scope) -> bool:
     return isinstance(sink, AddressedSink) or any(isinstance(one, AddressedSink | EventList) for one in each(sink))
 
 
-def depart(position: Position, slot: int, links: Iterable[int] = (), roles: Roles | None = None) -> bytes | None:
-    """The carrier for one call in another process, `slot` its place; None where its events have nowhere to go.
-
-    At the root, outside any item, the call's trace begins here and now, so that all its attempts share it.
-    """
-    return _carrier(position, slot, links, roles)
-
-
-def depart_many(position: Position) -> bytes | None:
-    """The carrier for code that may make any number of calls in another process; None as in `depart`."""
-    scope = position[1]
-    packed = _carrier(position, 0, (), None)
-    if packed is not None and position[0] is None and scope.trace_id is None:
-        trace_id = unpack_carrier(packed).trace_id
-        for sink in each(collect.destination_of(scope)):
-            if isinstance(sink, EventList) and trace_id is not None:
-                sink.traces[trace_id] = None
-    return packed
-
-
-def _carrier(position: Position, slot: int, links: Iterable[int], roles: Roles | None) -> bytes | None:
-    try:
-        parent, scope, follows = position
-        address = _address(_reached(scope))
-        if address is None:
-            return None
-        if address[1] is not None:
-            publish_key(address[1])
-        shared, packed_shared = _shared_here(parent, scope, address, roles)
-        carrier = Carrier(
-            trace_id=parent.trace_id if parent is not None else scope.trace_id or context.new_trace_id(),
-            shared=shared,
-            slot=slot,
-            follows=follows,
-            links=tuple(dict.fromkeys(links)),
-        )
-        return pack_carrier(carrier, packed_shared)
-    except Exception:  # a failure of tracing must not stop a submission
-        collect.report_failure("submit", "another process")
-        return None
-
-
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where calls are submitted from, and what they share. It keeps no call alive."""
 
-    parent: weakref.ref[Context] | None
-    """None at the root. What it refers to may be gone: that is another place than the root."""
+    above: Callable[[], object]
+    """A reference to the call they are submitted in, or `_at_root`."""
     scope: Scope
-    address: Address
+    sink: Sink
+    """Where events of the calls go, or would."""
     settings: Settings
     roles: Roles | None
+    key: ClientKey | None
     shared: Shared
     packed: bytes
+    lists: tuple[EventList, ...]
+    """Of `collect_events` blocks that wait for the calls' events."""
 
 
-_latest: _Place | None = None
+def _at_root() -> object:
+    """Stands for a reference to a call where there is none; to one that is gone it gives None."""
+    return _at_root
+
+
+_latest: Place | None = None
 """The place of the latest submission: members of an ensemble, and tasks of a loop, come from one."""
 
 
-def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: Roles | None) -> tuple[Shared, bytes]:
-    """What all calls submitted from here share, packed too."""
+def place_of(parent: Context | None, scope: Scope, roles: Roles | None = None) -> Place | None:
+    """The place of calls submitted under `parent` in `scope`; None where their events have nowhere to go."""
     global _latest
-    known, settings = _latest, collect.settings
+    known, sink = _latest, _reached(scope)
     if (
-        known is not None
-        and known.scope is scope
-        and (known.parent is None if parent is None else known.parent is not None and known.parent() is parent)
-        and known.address == address
-        and known.settings is settings
-        and known.roles is roles
+        known is None
+        or known.scope is not scope
+        or known.sink is not sink
+        or known.above() is not (parent or _at_root)
+        or known.settings is not collect.settings
+        or known.roles is not roles
     ):
-        return known.shared, known.packed
+        address = _address(sink)
+        if address is None:
+            return None
+        known = _latest = _new_place(parent, scope, sink, address, roles)
+    if known.key is not None:
+        publish_key(known.key)
+    return known
+
+
+def _new_place(parent: Context | None, scope: Scope, sink: Sink, address: Address, roles: Roles | None) -> Place:
     endpoint, key = address
+    settings = collect.settings
     shared = Shared(
         frames=parent.frames() if parent is not None else (),
         run=scope.run,
@@ -126,74 +116,124 @@ def _shared_here(parent: Context | None, scope: Scope, address: Address, roles: 
         roles=roles,
         share=scope.share,
     )
-    packed = pack_shared(shared)
-    above = weakref.ref(parent) if parent is not None else None
-    _latest = _Place(above, scope, address, settings, roles, shared, packed)
-    return shared, packed
+    above = weakref.ref(parent) if parent is not None else _at_root
+    lists = tuple(one for one in each(collect.destination_of(scope)) if isinstance(one, EventList))
+    return Place(above, scope, sink, settings, roles, key, shared, pack_shared(shared), lists)
 
 
-def expect(scope: Scope, call_id: int) -> None:
-    """A call was submitted with a carrier: the `collect_events` blocks it began in wait for its events."""
-    for sink in each(collect.destination_of(scope)):
-        if isinstance(sink, EventList):
-            sink.expected[call_id] = None
+def depart(place: Place, position: Position, slot: int, links: tuple[int, ...] = ()) -> bytes:
+    """The carrier for one call in another process, submitted from `place`, where `position` is; `slot` is its place
+    among the calls there. Raises WireError if what is shared is too large.
+
+    At the root, outside any item, the call's trace begins here and now, so that all its attempts share it.
+    """
+    parent, scope, follows = position
+    trace_id = parent.trace_id if parent is not None else scope.trace_id or context.new_trace_id()
+    packed = join_carrier((trace_id, slot, follows, links[:MAX_LINKS], place.packed))
+    if len(packed) > MAX_CARRIER_BYTES:
+        return pack_carrier(Carrier(trace_id, place.shared, slot, follows, links))
+    return packed
 
 
-def tell_links(packed: bytes, links: Iterable[int], call_id: int, parent: Context | None, scope: Scope) -> None:
+def depart_many(position: Position) -> bytes | None:
+    """The carrier for code that may make any number of calls in another process; None where their events have nowhere
+    to go. Never raises."""
+    try:
+        parent, scope, _ = position
+        place = place_of(parent, scope)
+        if place is None:
+            return None
+        packed = depart(place, position, 0)
+        if parent is None and scope.trace_id is None and place.lists:
+            trace_id = split_carrier(packed)[0]
+            for events in place.lists:
+                if trace_id is not None:
+                    events.traces[trace_id] = None
+        return packed
+    except Exception:  # a failure of tracing must not stop a submission
+        collect.report_failure("submit", "another process")
+        return None
+
+
+def tell_links(packed: bytes, links: tuple[int, ...], call_id: int, parent: Context | None, scope: Scope) -> None:
     """The call that a carrier was for is known: what the carrier had no room for of its links is said from here."""
-    wanted = dict.fromkeys(links)
-    if not wanted:
-        return
-    carrier = unpack_carrier(packed)
-    held = {*carrier.links}
-    left = tuple(link for link in wanted if link not in held)
+    trace_id, _, _, held, _ = split_carrier(packed)
+    left = links[len(held) :]
     if left:
-        continuation.tell_links(left, call_id, carrier.trace_id, parent, collect.destination_of(scope))
+        continuation.tell_links(left, call_id, trace_id, parent, collect.destination_of(scope))
 
 
-def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Carrier | None:
+class _Origin(NamedTuple):
+    """Where calls that arrive come from: what their carriers share, and what that means here."""
+
+    settings: Settings
+    """Those of the process while such a call runs."""
+    endpoint: str
+    key: ClientKey | None
+    parent: Context | None
+    """The innermost of the calls that they were submitted in, or None: shared by all that arrive, as it counts nothing
+    but its slots, which are foreign ones."""
+    shared: Shared
+
+
+_origins: dict[bytes, _Origin] = {}
+"""By what is shared, packed: a worker serves the items of a few callers at a time."""
+ORIGINS_KNOWN = 64
+os.register_at_fork(after_in_child=_origins.clear)  # the calls in it count on in the parent
+
+
+def take(packed: object, call_id: int | None = None, attempt: int = 0) -> Shared | None:
     """Take the position that a carrier describes; None where it can't be: that is a root's position then.
 
     The next call begun here is `call_id`, if given.
     Until `leave` is called, or another position is taken, all calls in this execution context belong there.
     """
-    context.current.set(context.NOWHERE)
-    if packed is None:
-        return None
     try:
-        carrier = unpack_carrier(packed) if isinstance(packed, bytes) else None
-        if carrier is None or (endpoint := carrier.shared.endpoint) is None:
-            return None
-        trace_id, shared, slot, follows, links = carrier
-        key = None
-        if shared.key is not None:
-            key = keys.find(shared.key) or fetch_key(shared.key)
-            if key is None:
-                collect.log.warning("a call came from behind key %r, which is not known here", shared.key)
-                return None
-            keys.register(key)
-        collect.adopt(shared.settings)  # first: the emitter goes by them
-        scope = Scope(
-            run=shared.run,
-            item=shared.item,
-            tags=shared.tags,
-            sink=emit.emitter_for(endpoint, key),
-            trace_id=trace_id,
-            roots=context.foreign_slots(),
-            arrival=Arrival(call_id, slot, attempt, links) if call_id is not None else None,
-            share=shared.share,
-        )
-        if shared.share == 0:
-            scope = scope.passed_over()
-        collect.pin()
-        context.arrive(shared.frames, trace_id, scope, follows)
-        return carrier
+        if isinstance(packed, bytes):
+            trace_id, slot, follows, links, packed_shared = split_carrier(packed)
+            origin = _origins.get(packed_shared)
+            if (
+                origin is None
+                or origin.settings is not collect.settings
+                or (origin.parent is not None and origin.parent.trace_id != trace_id)
+            ):
+                origin = _new_origin(packed_shared, trace_id)
+            if origin is not None:
+                _, endpoint, key, parent, shared = origin
+                emitter = emit.emitter_for(endpoint, key)
+                scope = Scope(
+                    shared.run, shared.item, shared.tags, emitter, trace_id, context.foreign, None,
+                    None if call_id is None else Arrival(call_id, slot, attempt, links), shared.share,
+                )  # fmt: skip
+                context.current.set((parent, scope.passed_over() if shared.share == 0 else scope, follows))
+                return shared
     except WireError as error:
         collect.log.warning("a call came with an unusable carrier (%s); it is a root of its own", error)
     except Exception:  # a failure of tracing must not fail the task
-        context.current.set(context.NOWHERE)
         collect.report_failure("receive", "another process")
+    context.current.set(context.NOWHERE)
     return None
+
+
+def _new_origin(packed: bytes, trace_id: bytes | None) -> _Origin | None:
+    """The origin of calls whose carriers share that; None where their events have nowhere to go."""
+    shared = unpack_shared(packed, trace_id)
+    if shared.endpoint is None:
+        return None
+    key = None
+    if shared.key is not None:
+        key = keys.find(shared.key) or fetch_key(shared.key)
+        if key is None:
+            collect.log.warning("a call came from behind key %r, which is not known here", shared.key)
+            return None
+        keys.register(key)
+    collect.adopt(shared.settings)
+    collect.pin()
+    origin = _Origin(collect.settings, shared.endpoint, key, context.above(shared.frames, trace_id), shared)
+    if len(_origins) >= ORIGINS_KNOWN:
+        _origins.clear()
+    _origins[packed] = origin
+    return origin
 
 
 def leave() -> None:

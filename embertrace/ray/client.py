@@ -12,10 +12,7 @@ from typing import Any
 
 from embertrace import collect
 from embertrace.event import call_id_of_task
-from embertrace.ray.submission import CARRIER, Departure
-
-_TASK_ID_BYTES = 24
-"""An ObjectRef's id begins with the id of the task that made it."""
+from embertrace.ray.submission import CARRIER, TASK_ID_BYTES, Departure
 
 
 def hook_client() -> None:
@@ -55,6 +52,6 @@ def _departure(instance: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> De
 def _done(departure: Departure, future: Future[bytes]) -> None:
     """The cluster's answer to the submission came, in another thread: the position here is nobody's."""
     if future.exception() is None:
-        departure.expect(call_id_of_task(future.result()[:_TASK_ID_BYTES]))
+        departure.expect(call_id_of_task(future.result()[:TASK_ID_BYTES]))
     else:
         departure.withdraw()

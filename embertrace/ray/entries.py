@@ -15,13 +15,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
+from ray._private.worker import global_worker
 
 from embertrace import collect, context, crossing
 from embertrace.decorate import trace_method
 from embertrace.event import call_id_of_task
-from embertrace.ray.submission import CARRIER, inject
+from embertrace.ray.submission import CARRIER, TASK_ID_BYTES, inject
 from embertrace.spec import Spec, describe
 from embertrace.wrappers import wrap
+
+_NO_TASK = b"\xff" * TASK_ID_BYTES
+"""The id of no task."""
 
 on_roles: Callable[[Mapping[str, Mapping[str, str]]], object] = dict
 """What to do with the roles a carrier brings along; set by `instrument`."""
@@ -164,30 +168,27 @@ def _arrive(kwargs: dict[str, Any]) -> bool:
     if packed is None:
         return False
     try:
-        carrier = crossing.take(packed, _current_call_id(), _current_attempt())
-        if carrier is not None and carrier.shared.roles is not None:
-            on_roles(carrier.shared.roles)
+        call_id, attempt = _running_task()
+        shared = crossing.take(packed, call_id, attempt)
+        if shared is not None and shared.roles is not None:
+            on_roles(shared.roles)
     except Exception:  # a failure of tracing must not fail the task
         crossing.leave()
         collect.report_failure("receive", "remote")
     return True
 
 
-def _current_call_id() -> int:
-    """The id of the running task's call. Ray's public way to its task takes as long as reading the carrier."""
-    worker: Any = ray._private.worker.global_worker
+def _running_task() -> tuple[int, int]:
+    """The call that the running task is, and its attempt. Ray's public way to the first takes as long as all else here,
+    and to the second there is none."""
+    worker: Any = global_worker
     try:
-        task_id = worker.core_worker.get_current_task_id()
-        return context.new_call_id() if task_id.is_nil() else call_id_of_task(task_id.binary())
-    except Exception:  # another version of Ray, or no worker at all
+        core = worker.core_worker
+        task_id = core.get_current_task_id().binary()
+        if task_id != _NO_TASK:
+            return call_id_of_task(task_id), core.get_current_task_attempt_number()
+    except Exception:  # another version of Ray, or no worker at all: attempts are told apart no more
         found = ray.get_runtime_context().get_task_id()
-        return call_id_of_task(bytes.fromhex(found)) if found else context.new_call_id()
-
-
-def _current_attempt() -> int:
-    """The attempt number of the running task; Ray has no public way to ask for it."""
-    try:
-        worker: Any = ray._private.worker.global_worker
-        return int(worker.core_worker.get_current_task_attempt_number())
-    except Exception:  # another version of Ray: attempts are then told apart no more, and nothing else is lost
-        return 0
+        if found:
+            return call_id_of_task(bytes.fromhex(found)), 0
+    return context.new_call_id(), 0

@@ -11,13 +11,14 @@ Rules:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ray import ObjectRef, ObjectRefGenerator
 
 from embertrace import collect, context, crossing
 from embertrace.context import Context, Scope, pack_item
+from embertrace.crossing import Place
 from embertrace.event import call_id_of_task
 from embertrace.spec import Spec, argument
 from embertrace.unrecorded import decide
@@ -28,6 +29,10 @@ LINK_DEPTH = 2
 """How deep ObjectRefs are looked for in lists, tuples and dictionaries among the arguments."""
 MAX_LINKED_ELEMENTS = 1024
 """Elements looked at for ObjectRefs, so that a submission never walks a data set."""
+_HOLDING_NONE = frozenset({str, int, float, bool, bytes, type(None)})
+"""What most arguments are."""
+TASK_ID_BYTES = 24
+"""An ObjectRef's id begins with the id of the task that made it. Ray's own way to that makes an object of it first."""
 
 Invocation = Callable[[Sequence[Any], dict[str, Any]], Any]
 
@@ -46,7 +51,8 @@ def inject(invocation: Invocation, spec: Spec | None = None) -> Invocation:
         if departure is None:
             return invocation(args, kwargs)
         try:
-            references = invocation(args, {**(kwargs or {}), CARRIER: departure.packed})
+            packed = departure.packed
+            references = invocation(args, {**kwargs, CARRIER: packed} if kwargs else {CARRIER: packed})
         except BaseException:
             departure.withdraw()
             raise
@@ -56,56 +62,63 @@ def inject(invocation: Invocation, spec: Spec | None = None) -> Invocation:
     return submit
 
 
-class Departure:
+class Departure(NamedTuple):
     """One submission, from its carrier to its ObjectRefs."""
 
-    def __init__(self, packed: bytes, parent: Context | None, scope: Scope, links: Sequence[int]) -> None:
-        self.packed = packed
-        self._parent = parent
-        self._scope = scope
-        self._links = links
+    packed: bytes
+    place: Place
+    parent: Context | None
+    scope: Scope
+    links: tuple[int, ...]
 
     @classmethod
     def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any] | None, spec: Spec | None = None) -> Departure | None:
         """A submission from here with these arguments; None where its events have nowhere to go. Never raises."""
         try:
-            parent, scope, follows = context.position()
-            if not crossing.reaches(scope):
-                return None
+            position = parent, scope, follows = context.position()
             if context.sampling is not None and scope.share is None:
+                if not crossing.reaches(scope):
+                    return None
                 scope = _decided(spec, parent, scope, tuple(args), kwargs or {})
-            position = (parent, scope, follows)
-            links = [*map(call_id_of, _references([*args, *kwargs.values()] if kwargs else args))]
-            slot = context.next_slot(parent, scope)
-            packed = crossing.depart(position, slot, links, roles)
-            if packed is None:
-                context.withdraw_slot(parent, scope)
+                position = parent, scope, follows
+            place = crossing.place_of(parent, scope, roles)
+            if place is None:
                 return None
-            return cls(packed, parent, scope, links)
+            links = _links(args, kwargs)
+            slot = context.next_slot(parent, scope)
         except Exception:  # a failure of tracing must not stop the submission
+            collect.report_failure("submit", "remote")
+            return None
+        try:
+            return cls(crossing.depart(place, position, slot, links), place, parent, scope, links)
+        except Exception:
+            context.withdraw_slot(parent, scope)
             collect.report_failure("submit", "remote")
             return None
 
     def done(self, references: Any) -> None:
         """Ray took it. What is submitted next in this execution context follows it."""
-        first = references[0] if isinstance(references, list) and references else references
+        first = references[0] if type(references) is list and references else references
         if isinstance(first, (ObjectRef, ObjectRefGenerator)):
             call_id = call_id_of(first)
-            self.expect(call_id)
+            if self.links or self.place.lists:
+                self.expect(call_id)
             where, scope, _ = context.current.get()
             context.current.set((where, scope, call_id))
 
     def expect(self, call_id: int) -> None:
-        """The call's id is known: whoever collects events waits for it."""
-        crossing.expect(self._scope, call_id)
+        """The call's id is known: whoever collects events waits for it, and links are told that had no room."""
+        for events in self.place.lists:
+            events.expected[call_id] = None
         try:
-            crossing.tell_links(self.packed, self._links, call_id, self._parent, self._scope)
+            if self.links:
+                crossing.tell_links(self.packed, self.links, call_id, self.parent, self.scope)
         except Exception:  # a failure of tracing must not undo a submission
             collect.report_failure("submit", "remote")
 
     def withdraw(self) -> None:
         """Ray did not take it."""
-        context.withdraw_slot(self._parent, self._scope)
+        context.withdraw_slot(self.parent, self.scope)
 
 
 def _decided(
@@ -117,25 +130,32 @@ def _decided(
     return decide(scope, parent, args, kwargs)
 
 
-def _references(values: Sequence[Any]) -> Iterator[Any]:
-    """ObjectRefs among arguments, and in lists, tuples and dictionaries LINK_DEPTH levels below them."""
-    level = values
+def _links(args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """The calls whose ObjectRefs are among the arguments, or in lists, tuples and dictionaries LINK_DEPTH levels below
+    them."""
+    level: Sequence[Any] = [*args, *kwargs.values()] if kwargs else args
+    if _HOLDING_NONE.issuperset(map(type, level)):
+        return ()
+    found: dict[int, None] = {}
     for _ in range(LINK_DEPTH + 1):
         inner: list[Any] = []
-        for value in itertools.islice(level, MAX_LINKED_ELEMENTS):
+        for value in level if len(level) <= MAX_LINKED_ELEMENTS else level[:MAX_LINKED_ELEMENTS]:
             kind = type(value)
+            if kind in _HOLDING_NONE:
+                continue
             if kind is list or kind is tuple:
                 inner.extend(value[:MAX_LINKED_ELEMENTS])
             elif kind is dict:
                 inner.extend(itertools.islice(value.values(), MAX_LINKED_ELEMENTS))
             elif issubclass(kind, (ObjectRef, ObjectRefGenerator)):
-                yield value
+                found[call_id_of(value)] = None
         if not inner:
-            return
+            break
         level = inner
+    return tuple(found)
 
 
 def call_id_of(reference: Any) -> int:
     """The id of the call whose result an ObjectRef (or a streaming generator of them) is."""
     of_task = reference._generator_ref if isinstance(reference, ObjectRefGenerator) else reference
-    return call_id_of_task(of_task.task_id().binary())
+    return call_id_of_task(of_task.binary()[:TASK_ID_BYTES])

@@ -1,11 +1,15 @@
-"""The carrier: the context that travels in the arguments of a remote task. A msgpack map of at most 4 KB.
+"""The carrier: the context that travels in the arguments of a remote task, at most 4 KB. A 40-byte header, the links
+(little-endian like all of that), and packed what the call shares with those submitted beside it.
 
-    version      1
-    traceparent  W3C trace context, "00-<trace>-<parent call>-<flags>"; the parent is zero for a root inside an item
-    slot         position of this call under its parent
-    follows      call id, 0 for none
-    links        call ids whose results are among the arguments
-    shared       packed: what this call has in common with those submitted beside it, a map of
+     0   4  magic        89 45 54 43 ("\\x89ETC")
+     4   1  version      1
+     5   1  reserved     0
+     6   2  links        how many there are
+     8  16  trace id     zero where the call begins a trace of its own
+    24   8  slot         position of this call under its parent
+    32   8  follows      call id, 0 for none
+    40   …  links        8 bytes each: call ids whose results are among the arguments
+     …   …  shared       a msgpack map of
         frames       the enclosing frames root → leaf: [id, type, stage, call id, attempt, slot]
         run, item, tags   as in the event's context (item and tags packed, see wire.context)
         settings     map: what holds for the whole run (capture, redaction, sampling, delivery …), where not the default
@@ -13,17 +17,21 @@
         endpoint     where this call's events go; `key` names the security material (none yet), `shard` the shard
         share        float: the decision about the root, as in the event's context; absent where none was taken yet
 
-Members of an ensemble, and tasks submitted in a loop, share most of it: whoever submits packs `shared` once, and a
-worker that has read those bytes knows what they say.
+That is what W3C trace context says, and more: the trace id, the call id of the innermost frame (zero for a root inside
+an item) and the decision are a `traceparent`.
 
-It is written once per submission and read once at the start of the task, so it is bounded by cutting in an order
-that loses the least: middle frames first (root and leaf stay), then links (whoever submits tells those in an event of
-its own), then tags.
+Members of an ensemble, and tasks submitted in a loop, have the same `shared`: whoever submits packs it once, and a
+worker that has read those bytes knows what they say. The rest has a fixed place: it is written once per submission and
+read once at the start of the task, between other code, where all that is touched costs several times what it does in a
+loop.
+
+The size is kept by cutting in an order that loses the least: middle frames first (root and leaf stay), then links
+(whoever submits tells those in an event of its own), then tags.
 """
 
 from __future__ import annotations
 
-import functools
+import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -35,15 +43,17 @@ from embertrace.event import Frame
 from embertrace.wire.context import MAX_FRAMES, unpack_frames
 from embertrace.wire.event import MAX_LINKS
 from embertrace.wire.fields import field, optional, unpack_map, unsigned
-from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 
 VERSION = 1
+MAGIC = b"\x89ETC"
 MAX_CARRIER_BYTES = 4096
 """Small beside the 100 KB up to which Ray inlines an argument into the task itself."""
-_KINDS = (int, int, int, list, bytes)
-"""Of version, slot, follows, links and shared, looked at all at once: it stands between a task and its work."""
-SHARED_KNOWN = 32
-"""So many are remembered by whoever reads them: a worker serves the items of a few callers at a time."""
+_HEADER = struct.Struct("<5sxH16sQQ")
+_BEGINNING = MAGIC + bytes([VERSION])
+_NO_TRACE = bytes(16)
+
+Parts = tuple[bytes | None, int, int, tuple[int, ...], bytes]
+"""Trace id, slot, follows, links, and packed what is shared."""
 
 
 class Shared(NamedTuple):
@@ -74,7 +84,7 @@ class Carrier(NamedTuple):
 
 
 def pack_shared(shared: Shared) -> bytes:
-    """The bytes of what is shared, for `pack_carrier`; more than fit are cut there."""
+    """The bytes of what is shared; `pack_carrier` cuts what is too large."""
     message = {name: value for name, value in zip(Shared._fields, shared, strict=True) if value}
     if len(shared.frames) > MAX_FRAMES:
         message["frames"] = shared.frames[: MAX_FRAMES // 2] + shared.frames[-MAX_FRAMES // 2 :]
@@ -86,19 +96,19 @@ def pack_shared(shared: Shared) -> bytes:
     return packed
 
 
-def pack_carrier(carrier: Carrier, packed_shared: bytes | None = None) -> bytes:
-    """The bytes of a carrier, at most MAX_CARRIER_BYTES. Raises WireError if item and endpoint alone exceed it.
-
-    `packed_shared` is what `pack_shared` gave for what it shares, if that is known.
-    """
-    packed = _pack(carrier, packed_shared or pack_shared(carrier.shared))
-    return packed if len(packed) <= MAX_CARRIER_BYTES else _pack_cut(carrier)
+def join_carrier(parts: Parts) -> bytes:
+    """The bytes of a carrier with at most MAX_LINKS links. They may be too many: then `pack_carrier` cuts."""
+    trace_id, slot, follows, links, shared = parts
+    header = _HEADER.pack(_BEGINNING, len(links), trace_id or _NO_TRACE, slot, follows)
+    return header + struct.pack(f"<{len(links)}Q", *links) + shared if links else header + shared
 
 
-def _pack_cut(carrier: Carrier) -> bytes:
-    links, shared = carrier.links[:MAX_LINKS], carrier.shared
+def pack_carrier(carrier: Carrier) -> bytes:
+    """The bytes of a carrier, at most MAX_CARRIER_BYTES. Raises WireError if item and endpoint alone exceed it."""
+    trace_id, shared, slot, follows, links = carrier
+    links = links[:MAX_LINKS]
     while True:
-        packed = _pack(carrier._replace(links=links), pack_shared(shared))
+        packed = join_carrier((trace_id, slot, follows, links, pack_shared(shared)))
         if len(packed) <= MAX_CARRIER_BYTES:
             return packed
         frames = shared.frames
@@ -115,59 +125,43 @@ def _pack_cut(carrier: Carrier) -> bytes:
             )
 
 
-def _pack(carrier: Carrier, packed_shared: bytes) -> bytes:
-    trace_id, shared, slot, follows, links = carrier
-    message: dict[str, Any] = {"version": VERSION, "slot": slot, "shared": packed_shared}
-    if trace_id is not None:
-        parent = shared.frames[-1].call_id if shared.frames else 0
-        message["traceparent"] = pack_traceparent(trace_id, parent, shared.share != 0)
-    if follows:
-        message["follows"] = follows
-    if links:
-        message["links"] = links
-    packed: bytes = msgpack.packb(message)
-    return packed
+def split_carrier(packed: bytes) -> Parts:
+    """A carrier's parts; what is shared stays packed. Raises VersionError for a newer version, else WireError."""
+    size = len(packed)
+    if not _HEADER.size <= size <= MAX_CARRIER_BYTES:
+        raise WireError(f"a carrier of {size} bytes; it has from {_HEADER.size} to {MAX_CARRIER_BYTES}")
+    beginning, count, trace_id, slot, follows = _HEADER.unpack_from(packed)
+    if beginning != _BEGINNING:
+        if beginning[:4] != MAGIC:
+            raise WireError(f"a carrier that begins with {beginning[:4]!r}; it must begin with {MAGIC!r}")
+        raise VersionError(f"a carrier of version {beginning[4]}; this library speaks version {VERSION}")
+    if trace_id == _NO_TRACE:
+        trace_id = None
+    if not count:
+        return trace_id, slot, follows, (), packed[_HEADER.size :]
+    end = _HEADER.size + 8 * count
+    if end > size:
+        raise WireError(f"a carrier of {size} bytes can't hold {count} links")
+    links = struct.unpack_from(f"<{count}Q", packed, _HEADER.size)
+    if 0 in links:
+        raise WireError("a carrier whose links are not call ids")
+    return trace_id, slot, follows, links, packed[end:]
 
 
 def unpack_carrier(packed: bytes) -> Carrier:
     """A carrier from its bytes. Raises VersionError for a newer version, else WireError."""
+    trace_id, slot, follows, links, shared = split_carrier(packed)
+    return Carrier(trace_id, unpack_shared(shared, trace_id), slot, follows, links)
+
+
+def unpack_shared(packed: bytes, trace_id: bytes | None) -> Shared:
+    """What is shared in a carrier of the trace. Raises WireError."""
     message = unpack_map(packed, "carrier", MAX_CARRIER_BYTES)
-    get = message.get
-    found: tuple[Any, ...] = (
-        get("version"), get("slot"), get("follows", 0), get("links", []), get("shared", b"\x80")
-    )  # fmt: skip
-    version, slot, follows, links, packed_shared = found
-    if version != VERSION:
-        unsigned(message, "version", "carrier")
-        raise VersionError(f"a carrier of version {version}; this library speaks version {VERSION}")
-    if (*map(type, found),) != _KINDS or slot < 0 or follows < 0:  # beyond 64 bits is no msgpack
-        slot, follows, links, packed_shared = _read_each(message)
-    if links and any(type(link) is not int or link <= 0 for link in links):
-        raise WireError("a carrier whose links are not call ids")
-    text = optional(message, "traceparent", str, "carrier")
-    trace_id = unpack_traceparent(text).trace_id if text is not None else None
-    shared = _unpack_shared(packed_shared)
-    if shared.frames and trace_id is None:
-        raise WireError("a carrier with frames but no traceparent")
-    return Carrier(trace_id, shared, slot, follows, tuple(links))
-
-
-def _read_each(message: Mapping[str, Any]) -> tuple[int, int, list[Any], bytes]:
-    """Slot, follows, links and shared, of which some are nil. Raises WireError naming the one that can't be used."""
-    unsigned(message, "version", "carrier")
-    return (
-        unsigned(message, "slot", "carrier"),
-        unsigned(message, "follows", "carrier", 0),
-        field(message, "links", list, "carrier", []),
-        field(message, "shared", bytes, "carrier", b"\x80"),
-    )
-
-
-@functools.lru_cache(SHARED_KNOWN)
-def _unpack_shared(packed: bytes) -> Shared:
-    message = unpack_map(packed, "carrier", MAX_CARRIER_BYTES)
+    frames = unpack_frames(field(message, "frames", list, "carrier", []))
+    if frames and trace_id is None:
+        raise WireError("a carrier with frames but no trace id")
     return Shared(
-        frames=unpack_frames(field(message, "frames", list, "carrier", [])),
+        frames=frames,
         run=optional(message, "run", str, "carrier"),
         item=field(message, "item", bytes, "carrier", b""),
         tags=field(message, "tags", bytes, "carrier", b""),

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from embertrace.errors import WireError
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_NO_TRACE = "0" * 32
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _SAMPLED = 1
 
 
 class Traceparent(NamedTuple):
-    """`trace_id` has 16 bytes; `parent` is the id of the span, 0 for none (our own carriers only)."""
+    """`trace_id` has 16 bytes; `parent` is the id of the span."""
 
     trace_id: bytes
     parent: int
@@ -29,6 +29,8 @@ def unpack_traceparent(text: str) -> Traceparent:
     """A header's value, read. Later versions may append fields. Raises WireError for what the standard refuses."""
     match = _FORM.fullmatch(text)
     version, trace, parent, flags, more = match.groups() if match is not None else ("ff", "", "", "", None)
-    if version == "ff" or trace == _NO_TRACE or (more and version == "00"):
-        raise WireError(f"traceparent is {text[:80]!r}; it must look like 00-<32 hex digits>-<16 hex digits>-01")
+    if version == "ff" or trace == _NO_TRACE or parent == _NO_SPAN or (more and version == "00"):
+        raise WireError(
+            f"traceparent is {text[:80]!r}; it must look like 00-<32 digits, hex>-<16 digits>-01, no id zero"
+        )
     return Traceparent(bytes.fromhex(trace), int(parent, 16), bool(int(flags, 16) & _SAMPLED))
