@@ -137,8 +137,8 @@ MAX_NAME_BYTES = 256
 
 
 def cut_name(name: str) -> str:
-    """A name within its limit; a longer one keeps its beginning."""
-    if len(name) <= MAX_NAME_BYTES // 4:
+    """A name within its limit; a longer one keeps its beginning. Lone surrogates, which no event can hold, become "?"."""
+    if len(name) <= MAX_NAME_BYTES and name.isascii():
         return name
     return name.encode("utf-8", "replace")[:MAX_NAME_BYTES].decode("utf-8", "ignore")
 
