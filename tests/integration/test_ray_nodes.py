@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -24,3 +25,11 @@ def test_blocks_and_sessions_have_the_events_of_every_node(tmp_path: pathlib.Pat
     answers = ["{'3/3': 1.0, '2/3': 1.0} 0"] * 3  # a block, a live session, its recording
     assert directly == [*answers, "[(False, True), (False, True)]"], "not on loopback, and with a key"
     assert client == [*answers, "[(False, True)]"], "the block's aggregator is the one that is there"
+
+
+def test_the_tasks_of_two_clusters_are_different_calls() -> None:
+    """Ray gives the first tasks of both the same ids: one recording may hold the runs of both."""
+    done = run_python(PROGRAM.with_name("clusters.py"), {})
+    first, second = (json.loads(line) for line in done.stdout.splitlines() if line[:1] == "[")
+    assert len(first) == len(second) == 3
+    assert not {*first} & {*second}

@@ -483,7 +483,7 @@ def test_a_root_that_can_not_begin_at_the_limit_of_recursion_is_not_waited_for()
                     deeper(left)
                 except RecursionError:
                     pass
-                begun.append((sum(event.event_type == "call" for event in events)))
+                begun.append(sum(event.event_type == "call" for event in events))
         finally:
             context.set_ground(before)
     assert roots.number() == begun[-1]
