@@ -67,7 +67,10 @@ class Spec:
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray sends decorated functions to its workers; the classes that were seen here are not to go with them."""
-        return {**vars(self), "_known": {}}
+        return {name: value for name, value in vars(self).items() if name != "_known"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _known={})
 
     def identity(self, instance: object) -> Identity:
         """Id, type and stage, and the tags, of a call on `instance` (None for a function).

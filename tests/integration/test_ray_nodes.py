@@ -28,8 +28,10 @@ def test_blocks_and_sessions_have_the_events_of_every_node(tmp_path: pathlib.Pat
 
 
 def test_the_tasks_of_two_clusters_are_different_calls() -> None:
-    """Ray gives the first tasks of both the same ids: one recording may hold the runs of both."""
-    done = run_python(PROGRAM.with_name("clusters.py"), {})
-    first, second = (json.loads(line) for line in done.stdout.splitlines() if line[:1] == "[")
-    assert len(first) == len(second) == 3
-    assert not {*first} & {*second}
+    """Ray gives the tasks of both the same ids, and one recording may hold the runs of both."""
+    first, second = (
+        json.loads(run_python(PROGRAM.with_name("clusters.py"), {}).stdout.splitlines()[-1]) for _ in range(2)
+    )
+    assert first[1] == second[1], "Ray's own ids"
+    assert len(first[0]) == len(second[0]) == 3
+    assert not {*first[0]} & {*second[0]}
