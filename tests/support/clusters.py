@@ -1,4 +1,4 @@
-"""A program of its own: a pipeline in a Ray cluster of its own. Prints the calls' ids, and Ray's ids of some results."""
+"""A program of its own: a pipeline in a Ray cluster of its own. Prints the calls' ids, and Ray's of two results."""
 
 from __future__ import annotations
 
