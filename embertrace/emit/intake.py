@@ -7,6 +7,8 @@ Rules:
   is in there everybody goes that way, and waits: each thread's events keep their order. The lock may be re-entered: a
   finaliser can run, and emit, in the middle. Its event waits in a queue that the holder of the lock empties before
   letting go.
+- One at a time allocates: whoever puts in the slow way, or the sender, ahead of need. A new extent wakes the sender:
+  there is much to send, and the next room to be made ready.
 - Where there is no room: an event is dropped and counted at once, or (`block_s`) its caller waits so long for room,
   without the lock: others may overtake it. After a wait in vain nobody waits again until something was acknowledged:
   an absent aggregator delays nobody twice. The sender never waits, nor a finaliser in the middle of a slow put, nor
@@ -34,9 +36,8 @@ _refuse = NO_ROOM.buffer.write
 
 
 class Intake:
-    """Puts events into `spool`. `wake` is called after a put while `asleep`, a flag of whoever sends.
-
-    `progress` is notified when something was acknowledged; `sender` is a thread that never waits.
+    """Puts events into `spool`. `wake` is called after a put while `asleep`, a flag of whoever sends, and where an
+    extent was begun. `progress` is notified when something was acknowledged; `sender` is a thread that never waits.
     """
 
     def __init__(self, spool: Spool, wake: Callable[[], None], progress: threading.Condition, block_s: float) -> None:
@@ -76,17 +77,32 @@ class Intake:
             if self._busy:
                 self._again.append(packed)
                 return
+            before = self._spool.frontier
             self._busy = True
             try:
                 settled = self._spool.take(packed) or self._drop(packed, patient)
             finally:
                 self._busy = False
             self._take_again()
+        if self.asleep or self._spool.frontier[0] != before[0]:
+            self._wake()
         if not settled:
-            if self.asleep:
-                self._wake()
             self._wait()
             self._put_slowly(packed, patient=False)
+
+    def prepare(self) -> None:
+        """Have room ready ahead; not where somebody is in the slow way, who makes it himself if there is none."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._busy = True
+            try:
+                self._spool.prepare()
+            finally:
+                self._busy = False
+            self._take_again()
+        finally:
+            self._lock.release()
 
     def shut(self, late: str = "") -> None:
         """From now on everything is dropped and counted; `late` is said once if there is anything."""

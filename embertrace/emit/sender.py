@@ -101,7 +101,7 @@ class Sender:
     def _loop(self, connection: _Connection, adopter: Adopter | None, waker: Waker) -> None:
         machine = self._machine
         while not self.stop:
-            self._spool.prepare()
+            self._intake.prepare()
             hurry, self.hurry = self.hurry, False
             seen = self._spool.frontier
             if hurry:

@@ -15,9 +15,9 @@ Any thread may `write`, at any time: one call in C takes a record whole, or rais
 the last extent is full or sealed. A sealed one takes nothing any more: only then is it settled how many events it has.
 How many there are, and where they lie, is found out by whoever asks, any thread, by going from record to record.
 
-One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
-two need no lock between them: one only appends (and allocates where nothing was prepared), the other only reads what
-is appended, removes from the front, and has rooms ready.
+One thread at a time takes, drops and prepares (its owner holds a lock around it), and one other cuts and trims; the two
+need no lock between them: one only appends, and allocates, the other only reads what is appended, and removes from the
+front.
 """
 
 from __future__ import annotations
@@ -246,8 +246,6 @@ class Spool:
             self._ready.append(room)
         return self._ready[0]
 
-    # Whoever sends.
-
     def prepare(self) -> None:
         """Allocate ahead: the next room is ready well before the last one is full. The first is not made here."""
         room = self._extents[-1].room
@@ -255,6 +253,8 @@ class Spool:
             ahead = self._storage.allocate()
             if ahead is not None:
                 self._ready.append(ahead)
+
+    # Whoever sends.
 
     def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None:
         """What comes next from `from_seq`: a batch within both limits (one event at least), a hole, or nothing.

@@ -154,7 +154,7 @@ def test_threads_put_at_once_while_extents_roll(restless: None) -> None:
     ):
         found += held(spool, 20)
         spool.trim(len(found))
-        spool.prepare()
+        intake.prepare()
     done.set()
     for thread in (*workers, onlooker):
         thread.join(30)
@@ -164,6 +164,51 @@ def test_threads_put_at_once_while_extents_roll(restless: None) -> None:
         own = [packed for packed in found if packed.startswith(b"%04d" % name)]
         assert own == [b"%04d%016d" % (name, number) for number in range(each)]
     assert asked == sorted(asked)
+
+
+class Slow(Memory):
+    """Memory with two small rooms; `amid` is called when the second was found, before it is handed over."""
+
+    def __init__(self) -> None:
+        super().__init__(4 * 4096)
+        self._most = 2
+        self.amid: Callable[[], object] = lambda: None
+
+    def allocate(self) -> Room | None:
+        room = super().allocate()
+        if room is not None and not self.has_room:
+            self.amid()
+        return room
+
+
+def test_who_needs_the_room_that_is_being_made_ready_waits_for_it() -> None:
+    memory = Slow()
+    spool = Spool(memory, PRODUCER)
+    intake, many = door(spool), 40
+    for _ in range(many // 2):
+        intake.put(b"x" * 100)
+    put = threading.Thread(target=lambda: [intake.put(b"y" * 100) for _ in range(many // 2)])
+
+    def come_in_between() -> None:
+        put.start()
+        put.join(0.2)  # to its end, if nobody has to wait
+
+    memory.amid = come_in_between
+    intake.prepare()
+    put.join(30)
+    assert (spool.dropped, spool.next) == (0, many + 1)
+
+
+def test_a_new_extent_wakes_the_sender_and_no_other_event_that_one_who_is_awake() -> None:
+    spool, woken = Spool(Small(1000), PRODUCER), []
+    intake = Intake(spool, lambda: woken.append(spool.frontier[0]), threading.Condition(), 0.0)
+    first = {spool.frontier[0]}
+    for _ in range(500):
+        intake.put(b"x" * 100)
+        first.add(spool.frontier[0])
+    assert woken == sorted(woken)
+    assert {*woken} | {1} == first
+    assert len(woken) == len({*woken})
 
 
 def test_who_holds_the_write_of_a_sealed_extent_is_refused(tmp_path: pathlib.Path) -> None:
