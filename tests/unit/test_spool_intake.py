@@ -17,7 +17,7 @@ import pytest
 from embertrace.emit.extent import record
 from embertrace.emit.files import Files, in_order, load
 from embertrace.emit.intake import Intake
-from embertrace.emit.spool import Batch, Spool
+from embertrace.emit.spool import Batch, Extent, Spool
 from embertrace.emit.spool_directory import Meta
 from embertrace.emit.storage import NO_ROOM, Memory, Nowhere, Room
 
@@ -369,6 +369,26 @@ def test_whoever_cuts_while_another_puts_and_drops_sees_no_hole_where_an_event_i
         if next(left, None) is not None:
             break
     assert outcomes == {None, Batch(3, 1, b"c")}
+
+
+def test_whoever_counted_slowly_hides_nothing_from_others() -> None:
+    """A thread that looked long ago writes what it found over what others have found since."""
+    for number in itertools.count():
+        spool = Spool(Memory(4 * 4096), PRODUCER)
+        assert spool.take(b"a")
+        (extent,) = (extent for extent in spool._extents if extent.room is not NO_ROOM)
+        early = extent._end
+        assert spool.next == 2
+        assert spool.take(b"b")
+
+        def put_back(extent: Extent = extent, early: tuple[int, int] = early) -> None:
+            extent._end = early
+
+        profile, left = at_point(number, put_back, ("call", "return", "c_call", "c_return"))
+        with profiled(profile):
+            assert spool.cut(2, 1000, 10) == Batch(2, 1, b"b")
+        if next(left, None) is not None:
+            break
 
 
 def test_an_interrupt_at_any_point_of_a_slow_put_loses_that_event_at_most() -> None:
