@@ -155,8 +155,13 @@ class Spool:
         return seq < last.first or last.has(seq) or seq < last.end
 
     @property
+    def begun(self) -> int:
+        """The first seq of the last extent: a greater one once another was begun."""
+        return self._extents[-1].first
+
+    @property
     def frontier(self) -> tuple[int, int, int]:
-        """Another one after each put and each drop; costs nothing to ask."""
+        """Another one after each put and each drop; cheap to ask, for whoever trims: others may find it freed."""
         last = self._extents[-1]
         return last.first, last.dropped, last.room.buffer.tell()
 
