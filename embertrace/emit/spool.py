@@ -83,8 +83,7 @@ class Extent:
 
     def has(self, seq: int) -> bool:
         """Whether the event `seq`, which is not before the first one, lies here. Counts no more than it must."""
-        known, _ = self._end
-        return seq < known or seq < self._count(seq + 1 - known)
+        return seq < self._count(seq + 1)
 
     def read(self, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[int, bytes]:
         """How many events from `seq` on, which is here, lie within both limits (of records), and the events."""
@@ -108,13 +107,13 @@ class Extent:
         except ValueError:  # it was freed meanwhile
             return 0
 
-    def _count(self, most: int = MAX_SEQ) -> int:
-        """Look whether more events, `most` at most, follow those known; the seq after the last one."""
-        seq, at = self._end
-        if at + HEAD_BYTES >= self._stop:
+    def _count(self, until: int = MAX_SEQ) -> int:
+        """The seq after the last event, as far as that is known: up to `until` those not known yet are looked for."""
+        seq, at = self._end  # once: another thread may put an older one there
+        if seq >= until or at + HEAD_BYTES >= self._stop:
             return seq
         try:
-            more, at = count(self.room.buffer, at, self._stop, most)
+            more, at = count(self.room.buffer, at, self._stop, until - seq)
         except ValueError:  # it was freed meanwhile, and counted before
             return seq
         if more:
@@ -156,8 +155,13 @@ class Spool:
         return seq < last.first or last.has(seq) or seq < last.end
 
     @property
+    def begun(self) -> int:
+        """The first seq of the last extent: a greater one once another was begun."""
+        return self._extents[-1].first
+
+    @property
     def frontier(self) -> tuple[int, int, int]:
-        """Another one after each put and each drop; costs nothing to ask."""
+        """Another one after each put and each drop; cheap to ask, for whoever trims: others may find it freed."""
         last = self._extents[-1]
         return last.first, last.dropped, last.room.buffer.tell()
 
