@@ -1,4 +1,7 @@
-"""This process's clock beside the aggregator's: what goes out is stamped, what comes in is heard."""
+"""This process's clock beside the aggregator's: what goes out is stamped, what comes in is heard.
+
+What a sender at rest reads late widens the bounds by as much, and makes them no less true (see wire.clock).
+"""
 
 from __future__ import annotations
 

@@ -3,16 +3,18 @@
 Rules:
 - A put is one call of the spool's `write`, without a lock: nothing can come in between, neither a thread, nor a
   finaliser, nor the handler of a signal.
-- What that refuses (its extent is full) goes the slow way, under a lock that the sender does not take. While somebody
+- What that refuses (its extent is full) goes the slow way, under a lock that the sender never waits for. While somebody
   is in there everybody goes that way, and waits: each thread's events keep their order. The lock may be re-entered: a
   finaliser can run, and emit, in the middle. Its event waits in a queue that the holder of the lock empties before
   letting go.
+- One at a time allocates: whoever puts in the slow way, or the sender, ahead of need. A new extent wakes the sender:
+  there is much to send, and the next room to be made ready.
 - Where there is no room: an event is dropped and counted at once, or (`block_s`) its caller waits so long for room,
   without the lock: others may overtake it. After a wait in vain nobody waits again until something was acknowledged:
   an absent aggregator delays nobody twice. The sender never waits, nor a finaliser in the middle of a slow put, nor
   anybody for an event that can never fit.
 - An interrupt, or no room for calls at the limit of recursion, may end a put at any point: what lies in the spool stays
-  whole, and the next put goes the slow way and finishes what was left.
+  whole, and the next put goes the slow way and finishes what was left before it begins.
 - After `shut` everything is dropped and counted.
 """
 
@@ -34,9 +36,9 @@ _refuse = NO_ROOM.buffer.write
 
 
 class Intake:
-    """Puts events into `spool`. `wake` is called after a put while `asleep`, a flag of whoever sends.
-
-    `progress` is notified when something was acknowledged; `sender` is a thread that never waits.
+    """Puts events into `spool`. After a put while `asleep` is set `wake` is called, which clears it: whoever sends sets
+    it, and a put that began an extent. `progress` is notified when something was acknowledged; `sender` is a thread
+    that never waits.
     """
 
     def __init__(self, spool: Spool, wake: Callable[[], None], progress: threading.Condition, block_s: float) -> None:
@@ -76,17 +78,37 @@ class Intake:
             if self._busy:
                 self._again.append(packed)
                 return
+            if self._again:  # left by one that was interrupted
+                self._take_again()
+                self._write = _refuse
+            before = self._spool.begun
             self._busy = True
             try:
                 settled = self._spool.take(packed) or self._drop(packed, patient)
             finally:
                 self._busy = False
             self._take_again()
+        if self._spool.begun != before:
+            self.asleep = True  # or so it seems to `put`, which wakes it then
         if not settled:
             if self.asleep:
                 self._wake()
             self._wait()
             self._put_slowly(packed, patient=False)
+
+    def prepare(self) -> None:
+        """Have room ready ahead; not where somebody is in the slow way, who makes it himself if there is none."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._busy = True
+            try:
+                self._spool.prepare()
+            finally:
+                self._busy = False
+            self._take_again()
+        finally:
+            self._lock.release()
 
     def shut(self, late: str = "") -> None:
         """From now on everything is dropped and counted; `late` is said once if there is anything."""

@@ -15,10 +15,10 @@ does what it answers (actions). The rules, all of them:
    finds out that it is not. But one that ends within a batch, or a hole, tells that an earlier cut of it, sent over a
    socket that was given up, arrived after all. This one will be refused: go on from mark + 1 over a fresh socket.
 4. No batch goes out while WINDOW_BYTES are unacknowledged. One of up to BATCH_BYTES goes out when half of that waits,
-   or at once when somebody waits for it (`hurry`); else at the next beat, a multiple of BATCH_S of the clock. So the
-   processes of a machine send at the same times, and an aggregator writes, syncs and answers once for all of them. In
-   a steady stream nobody need be told of the first event; and while no more than one small batch is on its way, what
-   there is to hear is soon enough at the next beat (`may_rest`).
+   or as soon as it may when somebody waits for it (`hurry`); else at the next beat, a multiple of BATCH_S of the clock.
+   So the processes of a machine send at the same times, and an aggregator writes, syncs and answers once for all of
+   them. In a steady stream nobody need be told of the first event; and while no more than one small batch is on its
+   way, and nobody waits, what there is to hear is soon enough at the next beat (`may_rest`).
 5. Dropped events are holes: a gap message takes their place in the stream, and is acknowledged like a batch. A hole
    that goes on growing is told in one piece once its beginning is acknowledged: nobody hurries for what is lost.
 6. Whoever was welcomed says that it is alive: once at the start, so that both sides know how far their clocks are
@@ -102,6 +102,8 @@ class Producer:
         """What was sent and not acknowledged: first seq, last seq, bytes."""
         self._in_flight_bytes = 0
         self._in_growing_hole = False
+        self._awaited = 0
+        """The last seq that somebody waits for."""
         self._beat: float | None = None
         """When the batch that is gathered goes out, even if it is empty so far; None where nothing came for a beat."""
         self._started = now
@@ -143,15 +145,17 @@ class Producer:
         """Whether what is said to this process need not be heard before the batch goes out that is gathered."""
         is_little = len(self._in_flight) <= 1 and self._in_flight_bytes < BATCH_BYTES // 2
         is_steady = self.welcomed is not None and not self._asked and not self._ending
-        return self._beat is not None and is_steady and is_little
+        return self._beat is not None and is_steady and is_little and self.mark >= self._awaited
 
     def tick(self, now: float, hurry: bool = False) -> list[Action]:
-        """Time passed, or events were taken in."""
+        """Time passed, or events were taken in; `hurry` where somebody waits for those that are there now."""
         actions: list[Action] = []
+        if hurry:
+            self._awaited = self._held.next - 1
         if self.welcomed is None or self._is_stuck(now):
             actions += self._greet(now)
         if self.welcomed is not None:
-            actions += self._send(now, hurry)
+            actions += self._send(now)
             if self._ending and not self.owes:
                 actions += self._say_end(now)
             elif not actions and self._heartbeat_s and now - self._said >= self._heartbeat_s:
@@ -283,7 +287,7 @@ class Producer:
         while self._in_flight and self._in_flight[0][1] <= mark:
             self._in_flight_bytes -= self._in_flight.popleft()[2]
 
-    def _send(self, now: float, hurry: bool) -> list[Action]:
+    def _send(self, now: float, hurry: bool = False) -> list[Action]:
         actions: list[Action] = []
         self._in_growing_hole = False
         while self._in_flight_bytes < WINDOW_BYTES:
@@ -294,7 +298,7 @@ class Producer:
             if self._beat is None:
                 self._beat = _next_beat(now)
             is_small = isinstance(found, Batch) and len(found.payload) < BATCH_BYTES // 2
-            if is_small and not hurry and now < self._beat:
+            if is_small and not hurry and self._sent >= self._awaited and now < self._beat:
                 return actions
             actions.append(Push(self._pack(found)))
             if not self._in_flight:

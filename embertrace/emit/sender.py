@@ -66,8 +66,6 @@ class Sender:
         self._intake = intake
         self._progress = progress
         self._directory = directory
-        self._awaited = 0
-        """The last seq that somebody wants to be acknowledged."""
 
     def run(self, waker: Waker) -> None:
         """Until `stop`. `waker` is closed at the end."""
@@ -101,11 +99,9 @@ class Sender:
     def _loop(self, connection: _Connection, adopter: Adopter | None, waker: Waker) -> None:
         machine = self._machine
         while not self.stop:
-            self._spool.prepare()
+            self._intake.prepare()
             hurry, self.hurry = self.hurry, False
             seen = self._spool.frontier
-            if hurry:
-                self._awaited = self._spool.next - 1
             if self.ending:
                 machine.end()
             connection.perform(machine.tick(time.monotonic(), hurry))
@@ -133,9 +129,9 @@ class Sender:
         self._intake.asleep = False
 
     def _may_rest(self, adopter: Adopter | None) -> bool:
-        """Whether nobody waits for an answer: none to flush, none for room, and no orphan is on its way."""
-        is_awaited = self._machine.mark < self._awaited or not self._spool.has_room
-        return self._machine.may_rest and not is_awaited and (adopter is None or not adopter.is_adopting)
+        """Whether nobody waits for an answer: nor for room, and no orphan is on its way."""
+        is_adopting = adopter is not None and adopter.is_adopting
+        return self._machine.may_rest and self._spool.has_room and not is_adopting
 
     def _hear(self, connection: _Connection) -> None:
         heard = False

@@ -15,9 +15,9 @@ Any thread may `write`, at any time: one call in C takes a record whole, or rais
 the last extent is full or sealed. A sealed one takes nothing any more: only then is it settled how many events it has.
 How many there are, and where they lie, is found out by whoever asks, any thread, by going from record to record.
 
-One thread at a time takes and drops (its owner holds a lock around it), and one other cuts, trims and prepares; the
-two need no lock between them: one only appends (and allocates where nothing was prepared), the other only reads what
-is appended, removes from the front, and has rooms ready.
+One thread at a time takes, drops and prepares (its owner holds a lock around it), and one other cuts and trims; the two
+need no lock between them: one only appends, and allocates, the other only reads what is appended, and removes from the
+front.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ class Extent:
 
     def has(self, seq: int) -> bool:
         """Whether the event `seq`, which is not before the first one, lies here. Counts no more than it must."""
-        known, _ = self._end
-        return seq < known or seq < self._count(seq + 1 - known)
+        return seq < self._count(seq + 1)
 
     def read(self, seq: int, max_bytes: int, max_events: int, *, at_least_one: bool) -> tuple[int, bytes]:
         """How many events from `seq` on, which is here, lie within both limits (of records), and the events."""
@@ -108,13 +107,13 @@ class Extent:
         except ValueError:  # it was freed meanwhile
             return 0
 
-    def _count(self, most: int = MAX_SEQ) -> int:
-        """Look whether more events, `most` at most, follow those known; the seq after the last one."""
-        seq, at = self._end
-        if at + HEAD_BYTES >= self._stop:
+    def _count(self, until: int = MAX_SEQ) -> int:
+        """The seq after the last event, as far as that is known: up to `until` those not known yet are looked for."""
+        seq, at = self._end  # once: another thread may put an older one there
+        if seq >= until or at + HEAD_BYTES >= self._stop:
             return seq
         try:
-            more, at = count(self.room.buffer, at, self._stop, most)
+            more, at = count(self.room.buffer, at, self._stop, until - seq)
         except ValueError:  # it was freed meanwhile, and counted before
             return seq
         if more:
@@ -156,8 +155,13 @@ class Spool:
         return seq < last.first or last.has(seq) or seq < last.end
 
     @property
+    def begun(self) -> int:
+        """The first seq of the last extent: a greater one once another was begun."""
+        return self._extents[-1].first
+
+    @property
     def frontier(self) -> tuple[int, int, int]:
-        """Another one after each put and each drop; costs nothing to ask."""
+        """Another one after each put and each drop; cheap to ask, for whoever trims: others may find it freed."""
         last = self._extents[-1]
         return last.first, last.dropped, last.room.buffer.tell()
 
@@ -246,8 +250,6 @@ class Spool:
             self._ready.append(room)
         return self._ready[0]
 
-    # Whoever sends.
-
     def prepare(self) -> None:
         """Allocate ahead: the next room is ready well before the last one is full. The first is not made here."""
         room = self._extents[-1].room
@@ -255,6 +257,8 @@ class Spool:
             ahead = self._storage.allocate()
             if ahead is not None:
                 self._ready.append(ahead)
+
+    # Whoever sends.
 
     def cut(self, from_seq: int, max_bytes: int, max_events: int) -> Batch | Hole | None:
         """What comes next from `from_seq`: a batch within both limits (one event at least), a hole, or nothing.

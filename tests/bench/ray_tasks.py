@@ -19,7 +19,8 @@ import tempfile
 from bench import children
 from bench.harness import Figure, Options, Timing, percentile
 
-CLUSTERS, PAIRS, TASKS = 3, 50, 150
+CLUSTERS, PAIRS, TASKS = 3, 40, 1000
+"""A block takes half a second or more: the events of its last tenth of a second are delivered in the next one."""
 SHORT = (1, 2, 5)
 RESAMPLES = 2_000
 RATIO = 0.93

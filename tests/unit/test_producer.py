@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aggregator.collector import Collector, Identity
-from embertrace.emit.producer import BATCH_BYTES, BATCH_S, HELLO_S, Connect, Producer, Push, Say
+from embertrace.emit.producer import BATCH_BYTES, BATCH_S, HELLO_S, WINDOW_BYTES, Connect, Producer, Push, Say
 from embertrace.emit.spool import Spool
 from embertrace.emit.storage import Memory
 from embertrace.recording import KIND_NAMES
@@ -130,6 +130,28 @@ def test_while_little_is_on_its_way_its_answer_can_wait() -> None:
     machine.receive(Ack(ME, 3), 1.7 * BATCH_S)
     machine.end()
     assert not machine.may_rest
+
+
+def test_who_waits_for_more_than_fits_on_the_way_waits_for_no_beat() -> None:
+    """The rest goes out as soon as there is room on the way; what came later waits for the beat again."""
+    spool = Spool(Memory(8 << 20), ME)
+    machine = Producer(ME, spool, 0.0)
+    machine.tick(0.0)
+    machine.receive(welcome(0), 0.0)
+    machine.receive(Ack(ME, 0), 0.0)
+    for _ in range(WINDOW_BYTES // BATCH_BYTES + 1):
+        spool.append(b"x" * BATCH_BYTES)
+    spool.append(b"x")
+    asked, last = 0.01, spool.next - 1
+    sent = pushed(machine.tick(asked, hurry=True))[-1][1]
+    assert sent < last
+    machine.receive(Ack(ME, sent), asked)
+    assert pushed(machine.tick(asked))[-1][1] == last
+    assert not machine.may_rest, "the answer is waited for"
+    spool.append(b"x")
+    assert pushed(machine.tick(asked)) == []
+    machine.receive(Ack(ME, last), asked)
+    assert machine.may_rest
 
 
 def test_acks_that_acknowledge_nothing_new_are_no_progress() -> None:

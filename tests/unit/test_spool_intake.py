@@ -17,7 +17,7 @@ import pytest
 from embertrace.emit.extent import record
 from embertrace.emit.files import Files, in_order, load
 from embertrace.emit.intake import Intake
-from embertrace.emit.spool import Batch, Spool
+from embertrace.emit.spool import Batch, Extent, Spool
 from embertrace.emit.spool_directory import Meta
 from embertrace.emit.storage import NO_ROOM, Memory, Nowhere, Room
 
@@ -154,7 +154,7 @@ def test_threads_put_at_once_while_extents_roll(restless: None) -> None:
     ):
         found += held(spool, 20)
         spool.trim(len(found))
-        spool.prepare()
+        intake.prepare()
     done.set()
     for thread in (*workers, onlooker):
         thread.join(30)
@@ -164,6 +164,56 @@ def test_threads_put_at_once_while_extents_roll(restless: None) -> None:
         own = [packed for packed in found if packed.startswith(b"%04d" % name)]
         assert own == [b"%04d%016d" % (name, number) for number in range(each)]
     assert asked == sorted(asked)
+
+
+class Slow(Memory):
+    """Memory with two small rooms; `amid` is called when the second was found, before it is handed over."""
+
+    def __init__(self) -> None:
+        super().__init__(4 * 4096)
+        self._most = 2
+        self.amid: Callable[[], object] = lambda: None
+
+    def allocate(self) -> Room | None:
+        room = super().allocate()
+        if room is not None and not self.has_room:
+            self.amid()
+        return room
+
+
+def test_who_needs_the_room_that_is_being_made_ready_waits_for_it() -> None:
+    memory = Slow()
+    spool = Spool(memory, PRODUCER)
+    intake, many = door(spool), 40
+    for _ in range(many // 2):
+        intake.put(b"x" * 100)
+    put = threading.Thread(target=lambda: [intake.put(b"y" * 100) for _ in range(many // 2)])
+
+    def come_in_between() -> None:
+        put.start()
+        put.join(0.2)  # to its end, if nobody has to wait
+
+    memory.amid = come_in_between
+    intake.prepare()
+    put.join(30)
+    assert (spool.dropped, spool.next) == (0, many + 1)
+
+
+def test_a_new_extent_wakes_the_sender_and_no_other_event_that_one_who_is_awake() -> None:
+    spool, woken = Spool(Small(1000), PRODUCER), []
+
+    def wake() -> None:
+        intake.asleep = False
+        woken.append(spool.begun)
+
+    intake = Intake(spool, wake, threading.Condition(), 0.0)
+    first = {spool.begun}
+    for _ in range(500):
+        intake.put(b"x" * 100)
+        first.add(spool.begun)
+    assert woken == sorted(woken)
+    assert {*woken} | {1} == first
+    assert len(woken) == len({*woken})
 
 
 def test_who_holds_the_write_of_a_sealed_extent_is_refused(tmp_path: pathlib.Path) -> None:
@@ -200,6 +250,20 @@ def test_a_put_amid_a_slow_one_waits_its_turn() -> None:
     intake.put(b"first.")
     intake.put(b"fourth")
     assert list(held(spool, 6)) == [b"first.", b"second", b"third.", b"fourth"]
+
+
+def test_what_an_interrupted_put_left_comes_before_what_is_put_next() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    storage = Interrupting(4 * MIB)
+    spool = Spool(storage, PRODUCER)
+    intake = door(spool)
+    storage.amid = [lambda: intake.put(b"finaliser's"), interrupt]
+    with pytest.raises(KeyboardInterrupt):
+        intake.put(b"interrupted")
+    intake.put(b"the next...")
+    assert list(held(spool, 11)) == [b"finaliser's", b"the next..."]
 
 
 def test_puts_amid_a_slow_one_keep_their_order_also_where_a_smaller_one_would_still_fit() -> None:
@@ -326,6 +390,52 @@ def test_whoever_cuts_while_another_puts_and_drops_sees_no_hole_where_an_event_i
     assert outcomes == {None, Batch(3, 1, b"c")}
 
 
+def test_extents_are_freed_at_any_moment_and_nobody_who_puts_or_asks_minds() -> None:
+    """Others go on and the sender frees what was acknowledged, whenever they need not wait for who is watched here."""
+    for act in (
+        lambda trial: trial.put(),
+        lambda trial: trial.spool.next,
+        lambda trial: trial.spool.held_bytes,
+        lambda trial: trial.spool.events_after(0),
+        lambda trial: trial.spool.gave_out(2),
+    ):
+        for number in itertools.count():
+            trial = Trial()
+
+            def go_on(trial: Trial = trial) -> None:
+                if not trial.intake._lock._is_owned():  # type: ignore[attr-defined]
+                    for _ in range(2):
+                        trial.intake.put(b"x" * 3000)
+                    trial.spool.trim(trial.spool.next - 1)
+
+            profile, left = at_point(number, go_on, ("call", "return", "c_call", "c_return"))
+            with profiled(profile):
+                act(trial)
+            assert trial.spool.dropped == 0
+            if next(left, None) is not None:
+                break
+
+
+def test_whoever_counted_slowly_hides_nothing_from_others() -> None:
+    """A thread that looked long ago writes what it found over what others have found since."""
+    for number in itertools.count():
+        spool = Spool(Memory(4 * 4096), PRODUCER)
+        assert spool.take(b"a")
+        (extent,) = (extent for extent in spool._extents if extent.room is not NO_ROOM)
+        early = extent._end
+        assert spool.next == 2
+        assert spool.take(b"b")
+
+        def put_back(extent: Extent = extent, early: tuple[int, int] = early) -> None:
+            extent._end = early
+
+        profile, left = at_point(number, put_back, ("call", "return", "c_call", "c_return"))
+        with profiled(profile):
+            assert spool.cut(2, 1000, 10) == Batch(2, 1, b"b")
+        if next(left, None) is not None:
+            break
+
+
 def test_an_interrupt_at_any_point_of_a_slow_put_loses_that_event_at_most() -> None:
     """It may come when a function begins, and when one was called."""
     for number in itertools.count():
@@ -362,6 +472,28 @@ def test_however_little_room_there_is_for_calls_nothing_is_lost_but_what_raised(
         outcomes.append(raised)
     assert sorted(set(outcomes)) == [False, True]
     assert outcomes == sorted(outcomes, reverse=True), "where there is more room it is taken"
+
+
+def test_however_little_room_there_is_for_calls_the_sender_is_woken_or_still_to_be_woken() -> None:
+    limit, outcomes = sys.getrecursionlimit(), set()
+    for spare in range(1, 40):
+        trial, woken = Trial(), []
+
+        def wake(trial: Trial = trial, woken: list[bool] = woken) -> None:
+            trial.intake.asleep = False
+            (lambda: (lambda: (lambda: woken.append(True))())())()
+
+        trial.intake._wake = wake
+        trial.intake.asleep = True
+        trial.spool.take(b"x" * 3000)  # so that the put goes the slow way, and has little to do there
+        depth = next(depth for depth in itertools.count(1) if _is_below(depth))
+        sys.setrecursionlimit(depth + spare)
+        with contextlib.suppress(RecursionError):
+            trial.intake.put(b"c" * 10)
+        sys.setrecursionlimit(limit)
+        assert woken or trial.intake.asleep
+        outcomes.add(bool(woken))
+    assert outcomes == {False, True}
 
 
 def _is_below(depth: int) -> bool:
