@@ -65,15 +65,15 @@ class Roots:
 
     def __init__(self) -> None:
         self.count = itertools.count()
-        self._withdrawn = itertools.count()
+        self.withdrawn = itertools.count()
 
     def withdraw(self) -> None:
         """One that was counted came to nothing."""
-        next(self._withdrawn)
+        next(self.withdrawn)
 
     def number(self) -> int:
         """How many, now. One thread at a time asks: that counts as one, begun and withdrawn."""
-        return next(self.count) - next(self._withdrawn)
+        return next(self.count) - next(self.withdrawn)
 
 
 class Scope(NamedTuple):
@@ -307,7 +307,7 @@ class ForeignSlots:
     One is enough for a process. It has no lock, which a forked child might find taken.
     """
 
-    _latest = 0
+    _latest = FOREIGN_SLOT
 
     def __iter__(self) -> Iterator[int]:
         return self

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from embertrace import collect, context
 from embertrace.context import NOBODY, Context, Sink
 from embertrace.errors import WireError
-from embertrace.event import DEFAULT_STAGE, METRIC, Frame, call_hex, call_id_of_task, parse_call_id
+from embertrace.event import DEFAULT_STAGE, METRIC, Frame, call_hex, parse_call_id
 from embertrace.wire.event import MAX_LINKS, RawEvent, pack_event
 from embertrace.wire.traceparent import pack_traceparent, unpack_traceparent
 
 EXTERNAL = "external"
 """Operator type of a span of another system, seen from inside its trace."""
+
+
+def _no_call(reference: Any) -> int:
+    return 0
+
+
+call_of_reference: Callable[[Any], int] = _no_call
+"""The call that an ObjectRef is of, 0 for none; set by `ray`, without which no remote call is traced."""
 
 
 def traceparent() -> str | None:
@@ -122,6 +130,7 @@ def _call_ids(sources: Iterable[Any]) -> tuple[int, ...]:
     for source in sources:
         calls = getattr(source, "calls", None)
         found |= dict.fromkeys(_call_id(call) for call in (calls if isinstance(calls, tuple) else (source,)))
+    found.pop(0, None)
     return tuple(found)[:MAX_LINKS]
 
 
@@ -132,5 +141,5 @@ def _call_id(source: Any) -> int:
         except ValueError:
             raise TypeError(f"link() takes ids of calls, 16 hexadecimal digits, not {source!r:.80}") from None
     if hasattr(source, "task_id"):
-        return call_id_of_task(source.task_id().binary())
+        return call_of_reference(source)
     raise TypeError(f"link() takes ids of calls and ObjectRefs, not {type(source).__name__}")

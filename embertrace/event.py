@@ -137,8 +137,8 @@ MAX_NAME_BYTES = 256
 
 
 def cut_name(name: str) -> str:
-    """A name within its limit; a longer one keeps its beginning."""
-    if len(name) <= MAX_NAME_BYTES // 4:
+    """A name within its limit; a longer one keeps its beginning. Lone surrogates, which no event holds, become "?"."""
+    if len(name) <= MAX_NAME_BYTES and name.isascii():
         return name
     return name.encode("utf-8", "replace")[:MAX_NAME_BYTES].decode("utf-8", "ignore")
 
@@ -147,9 +147,12 @@ LARGEST_PRIME = (1 << 64) - 59
 """Of 64 bits. A task's id consists of hashes and constants; the remainder is spread as evenly as they are."""
 
 
-def call_id_of_task(task_id: bytes) -> int:
-    """The call that a remote task is: the same in all its attempts, and for everybody who knows the task."""
-    return int.from_bytes(task_id, "big") % LARGEST_PRIME or 1
+def call_id_of_task(task_id: bytes, cluster: int) -> int:
+    """The call that a remote task is: the same in all its attempts, and for everybody who knows the task.
+
+    `cluster` is a number of 64 random bits: tasks of two clusters may have the same id.
+    """
+    return (int.from_bytes(task_id, "big") + cluster) % LARGEST_PRIME or 1
 
 
 def parse_call_id(text: str | None) -> int:

@@ -9,7 +9,6 @@ Identity, first that applies:
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -27,6 +26,7 @@ INSTANCES_KNOWN = 1024
 """So many classes and names are remembered: to look through a class's bases would be most of a traced call."""
 _NAMES = (str, type(None))
 """What instances state mostly; anything else might have an equality of its own."""
+_FUNCTION = (0, None, None, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +59,18 @@ class Spec:
     parameters: tuple[str, ...] = ()
     """Names of the positional parameters, `self` left out."""
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    _known: dict[tuple[object, ...], tuple[Any, Identity]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What follows from a class, by its address, and the names that an instance states; and the class, which keeps its
+    address as long as it is here. A class may have an equality of its own, and no hash."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray sends decorated functions to its workers; the classes that were seen here are not to go with them."""
+        return {name: value for name, value in vars(self).items() if name != "_known"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _known={})
 
     def identity(self, instance: object) -> Identity:
         """Id, type and stage, and the tags, of a call on `instance` (None for a function).
@@ -66,30 +78,23 @@ class Spec:
         An instance is asked each time: what it says of itself may change. What follows from that is remembered.
         """
         if instance is None:
-            return self._of_function
+            return (self._known.get(_FUNCTION) or self._learn(_FUNCTION, None))[1]
         metadata = getattr(instance, "metadata", None)
         name = getattr(instance, "name", None) if self.named_by_instance else None
         stated, hint = getattr(metadata, "id", None), getattr(metadata, "type_hint", None)
         tags = getattr(metadata, "tags", None)
-        key = (type(instance), name, stated, hint)
+        cls = type(instance)
         is_plain = type(name) in _NAMES and type(stated) in _NAMES and type(hint) in _NAMES
         if not is_plain or (tags is not None and (type(tags) is not dict or tags)):
-            return self._identify(*key, tags)
-        known = self._known.get(key)
-        if known is None:
-            known = self._identify(*key, None)
-            if len(self._known) < INSTANCES_KNOWN:
-                self._known[key] = known
-        return known
+            return self._identify(cls, name, stated, hint, tags)
+        key = (id(cls), name, stated, hint)
+        return (self._known.get(key) or self._learn(key, cls))[1]
 
-    @functools.cached_property
-    def _of_function(self) -> Identity:
-        return self._identify(None, None, None, None, None)
-
-    @functools.cached_property
-    def _known(self) -> dict[tuple[object, ...], Identity]:
-        """By class and what an instance states, where that is names alone."""
-        return {}
+    def _learn(self, key: tuple[Any, Any, Any, Any], cls: Any) -> tuple[Any, Identity]:
+        learnt = cls, self._identify(cls, *key[1:], None)
+        if len(self._known) < INSTANCES_KNOWN:
+            self._known[key] = learnt
+        return learnt
 
     def _identify(self, cls: Any, name: Any, stated: Any, hint: Any, stated_tags: Any) -> Identity:
         tags = self.tags

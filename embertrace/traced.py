@@ -5,7 +5,8 @@ Rules:
 - `enter` moves the position into the call and emits `call`; `finish` or `fail` emit the end and move it back out.
 - Nothing is computed before it is known that somebody wants the events.
 - At the limit of recursion nothing can be called, not even to say so. A call that can't begin there is withdrawn from
-  its parent, and one whose end can't be emitted is left with its parent, which emits it when it ends itself.
+  its parent, and one whose end can't be emitted is left with its parent, which emits it when it ends itself. A parent
+  in another process does not end here: that end is lost.
 - An event is packed once, here, and handed on as bytes, to one sink: several are one to whoever emits.
 """
 
@@ -62,7 +63,7 @@ def enter(
             scope = scope._replace(tags=context.merge_tags(scope.tags, tags))
         call = context.begin(Call, parent, scope, names)
         call.owner, call.spec, call.outer, call.destination = instance, spec, outer, destination
-        links = scope.arrival.links[:MAX_LINKS] if scope.arrival is not None else None
+        links = scope.arrival.links[:MAX_LINKS] or None if scope.arrival is not None else None
         is_known = parent is not None and parent.announced is destination and not tags and spec.member
         about = NO_CONTEXT if is_known else added(parent, scope, tags, spec.member, destination)
         data = b"" if (spec.capture or collect.settings.capture) != "all" else collect.pack_arguments(args, kwargs)
@@ -76,6 +77,8 @@ def enter(
     except RecursionError:
         if call is not None and call.parent is not None:
             call.parent.withdrawn += 1
+        elif call is not None and scope.begun is not None:
+            next(scope.begun.withdrawn)
         context.current.set(outer)
         return None
     except Exception:  # a failure of tracing must not become the operator's
@@ -99,7 +102,7 @@ def finish(call: Call, result: Any, outer: Position | None = None) -> None:
         if call.destination is not NOBODY:
             _emit_end(call, RESULT, duration, _result_data(call, result))
     except RecursionError:
-        if (parent := call.parent) is not None:
+        if (parent := call.parent).__class__ is Call:
             call.end, call.sibling, parent.unended = (RESULT, duration, result), parent.unended, call
     except Exception:  # as in enter
         collect.report_failure("finish", call.spec)
@@ -120,7 +123,7 @@ def fail(call: Call, error: BaseException, outer: Position | None = None) -> Non
         if call.destination is not NOBODY:
             _emit_end(call, ERROR, duration, _error_data(error))
     except RecursionError:
-        if (parent := call.parent) is not None:
+        if (parent := call.parent).__class__ is Call:
             call.end, call.sibling, parent.unended = (ERROR, duration, error), parent.unended, call
     except Exception:  # as in enter
         collect.report_failure("fail", call.spec)
@@ -171,7 +174,8 @@ def _emit_end(call: Call, kind: int, duration: int | None, data: bytes) -> None:
         about = pack_context(Added(withheld=call.withheld)) if call.withheld else b""
         call.destination.put(pack_end(kind, time.time_ns(), call.packed_place, duration, slots, about, data))
     except RecursionError:
-        call.withdrawn += 1  # it is left, and counts its slots once more
+        if call.slots is not None:
+            call.withdrawn += 1  # it is left, and counts its slots once more
         raise
 
 
@@ -189,7 +193,8 @@ def _emit_left(parent: Context) -> None:
         try:
             if kind == ERROR and call.held is not None:
                 announce(call)
-            _emit_end(call, kind, duration, _result_data(call, outcome) if kind == RESULT else _error_data(outcome))
+            if call.destination is not NOBODY:
+                _emit_end(call, kind, duration, _result_data(call, outcome) if kind == RESULT else _error_data(outcome))
         except RecursionError:
             raise
         except Exception:  # it costs this end, and none of the others

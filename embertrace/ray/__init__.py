@@ -1,5 +1,6 @@
 """The crossing into Ray tasks and actors. Only files of this package import ray.
 
+    ids          which call a task is, and so an ObjectRef of it
     submission   in the caller's process: a carrier is added to the arguments, links are found among them
     entries      in the worker: the carrier is taken out, and the traced function runs at its position
     instrument   the same for remote functions and actor classes that others decorated
@@ -7,7 +8,7 @@
     client       the same through Ray Client, where Ray's own hook is not called
 
 `embertrace.ray.remote` stands where `ray.remote` stood and returns what `ray.remote` returns: a real RemoteFunction
-or ActorClass. A call's id is a hash of its task id: all attempts share it, and any ObjectRef of it names it.
+or ActorClass.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ try:
 except ImportError:
     raise MissingExtraError("tracing on Ray", "ray") from None
 
-from embertrace import crossing, embedded
+from embertrace import continuation, crossing, embedded
 from embertrace.ray import cluster
 from embertrace.ray.client import hook_client
 from embertrace.ray.entries import prepare
+from embertrace.ray.ids import call_id_of
 from embertrace.ray.instrument import instrument, uninstrument
-from embertrace.ray.submission import CARRIER, call_id_of
+from embertrace.ray.submission import CARRIER
 
 
 def remote(*target: Any, **options: Any) -> Any:
@@ -50,6 +52,7 @@ def _with_its_signature(made: Any, target: Any) -> Any:
 
 
 hook_client()
+continuation.call_of_reference = call_id_of
 embedded.address_beyond = cluster.address_beyond
 crossing.publish_key = cluster.publish
 crossing.fetch_key = cluster.fetch

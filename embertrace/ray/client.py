@@ -12,7 +12,8 @@ from typing import Any
 
 from embertrace import collect
 from embertrace.event import call_id_of_task
-from embertrace.ray.submission import CARRIER, TASK_ID_BYTES, Departure
+from embertrace.ray.ids import TASK_ID_BYTES, cluster
+from embertrace.ray.submission import CARRIER, Departure
 
 
 def hook_client() -> None:
@@ -35,7 +36,7 @@ def hook_client() -> None:
         except BaseException:
             departure.withdraw()
             raise
-        futures[0].add_done_callback(functools.partial(_done, departure))
+        futures[0].add_done_callback(functools.partial(_done, departure, cluster()))  # to ask there would wait for ever
         return futures
 
     call_with_carrier.__embertrace__ = True  # type: ignore[attr-defined]
@@ -49,9 +50,9 @@ def _departure(instance: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> De
     return Departure.of(args, kwargs)
 
 
-def _done(departure: Departure, future: Future[bytes]) -> None:
+def _done(departure: Departure, cluster: int, future: Future[bytes]) -> None:
     """The cluster's answer to the submission came, in another thread: the position here is nobody's."""
     if future.exception() is None:
-        departure.expect(call_id_of_task(future.result()[:TASK_ID_BYTES]))
+        departure.expect(call_id_of_task(future.result()[:TASK_ID_BYTES], cluster))
     else:
         departure.withdraw()

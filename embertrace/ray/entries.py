@@ -20,7 +20,8 @@ from ray._private.worker import global_worker
 from embertrace import collect, context, crossing
 from embertrace.decorate import trace_method
 from embertrace.event import call_id_of_task
-from embertrace.ray.submission import CARRIER, TASK_ID_BYTES, inject
+from embertrace.ray.ids import TASK_ID_BYTES, cluster
+from embertrace.ray.submission import CARRIER, inject
 from embertrace.spec import Spec, describe
 from embertrace.wrappers import wrap
 
@@ -186,9 +187,9 @@ def _running_task() -> tuple[int, int]:
         core = worker.core_worker
         task_id = core.get_current_task_id().binary()
         if task_id != _NO_TASK:
-            return call_id_of_task(task_id), core.get_current_task_attempt_number()
+            return call_id_of_task(task_id, cluster()), core.get_current_task_attempt_number()
     except Exception:  # another version of Ray, or no worker at all: attempts are told apart no more
         found = ray.get_runtime_context().get_task_id()
         if found:
-            return call_id_of_task(bytes.fromhex(found)), 0
+            return call_id_of_task(bytes.fromhex(found), cluster()), 0
     return context.new_call_id(), 0

@@ -19,7 +19,7 @@ from ray import ObjectRef, ObjectRefGenerator
 from embertrace import collect, context, crossing
 from embertrace.context import Context, Scope, pack_item
 from embertrace.crossing import Place
-from embertrace.event import call_id_of_task
+from embertrace.ray.ids import call_id_of
 from embertrace.spec import Spec, argument
 from embertrace.unrecorded import decide
 
@@ -31,8 +31,6 @@ MAX_LINKED_ELEMENTS = 1024
 """Elements looked at for ObjectRefs, so that a submission never walks a data set."""
 _HOLDING_NONE = frozenset({str, int, float, bool, bytes, type(None)})
 """What most arguments are."""
-TASK_ID_BYTES = 24
-"""An ObjectRef's id begins with the id of the task that made it. Ray's own way to that makes an object of it first."""
 
 Invocation = Callable[[Sequence[Any], dict[str, Any]], Any]
 
@@ -153,9 +151,3 @@ def _links(args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> tuple[int, 
             break
         level = inner
     return tuple(found)
-
-
-def call_id_of(reference: Any) -> int:
-    """The id of the call whose result an ObjectRef (or a streaming generator of them) is."""
-    of_task = reference._generator_ref if isinstance(reference, ObjectRefGenerator) else reference
-    return call_id_of_task(of_task.binary()[:TASK_ID_BYTES])

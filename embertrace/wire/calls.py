@@ -22,16 +22,16 @@ _SMALL = 128
 """Integers below are one byte, themselves."""
 _SHORT = 256
 """Binaries of fewer bytes say their length in one."""
-_U64, _NIL = b"\xcf", b"\xc0"
+_U64, _I64, _NIL = b"\xcf", b"\xd3", b"\xc0"
 _ID = b"\xc4\x10"
 """Before the 16 bytes of a trace's id."""
 _SHORT_BIN = tuple(bytes((0xC4, length)) for length in range(_SHORT))
 """Before a binary of so many bytes."""
 NO_CONTEXT = _SHORT_BIN[0]
 
-_STARTS = tuple(b"\xdc\x00" + bytes((FIELDS, kind)) + _U64 for kind in range(4))
-"""By type of event: elements 0 and 1, up to the time itself."""
-_start = struct.Struct(">5sQ").pack
+_STARTS = tuple(b"\xdc\x00" + bytes((FIELDS, kind)) + _I64 for kind in range(4))
+"""By type of event: elements 0 and 1, up to the time itself, which a clock that was set back may say is before 1970."""
+_start = struct.Struct(">5sq").pack
 _place = struct.Struct(">2s16scQcQBBB").pack
 _place_far = struct.Struct(">2s16scQcQBBcQ").pack
 _after_place = struct.Struct(">3sQc").pack

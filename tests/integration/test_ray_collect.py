@@ -144,7 +144,7 @@ def test_a_block_that_fails_does_not_wait(cluster: None) -> None:
 
 
 def test_more_links_than_a_carrier_holds_are_told_beside_it(cluster: None) -> None:
-    from embertrace.ray.submission import call_id_of
+    from embertrace.ray import call_id_of
     from support.operators import widest
 
     class Teller:

@@ -160,7 +160,7 @@ def test_it_gets_along_with_rays_own_tracing(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("opentelemetry.sdk")
     (tmp_path / "hook.py").write_text(TRACING)
     (tmp_path / "beside.py").write_text(BESIDE)
-    environment = {"PYTHONPATH": f"{tmp_path}:{pathlib.Path(__file__).parents[1]}"}
+    environment = {"PYTHONPATH": f"{tmp_path}:{pathlib.Path(__file__).parents[1]}:{pathlib.Path(__file__).parents[2]}"}
     done = run_python(tmp_path / "beside.py", environment)
     calls, spans = done.stdout.strip().splitlines()[-2:]
     assert eval(calls) == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -24,3 +25,13 @@ def test_blocks_and_sessions_have_the_events_of_every_node(tmp_path: pathlib.Pat
     answers = ["{'3/3': 1.0, '2/3': 1.0} 0"] * 3  # a block, a live session, its recording
     assert directly == [*answers, "[(False, True), (False, True)]"], "not on loopback, and with a key"
     assert client == [*answers, "[(False, True)]"], "the block's aggregator is the one that is there"
+
+
+def test_the_tasks_of_two_clusters_are_different_calls() -> None:
+    """Ray gives the tasks of both the same ids, and one recording may hold the runs of both."""
+    first, second = (
+        json.loads(run_python(PROGRAM.with_name("clusters.py"), {}).stdout.splitlines()[-1]) for _ in range(2)
+    )
+    assert first[1] == second[1], "Ray's own ids"
+    assert len(first[0]) == len(second[0]) == 3
+    assert not {*first[0]} & {*second[0]}

@@ -111,5 +111,5 @@ def test_a_result_that_is_rebuilt_is_another_attempt(tmp_path: pathlib.Path) -> 
     script = pathlib.Path(__file__).parents[1] / "support" / "lineage.py"
     from test_ray_instrument import run_python
 
-    done = run_python(script, {"PYTHONPATH": str(script.parents[1])})
+    done = run_python(script, {"PYTHONPATH": f"{script.parents[1]}:{script.parents[2]}"})
     assert done.stdout.strip().splitlines()[-1] == "[(0, 'result'), (1, 'result')] 1"

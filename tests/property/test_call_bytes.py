@@ -14,6 +14,7 @@ from embertrace.wire.calls import frame_context, pack_call, pack_end, pack_place
 from embertrace.wire.event import MAX_EVENT_BYTES, RawEvent, pack_event, unpack_event
 
 U64 = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))
+TIMES = st.integers(-(1 << 63), (1 << 63) - 1)
 NAMES = st.tuples(*[st.text(max_size=40)] * 3)
 BYTES = st.one_of(st.binary(max_size=300), st.integers(0, 70_000).map(bytes))
 
@@ -39,7 +40,7 @@ def told(kind: int, timestamp_ns: int, call: Call, parent: Call | None) -> RawEv
     )  # fmt: skip
 
 
-@given(U64, CALLS, st.none() | CALLS, U64, LINKS, BYTES, BYTES)
+@given(TIMES, CALLS, st.none() | CALLS, U64, LINKS, BYTES, BYTES)
 @example(1, Call(bytes(16), 1, 0, 0, ("", "", "")), None, 0, None, b"", bytes(255))
 @example(1, Call(bytes(16), 1, 0, 127, ("", "", "")), None, 0, None, b"", bytes(256))
 @example(1, Call(bytes(16), 1, 127, 128, ("", "", "")), None, 0, None, bytes(255), b"")
@@ -60,7 +61,7 @@ def test_a_call_event(
     assert unpack_event(packed) == unpack_event(pack_event(wanted)) == wanted
 
 
-@given(st.sampled_from([RESULT, ERROR]), U64, CALLS, st.none() | CALLS, st.none() | U64, U64, BYTES, BYTES)
+@given(st.sampled_from([RESULT, ERROR]), TIMES, CALLS, st.none() | CALLS, st.none() | U64, U64, BYTES, BYTES)
 @example(RESULT, 1, Call(bytes(16), 1, 0, 0, ("", "", "")), None, 5, 127, b"", bytes(255))
 @example(RESULT, 1, Call(bytes(16), 1, 0, 0, ("", "", "")), None, 5, 128, b"", bytes(256))
 @example(ERROR, 1, Call(bytes(16), 1, 0, 0, ("", "", "")), None, None, 0, b"c", b"")

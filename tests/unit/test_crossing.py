@@ -162,5 +162,10 @@ def test_links_that_have_no_room_are_told_beside_the_call() -> None:
 
 
 def test_the_call_of_a_task_is_the_remainder_of_its_id() -> None:
-    assert call_id_of_task(bytes.fromhex("c8ef45ccd0112571ffffffffffffffffffffffff01000000")) == 0x3D8C1DF83A28A0C6
-    assert call_id_of_task(((1 << 64) - 59).to_bytes(24, "big")) == 1
+    assert call_id_of_task(bytes.fromhex("c8ef45ccd0112571ffffffffffffffffffffffff01000000"), 0) == 0x3D8C1DF83A28A0C6
+    assert call_id_of_task(((1 << 64) - 59).to_bytes(24, "big"), 0) == 1
+
+
+def test_equal_tasks_of_two_clusters_are_two_calls() -> None:
+    first_of_any = bytes.fromhex("c8ef45ccd0112571ffffffffffffffffffffffff01000000")
+    assert call_id_of_task(first_of_any, 1) != call_id_of_task(first_of_any, 2)

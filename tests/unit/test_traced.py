@@ -6,17 +6,21 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import pickle
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 import embertrace as et
-from embertrace import EventCollector, EventList, ExecutionContext, collect, collect_events, trace
-from embertrace.event import RESULT, OperatorEvent
+from embertrace import EventCollector, EventList, ExecutionContext, collect, collect_events, context, trace
+from embertrace.config import Settings
+from embertrace.event import FOREIGN_SLOT, RESULT, OperatorEvent
 from embertrace.wire.event import unpack_event
 
 Tree = list[Any]
@@ -276,6 +280,49 @@ def test_instances_are_asked_each_time_who_they_are() -> None:
     assert events[14].context["tags"] == {"model": "m"}
 
 
+def test_what_was_seen_of_instances_is_not_sent_along_with_an_operator() -> None:
+    """Ray pickles by value what a script defines: the classes of instances may not even be able to."""
+
+    @et.trace()
+    class Rater:
+        def __call__(self) -> None: ...
+
+    class Local(Rater): ...
+
+    def sent() -> bytes:
+        return pickle.dumps(vars(Rater)["__call__"].__embertrace__)
+
+    before = sent()
+    with et.collect_events():
+        Local()()
+    assert sent() == before
+    assert pickle.loads(before).identity(Local())[0] == ("Local", "Local", "default")
+
+
+def test_a_class_may_have_an_equality_of_its_own() -> None:
+    class Equal(type):
+        def __eq__(cls, other: object) -> bool:
+            return True
+
+    @et.trace()
+    class First(metaclass=Equal):
+        def __call__(self) -> None: ...
+
+    class Second(First): ...
+
+    with et.collect_events() as events:
+        First()()
+        Second()()
+    assert [one.operator_id for one in events if one.event_type == "call"] == ["First", "Second"]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("\ud800", "?"), ("é" * 200, "é" * 128), ("a" * 300, "a" * 256)])
+def test_a_name_that_no_event_can_hold_is_made_to_fit(name: str, shown: str) -> None:
+    with et.collect_events() as events:
+        et.trace(lambda: None, name=name, type=name)()
+    assert [(one.operator_id, one.operator_type) for one in events] == [(shown, shown)] * 2
+
+
 def test_children_that_threads_begin_at_once_get_slots_of_their_own() -> None:
     many, start = 8, threading.Barrier(8)
 
@@ -406,6 +453,80 @@ def test_recursion_to_the_limit_fails_as_untraced_and_leaves_the_tree_intact() -
     calls = sum(event.event_type == "call" for event in events)
     assert calls > 50
     assert ExecutionContext.current()["operators"] == []
+
+
+def depth() -> int:
+    frame, found = sys._getframe(1), 0
+    while frame is not None:
+        frame, found = frame.f_back, found + 1  # type: ignore[assignment]
+    return found
+
+
+def test_a_root_that_can_not_begin_at_the_limit_of_recursion_is_not_waited_for() -> None:
+    roots = context.Roots()
+    begun = []
+
+    @trace(capture="none")
+    def root() -> None: ...
+
+    def deeper(left: int) -> None:
+        if left:
+            deeper(left - 1)
+        else:
+            root()
+
+    with collect_events() as events:
+        before = context.set_ground(context.ground._replace(begun=roots))
+        try:
+            for left in range(sys.getrecursionlimit() - depth() - 40, sys.getrecursionlimit()):
+                try:
+                    deeper(left)
+                except RecursionError:
+                    pass
+                begun.append(sum(event.event_type == "call" for event in events))
+        finally:
+            context.set_ground(before)
+    assert roots.number() == begun[-1]
+
+
+def test_ends_left_below_calls_that_are_not_recorded_are_emitted_without_complaint(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "_reported", set())
+    sink = Cramped([1, 2])
+    before = collect.settings
+    collect.configure(Settings(stages=("kept",)))
+    collect.add_sink(sink)
+    try:
+        inner = trace(lambda: None, name="inner", stage="kept")
+        passed = trace(lambda: inner(), name="passed", stage="left out")
+        trace(lambda: passed(), name="top", stage="kept")()
+    finally:
+        collect.remove_sink(sink)
+        collect.configure(before)
+    assert sink.ends == [("inner", 0), ("top", 1)]
+    assert not caplog.records
+
+
+def test_an_end_for_which_there_was_no_room_is_not_kept_with_a_call_that_ends_elsewhere() -> None:
+    class Result: ...
+
+    sink = Cramped([1])
+    collect.add_sink(sink)
+    try:
+        with et.continue_trace(f"00-{'1' * 32}-{'2' * 16}-01"):
+            result = weakref.ref(trace(lambda: Result(), name="called")())
+            assert result() is None
+    finally:
+        collect.remove_sink(sink)
+
+
+def test_a_clock_that_says_that_it_is_before_1970_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: -5)
+    with collect_events() as events, et.continue_trace(f"00-{'1' * 32}-{'2' * 16}-01"):
+        trace(lambda: None)()
+    assert [(one.event_type, one.timestamp) for one in events] == [("call", -5e-9), ("result", -5e-9)]
+    assert events[0].slot > FOREIGN_SLOT
 
 
 class Cramped:
