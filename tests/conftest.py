@@ -65,9 +65,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
-    """A test leaves no sink, no scope and no position behind."""
+    """A test leaves no sink, no scope, no settings and no position behind."""
+    before = collect.settings
     yield
     left = collect.sinks
+    if collect.settings is not before:  # such as a linger of 0, with which later tests' events come late, or not at all
+        collect.configure(before)
     for sink in left:
         collect.remove_sink(sink)
     context.set_ground(context.NO_SCOPE)
