@@ -89,7 +89,7 @@ class Departure(NamedTuple):
             return None
         try:
             return cls(crossing.depart(place, position, slot, links), place, parent, scope, links)
-        except Exception:
+        except Exception:  # a failure of tracing must not stop a submission
             context.withdraw_slot(parent, scope)
             collect.report_failure("submit", "remote")
             return None
